@@ -1,0 +1,5 @@
+"""``python -m nervure`` is the ``nervure`` command."""
+
+from nervure.cli import main
+
+main()

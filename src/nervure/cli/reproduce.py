@@ -1,0 +1,174 @@
+"""``nervure reproduce``: run a published table, or a study of one's own, again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nervure.cli import options as opt
+from nervure.cli.console import print_figure, print_json, print_table, say
+from nervure.errors import InputError, NervureError
+
+if TYPE_CHECKING:
+    from nervure.study import Progress, Results
+
+
+def command(
+    name: Annotated[
+        str | None, typer.Argument(help="A study's name, or your own file ending in .toml.")
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
+    profile: Annotated[str, typer.Option(help="Which size: smoke, cpu, gpu or published.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="A folder for results; what it holds is kept.")
+    ] = None,
+    seeds: Annotated[
+        int | None, typer.Option(help="How many seeds.  [default: the profile's]", min=1)
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Trials at a time, each a process.", min=1)] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Start no trial that would end later; 0 only shows what is there.", min=0),
+    ] = None,
+    journal: Annotated[
+        Path | None,
+        typer.Option(help="A file, seen by several machines, through which they share the trials."),
+    ] = None,
+    page: Annotated[Path | None, typer.Option("--page", help="Write the results as a page.")] = None,
+    data_dir: opt.DataDir = None,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the page.")] = False,
+    json_: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Make a study's trials, and set what was published beside them.
+
+    Trials that the folder holds are not made again: give the same command to go on.
+
+    Examples:
+
+      nervure reproduce --list
+
+      nervure reproduce mnist-lenet5 --profile cpu --data-dir data -o results
+    """
+    from nervure import study
+    from nervure.train.interrupt import stopping
+
+    if list_:
+        _list(json_)
+        return
+    if name is None:
+        raise InputError("name a study, or give --list to see them")
+    if out is None:
+        raise InputError("give -o, a folder for the results")
+    if page is not None and page.exists() and not overwrite:
+        raise InputError(f"{page} exists; choose another name, or give --overwrite")
+    chosen = study.load(name)
+    with stopping() as stop:
+        results = study.run(
+            chosen, profile, out, seeds=seeds, data_dir=data_dir, jobs=jobs, minutes=minutes, threads=threads,
+            device=device, journal=journal, progress=None if quiet else _tell, stop=stop,
+        )  # fmt: skip
+    _show(results, json_, quiet)
+    if page is not None:
+        _write(results, page, overwrite)
+        say(f"wrote {page}", quiet=quiet)
+    if results.missing:
+        _go_on(results, journal, quiet)
+    if results.failed:
+        raise NervureError(_failures(results))
+
+
+def _list(json_: bool) -> None:
+    from nervure import study
+
+    found = [study.load(name) for name in study.names()]
+    if json_:
+        print_json(
+            [
+                {
+                    "name": one.name,
+                    "what": one.what,
+                    "data": one.data.source,
+                    "profiles": {key: value.what for key, value in one.profiles.items()},
+                    "published": bool(one.published),
+                }
+                for one in found
+            ]
+        )
+        return
+    rows = [(one.name, one.what, ", ".join(one.profiles), "yes" if one.published else "no") for one in found]
+    print_table(("study", "what", "profiles", "published"), rows)
+
+
+def _tell(where: Progress) -> None:
+    record = where.record
+    trial = f"{record.trial.arm}, seed {record.trial.seed}"
+    if record.done:
+        shown = [
+            f"{key} {value:.4g}"
+            for key, value in record.metrics.items()
+            if key in ("accuracy", "rmse", "mse")
+        ]
+        said = ", ".join([*shown, f"{record.durations['total']:.1f} s"])
+    else:
+        said = f"failed: {record.error}"
+    left = f", about {_minutes(where.left)} left" if where.left else ""
+    say(f"{where.made}/{where.total}  {trial}: {said}{left}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _show(results: Results, json_: bool, quiet: bool) -> None:
+    from nervure import study
+
+    if json_:
+        print_json(results.to_json())
+        return
+    print_figure(study.figures(results)[0])  # type: ignore[arg-type]
+    chosen = results.study
+    for work in dict.fromkeys(one.work for one in chosen.published):
+        say(f"published: {work}", quiet=quiet)
+    if chosen.unpublished:
+        say(chosen.unpublished, quiet=quiet)
+    say(f"profile {results.profile}: {chosen.profile(results.profile).what}", quiet=quiet)
+    for one in results.environments():
+        say(f"on {one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}", quiet=quiet)
+
+
+def _go_on(results: Results, journal: Path | None, quiet: bool) -> None:
+    held = (
+        f"; other machines may be at work on them (if none is, delete {journal}: finished trials are kept)"
+        if journal is not None
+        else ""
+    )
+    count = f"{results.missing} of {len(results.trials)} trials are missing"
+    say(f"{count}: give the same command to go on{held}", quiet=quiet)
+
+
+def _failures(results: Results) -> str:
+    told = "; ".join(f"{one.trial.arm}, seed {one.trial.seed}: {one.error}" for one in results.failed)
+    count = f"{len(results.failed)} of {len(results.trials)} trials failed"
+    return f"{count} ({told}); the same command tries them again"
+
+
+def _write(results: Results, page: Path, overwrite: bool) -> None:
+    from nervure import report, study
+    from nervure.store.run import versions
+
+    chosen = results.study
+    works = list(dict.fromkeys(one.work for one in chosen.published))
+    sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
+    html = report.page(
+        f"Study: {chosen.name}",
+        [report.Section("Results", sources, study.figures(results))],
+        summary=f"{chosen.what}. Profile {results.profile}: {chosen.profile(results.profile).what}.",
+        versions=versions(),
+    )
+    report.write(page, html, overwrite=overwrite)

@@ -1,0 +1,29 @@
+"""A source becomes a Dataset: load, split, batch, augment.
+
+Names are bound here at once, not on demand: ``load`` and ``batches`` are both a file and its verb, and the
+file would otherwise stand in for the verb. Nothing heavier than torch and numpy is imported.
+"""
+
+from nervure.data.arrays import from_arrays
+from nervure.data.augment import Augmentation
+from nervure.data.batches import Loader, batches, permutation
+from nervure.data.contents import Contents
+from nervure.data.dataset import Batch, Dataset, Preprocessing
+from nervure.data.describe import describe
+from nervure.data.load import load
+from nervure.data.sources import sources
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "Contents",
+    "Dataset",
+    "Loader",
+    "Preprocessing",
+    "batches",
+    "describe",
+    "from_arrays",
+    "load",
+    "permutation",
+    "sources",
+]

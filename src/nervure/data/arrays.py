@@ -1,0 +1,137 @@
+"""From arrays to a Dataset: the one way that every source takes in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nervure.data.contents import Array, Contents, Stacked
+from nervure.data.dataset import Dataset, Indices, Kind, Task
+from nervure.data.fingerprint import fingerprint
+from nervure.data.labels import encode
+from nervure.data.layout import arrange
+from nervure.data.measure import measure
+from nervure.data.splits import make_splits
+from nervure.data.tidy import tidy
+
+__all__ = ["assemble", "from_arrays"]
+
+
+def from_arrays(
+    x: Array,
+    y: Array | Sequence[object] | None = None,
+    *,
+    names: Sequence[str] = (),
+    kind: Kind | None = None,
+    layout: str | None = None,
+    task: Task | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    splits: Mapping[str, Indices] | None = None,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    standardize: bool = True,
+    source: str = "arrays",
+) -> Dataset:
+    """A Dataset of samples and labels that the caller has in memory (or memory-mapped).
+
+    Parameters
+    ----------
+    x : array
+        (n, height, width), (n, channels, height, width) or (n, height, width, channels) images,
+        (n, channels, time) series, or (n, features) tables; ``layout`` (``"hw"``, ``"chw"``, ``"hwc"``,
+        ``"t"``, ``"ct"``, ``"tc"``, ``"f"``) says which where the guess of :mod:`nervure.data.layout` is
+        wrong.
+    y : array or sequence, optional
+        (n,) classes as integers or words, -1 or ``"?"`` where unknown; or (n, ...) float targets.
+    names : sequence of str
+        What the classes 0 ... k-1 are called.
+    mask : (n, time) bool array, optional
+        True where a series has values; NaN at its end says the same.
+    splits : mapping, optional
+        Positions of ``"train"``, ``"validation"``, ``"test"``; what is absent is cut from the training
+        samples.
+    validation, test : float
+        Shares for these splits.
+    seed : int
+        Decides the splits.
+    standardize : bool
+        Whether each channel is brought to mean 0 and standard deviation 1, measured on the training split.
+
+    Examples
+    --------
+    >>> ds = from_arrays(np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2)
+    >>> ds.in_shape, ds.kind, ds.task, {name: len(at) for name, at in ds.splits.items()}
+    ((1, 8, 8), 'image', 'classification', {'train': 14, 'validation': 2, 'test': 4})
+    """
+    contents = Contents(
+        x=x if isinstance(x, np.ndarray | Stacked) else np.asarray(x),
+        y=None if y is None else np.asarray(y),
+        kind=kind,
+        layout=layout,
+        task=task,
+        names=names,
+        splits=splits or {},
+        where=source,
+    )
+    return assemble(
+        contents,
+        validation=validation,
+        test=test,
+        seed=seed,
+        standardize=standardize,
+        mask=mask,
+        source=source,
+    )
+
+
+def assemble(
+    contents: Contents,
+    *,
+    validation: float = 0.1,
+    test: float = 0.2,
+    seed: int = 0,
+    standardize: bool = True,
+    mask: NDArray[np.bool_] | None = None,
+    source: str = "arrays",
+    options: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Check, arrange, split and measure what a reader gave.
+
+    >>> assemble(Contents(x=np.zeros((4, 6)), y=np.array([0, 1, 0, 1]))).task
+    'classification'
+    """
+    where = contents.where
+    x, kind = arrange(contents.x, contents.kind, contents.layout, where)
+    y, names, task = encode(contents.y, len(x), contents.names, contents.task, where)
+    x, mask = tidy(x, kind, where, lengths=contents.lengths, mask=mask)
+    splits = make_splits(
+        len(x),
+        y if task == "classification" else None,
+        contents.splits,
+        validation=validation,
+        test=test,
+        seed=seed,
+        gap=contents.gap,
+        where=where,
+    )
+    preprocessing = measure(
+        x, kind, splits["train"], mask=mask, scale=contents.scale, standardize=standardize
+    )
+    return Dataset(
+        x,
+        y,
+        kind,
+        task,
+        names=names,
+        splits=splits,
+        mask=mask,
+        preprocessing=preprocessing,
+        source=source,
+        options=dict(options or {}),
+        fingerprint=fingerprint(x, y, mask, splits),
+        items=tuple(contents.items),
+    )

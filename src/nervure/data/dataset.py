@@ -1,0 +1,213 @@
+"""Dataset: samples as stored, their labels, their splits, and how they become what a network reads."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nervure.errors import InputError
+
+__all__ = ["Batch", "Dataset", "Indices", "Kind", "Preprocessing", "Task", "hash_arrays"]
+
+Indices = NDArray[np.int64]
+Kind = Literal["image", "series", "table"]
+Task = Literal["classification", "regression", "none"]
+
+
+class Batch(NamedTuple):
+    """What a network is trained on at one step.
+
+    ``x`` is (n, ...) float32; ``y`` (n,) int64 classes, -1 where unknown, or (n, ...) float32 targets,
+    or None; ``index`` (n,) int64 positions in the whole data set; ``mask`` (n, time) bool, True where a
+    series has values, or None.
+
+    >>> Batch(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor([5, 9])).to("cpu").index.tolist()
+    [5, 9]
+    """
+
+    x: Tensor
+    y: Tensor | None
+    index: Tensor  # type: ignore[assignment]
+    mask: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(*(None if part is None else part.to(device, non_blocking=True) for part in self))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From stored values to network input: ``(x * scale - mean) / std``, channel by channel.
+
+    Travels with a network into its run and its exported files. ``mean`` and ``std`` are measured on the
+    training split, never on validation or test. ``layout`` is the shape of one sample, ``names`` what the
+    classes are called elsewhere (in :class:`Dataset`).
+
+    >>> Preprocessing(scale=0.5, mean=(1.0,), std=(2.0,))(torch.tensor([[[[6.0]]]]))
+    tensor([[[[1.]]]])
+    """
+
+    scale: float = 1.0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply to (n, channels, ...) values of any number type; the result is float32."""
+        x = x.to(torch.float32)
+        if self.scale != 1.0:
+            x = x * self.scale
+        if self.mean:
+            shape = (1, -1) + (1,) * (x.ndim - 2)
+            x = (x - x.new_tensor(self.mean).view(shape)) / x.new_tensor(self.std).view(shape)
+        return x
+
+    def invert(self, x: Tensor) -> Tensor:
+        """From network input back to stored values, as float32: for pictures of what a network saw."""
+        if self.mean:
+            shape = (1, -1) + (1,) * (x.ndim - 2)
+            x = x * x.new_tensor(self.std).view(shape) + x.new_tensor(self.mean).view(shape)
+        return x / self.scale
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON data."""
+        return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, object]) -> Preprocessing:
+        """From what :meth:`to_json` gave."""
+        return cls(float(data["scale"]), tuple(data["mean"]), tuple(data["std"]))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Samples with all that is known of them.
+
+    Parameters
+    ----------
+    x : array
+        (n, channels, height, width) images, (n, channels, time) series or (n, features) tables, as stored:
+        any number type, possibly memory-mapped. Padded time steps of series hold 0.
+    y : array, optional
+        (n,) int64 classes with -1 for unknown, or (n,) / (n, ...) float32 targets.
+    kind, task : str
+        What a sample is, and what is asked of it.
+    names : sequence of str
+        Class names; empty unless the task is classification.
+    splits : mapping of str to array
+        ``"train"``, ``"validation"`` and ``"test"`` (each may be absent), as positions in ``x``.
+    mask : array, optional
+        (n, time) bool, True where a series has values; None when all series are whole.
+    preprocessing : Preprocessing
+        From stored values to network input.
+    source : str
+        What :func:`nervure.data.load` was given, so that a run can find its data again.
+    options : mapping
+        The further options it was given.
+    fingerprint : str
+        A digest of values, labels and splits.
+    items : sequence of str
+        What each sample is called in the source, such as a picture's file name; empty if nothing.
+
+    Examples
+    --------
+    >>> ds = Dataset(np.eye(3, dtype=np.float32), np.array([0, 1, 0]), "table", "classification", ("a", "b"))
+    >>> ds.in_shape, ds.classes, ds.batch([2, 0]).x.tolist()
+    ((3,), 2, [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    """
+
+    x: NDArray[np.generic]
+    y: NDArray[np.generic] | None
+    kind: Kind
+    task: Task
+    names: tuple[str, ...] = ()
+    splits: Mapping[str, Indices] = field(default_factory=dict)
+    mask: NDArray[np.bool_] | None = None
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    source: str = "arrays"
+    options: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: str = ""
+    items: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one sample, as a network reads it."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def classes(self) -> int:
+        """Number of outputs that the task asks for: classes, or targets of a regression; 0 without a task."""
+        if self.task == "classification":
+            return len(self.names)
+        if self.task == "regression" and self.y is not None:
+            return int(np.prod(self.y.shape[1:])) if self.y.ndim > 1 else 1
+        return 0
+
+    def indices(self, split: str | None = None) -> Indices:
+        """Positions of a split; all samples for None."""
+        if split is None:
+            return np.arange(len(self), dtype=np.int64)
+        try:
+            return self.splits[split]
+        except KeyError:
+            there = ", ".join(self.splits) or "none"
+            raise InputError(f"{self.source}: no split named {split!r}; there are: {there}") from None
+
+    def batch(self, indices: Sequence[int] | Indices) -> Batch:
+        """The samples at ``indices`` as network input, in that order."""
+        at = np.asarray(indices, dtype=np.int64)
+        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at])))
+        y = None if self.y is None else torch.from_numpy(np.ascontiguousarray(self.y[at]))
+        mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask[at]))
+        if mask is not None:
+            x = x * mask[:, None]
+        return Batch(x, y, torch.from_numpy(at), mask)
+
+    def subset(self, indices: Sequence[int] | Indices) -> Dataset:
+        """A data set of the samples at ``indices``, with splits renumbered; its fingerprint is derived."""
+        at = np.asarray(indices, dtype=np.int64)
+        place = np.full(len(self), -1, dtype=np.int64)
+        place[at] = np.arange(len(at))
+        splits = {name: place[where][place[where] >= 0] for name, where in self.splits.items()}
+        digest = hash_arrays(np.frombuffer(self.fingerprint.encode(), dtype=np.uint8), at)
+        return dataclasses.replace(
+            self,
+            x=self.x[at],
+            y=None if self.y is None else self.y[at],
+            mask=None if self.mask is None else self.mask[at],
+            splits=splits,
+            fingerprint=digest,
+            items=tuple(self.items[place] for place in at) if self.items else (),
+        )
+
+
+def hash_arrays(*arrays: NDArray[np.generic] | None) -> str:
+    """SHA-256 of shapes, number types and values; None counts as itself.
+
+    >>> two = hash_arrays(np.zeros(2))
+    >>> two == hash_arrays(np.zeros(2)), two == hash_arrays(np.zeros(3))
+    (True, False)
+    """
+    import hashlib
+
+    digest = hashlib.sha256()
+    for array in arrays:
+        if array is None:
+            digest.update(b"none")
+            continue
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        rows = max(1, (1 << 24) // max(1, array.nbytes // max(1, len(array)))) if array.ndim else 1
+        for start in range(0, len(array) if array.ndim else 1, rows):
+            digest.update(
+                np.ascontiguousarray(array[start : start + rows] if array.ndim else array).tobytes()
+            )
+    return digest.hexdigest()

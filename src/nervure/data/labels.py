@@ -1,0 +1,108 @@
+"""Labels: from what a source calls them to class numbers from 0, or float targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nervure.data.contents import Array
+from nervure.data.dataset import Task
+from nervure.errors import InputError
+
+__all__ = ["UNKNOWN", "encode", "ordered"]
+
+UNKNOWN = frozenset({"", "?"})
+
+
+def encode(
+    y: Array | None, n: int, names: Sequence[str], task: Task | None, where: str
+) -> tuple[Array | None, tuple[str, ...], Task]:
+    """Labels as (n,) int64 classes or float32 targets, class names, and the task.
+
+    Integers and words are classes, floats are targets, unless ``task`` says otherwise. Classes that are not
+    0 ... k-1 are numbered in sorted order and keep their names. -1 and ``"?"`` mean unknown.
+
+    Examples
+    --------
+    >>> encode(np.array(["b", "a", "?"]), 3, (), None, "here")
+    (array([ 1,  0, -1]), ('a', 'b'), 'classification')
+    """
+    if task not in (None, "classification", "regression", "none"):
+        raise InputError(f"{where}: unknown task {task!r}; there are: classification, regression, none")
+    if y is None or task == "none":
+        if task in ("classification", "regression"):
+            raise InputError(f"{where}: task {task!r} needs labels, and there are none")
+        return None, (), "none"
+    y = np.asarray(y)
+    if len(y) != n:
+        raise InputError(f"{where}: {n} samples but {len(y)} labels; give one label a sample")
+    if task is None:
+        task = "regression" if y.dtype.kind == "f" else "classification"
+    if task == "regression":
+        return _targets(y, where), (), task
+    y, found = _numbers(y, names, where)
+    if len(found) < 2:
+        seen = f"only the class {found[0]!r}" if found else "no known class"
+        raise InputError(
+            f"{where}: {seen} occurs; classification needs two or more (task='none' ignores labels)"
+        )
+    return y, found, task
+
+
+def ordered(names: Sequence[str] | set[str]) -> tuple[str, ...]:
+    """Class names in sorted order: by number if all are numbers, by spelling otherwise.
+
+    >>> ordered({"10", "9", "1"}), ordered({"b", "a"})
+    (('1', '9', '10'), ('a', 'b'))
+    """
+    unique = sorted(set(names))
+    try:
+        return tuple(sorted(unique, key=float))
+    except ValueError:
+        return tuple(unique)
+
+
+def _targets(y: Array, where: str) -> Array:
+    try:
+        targets = y.astype(np.float32)
+    except ValueError as error:
+        raise InputError(f"{where}: targets of a regression must be numbers ({error})") from None
+    bad = ~np.isfinite(targets).reshape(len(y), -1).all(axis=1)
+    if bad.any():
+        raise InputError(f"{where}: the target of sample {int(np.argmax(bad))} is NaN or infinite")
+    return targets
+
+
+def _numbers(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[str, ...]]:
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise InputError(f"{where}: labels of shape {y.shape}; classification needs one label a sample")
+    if y.dtype.kind in "US":
+        return _from_words(y.astype(str), names, where)
+    if y.dtype.kind == "f" and not (np.isfinite(y).all() and (y == np.round(y)).all()):
+        raise InputError(f"{where}: labels are not whole numbers; give task='regression'")
+    if y.dtype.kind not in "buif":
+        raise InputError(f"{where}: labels are {y.dtype}; give whole numbers or words")
+    y = y.astype(np.int64)
+    wrong = (y < -1) | (y >= len(names)) if names else y < -1
+    if wrong.any():
+        first = int(np.argmax(wrong))
+        end = f"{len(names) - 1}, the last of its class names" if names else "the number of classes"
+        raise InputError(f"{where}: the label of sample {first} is {y[first]}, outside -1 (unknown) to {end}")
+    if names:
+        return y, tuple(str(name) for name in names)
+    known = np.unique(y[y >= 0])
+    place = np.searchsorted(known, y)
+    return np.where(y < 0, -1, place).astype(np.int64), tuple(str(value) for value in known)
+
+
+def _from_words(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[str, ...]]:
+    seen = {str(word) for word in np.unique(y)} - UNKNOWN
+    stray = seen - set(names) if names else set()
+    if stray:
+        raise InputError(f"{where}: label {min(stray)!r} is none of its classes: {', '.join(names)}")
+    found = ordered(set(names) or seen)
+    number = {name: place for place, name in enumerate(found)} | dict.fromkeys(UNKNOWN, -1)
+    return np.array([number[str(word)] for word in y], dtype=np.int64), found

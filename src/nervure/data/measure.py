@@ -1,0 +1,94 @@
+"""Preprocessing measured on the training split, in one pass, in float64, whatever the data's size.
+
+Scale: 1/255 for unsigned bytes of images and tables, 1/max for other whole-numbered images, 1 for the rest.
+Then mean and standard deviation of each channel (of each feature of a table), without masked time steps;
+a channel that does not vary has a standard deviation of 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nervure.data.contents import Array, chunks
+from nervure.data.dataset import Indices, Kind, Preprocessing
+
+__all__ = ["Moments", "measure", "moments_of"]
+
+Float = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """Count, mean and sum of squared deviations of each channel: each (channels,) float64."""
+
+    n: Float
+    mean: Float
+    spread: Float
+
+    def merge(self, other: Moments) -> Moments:
+        """Both together (Chan, Golub and LeVeque, 1979).
+
+        >>> one, two = (Moments(np.ones(1), np.full(1, v), np.zeros(1)) for v in (1.0, 3.0))
+        >>> both = one.merge(two)
+        >>> float(both.mean[0]), float(both.spread[0])
+        (2.0, 2.0)
+        """
+        count = self.n + other.n
+        safe = np.maximum(count, 1)
+        apart = other.mean - self.mean
+        mean = self.mean + apart * other.n / safe
+        spread = self.spread + other.spread + apart**2 * self.n * other.n / safe
+        return Moments(count, mean, spread)
+
+
+def moments_of(x: Array, mask: NDArray[np.bool_] | None = None) -> Moments:
+    """Moments of each channel of (n, channels, ...) values, where ``mask`` (n, time) is True.
+
+    >>> moments_of(np.array([[[1.0, 3.0]]])).mean.tolist()
+    [2.0]
+    """
+    # One contiguous row a channel: sums along it are numpy's pairwise ones.
+    rows = np.ascontiguousarray(np.moveaxis(x, 1, 0), dtype=np.float64).reshape(x.shape[1], -1)
+    if mask is not None:
+        rows = rows[:, mask.reshape(-1)]
+    count = np.full(len(rows), float(rows.shape[1]))
+    mean = rows.sum(axis=1) / np.maximum(count, 1)
+    return Moments(count, mean, ((rows - mean[:, None]) ** 2).sum(axis=1))
+
+
+def measure(
+    x: Array,
+    kind: Kind,
+    train: Indices,
+    *,
+    mask: NDArray[np.bool_] | None = None,
+    scale: float | None = None,
+    standardize: bool = True,
+) -> Preprocessing:
+    """The preprocessing of (n, channels, ...) samples, from those at ``train`` alone.
+
+    >>> measure(np.array([[[[0, 255]]]], dtype=np.uint8), "image", np.array([0]))
+    Preprocessing(scale=0.00392156862745098, mean=(0.5,), std=(0.5,))
+    """
+    scale = _scale(x, kind, train) if scale is None else scale
+    if not standardize:
+        return Preprocessing(scale=scale)
+    zero = np.zeros(x.shape[1])
+    total = Moments(zero, zero, zero)
+    for at, piece in chunks(x, train):
+        total = total.merge(moments_of(piece, None if mask is None else mask[at]))
+    mean = total.mean * scale
+    std = np.sqrt(total.spread / np.maximum(total.n, 1)) * scale
+    std = np.where(std <= 1e-10 * np.abs(mean), 1.0, std)
+    return Preprocessing(scale, tuple(map(float, mean)), tuple(map(float, std)))
+
+
+def _scale(x: Array, kind: Kind, train: Indices) -> float:
+    if x.dtype == np.uint8 and kind != "series":
+        return 1 / 255
+    if kind == "image" and x.dtype.kind in "ui":
+        most = max(int(piece.max()) for _, piece in chunks(x, train))
+        return 1 / most if most > 0 else 1.0
+    return 1.0

@@ -1,0 +1,119 @@
+"""What the text formats of series share: reading lines, the test file beside a training file, padding."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nervure.data.contents import Array, Contents, ranges
+from nervure.data.dataset import Task
+from nervure.errors import InputError
+
+__all__ = ["Cases", "numbers", "pad", "read_lines", "read_pair"]
+
+MISSING = frozenset({"", "?", "nan", "na", "null"})
+
+
+class Cases(NamedTuple):
+    """The series of one file: each (channels, time) with NaN where missing; labels; and what they may be."""
+
+    series: list[Array]
+    labels: list[str] | None
+    names: Sequence[str]
+    task: Task | None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, plain or gzipped.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.txt").write_text("one\\ntwo")
+    ...     read_lines(Path(folder) / "a.txt")
+    ['one', 'two']
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
+                return file.read().splitlines()
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+
+
+def numbers(words: Sequence[str], where: str) -> Array:
+    """Words to float32; empty, ``?`` and ``nan`` are NaN.
+
+    >>> numbers(["1", " 2.5", "?"], "here").tolist()
+    [1.0, 2.5, nan]
+    """
+    try:
+        with np.errstate(over="ignore"):
+            return np.array(words, dtype=np.str_).astype(np.float32)
+    except ValueError:
+        pass
+    values = np.empty(len(words), dtype=np.float32)
+    for place, word in enumerate(words):
+        try:
+            values[place] = np.nan if word.strip().lower() in MISSING else float(word)
+        except ValueError:
+            raise InputError(f"{where}: {word.strip()!r} is not a number") from None
+    return values
+
+
+def pad(series: Sequence[Array], where: str) -> Array:
+    """Series of unequal length as one (n, channels, time) array that ends in NaN.
+
+    >>> pad([np.ones((1, 1)), np.ones((1, 2))], "two")[:, 0].tolist()
+    [[1.0, nan], [1.0, 1.0]]
+    """
+    if not series:
+        raise InputError(f"{where}: holds no samples")
+    channels = len(series[0])
+    steps = max(one.shape[1] for one in series)
+    x = np.full((len(series), channels, steps), np.nan, dtype=np.float32)
+    for number, one in enumerate(series):
+        if len(one) != channels:
+            raise InputError(
+                f"{where}: series {number} has {len(one)} channels where the first has {channels}"
+            )
+        x[number, :, : one.shape[1]] = one
+    return x
+
+
+def read_pair(path: Path, parse: Callable[[Path], Cases]) -> Contents:
+    """The series of a file; of ``*_TRAIN`` also those of the ``*_TEST`` that lies beside it.
+
+    >>> read_pair(Path("a.ts"), lambda path: Cases([np.ones((1, 2))], ["up"], (), None)).y.tolist()
+    ['up']
+    """
+    pieces = {"": path}
+    for train, test in (("_TRAIN", "_TEST"), ("_train", "_test")):
+        other = path.with_name(path.name.replace(train, test))
+        if train in path.name and other.exists():
+            pieces = {"train": path, "test": other}
+    found = {split: parse(file) for split, file in pieces.items()}
+    first = next(iter(found.values()))
+    labelled = [cases.labels for cases in found.values() if cases.labels is not None]
+    if labelled and len(labelled) < len(found):
+        raise InputError(f"{path}: one of its two files has labels and the other has none")
+    words = [word for labels in labelled for word in labels]
+    return Contents(
+        x=pad([one for cases in found.values() for one in cases.series], str(path)),
+        y=_labels(words, first.task, str(path)) if labelled else None,
+        kind="series",
+        layout="ct",
+        task=first.task,
+        names=first.names,
+        splits=ranges({split: len(cases.series) for split, cases in found.items()}),
+        where=str(path),
+    )
+
+
+def _labels(words: list[str], task: Task | None, where: str) -> Array:
+    return numbers(words, f"{where}: a target") if task == "regression" else np.array(words, dtype=np.str_)

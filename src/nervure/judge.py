@@ -1,0 +1,255 @@
+"""Criterion, Judgement, Target and Probe: what prune and sparsify share.
+
+A criterion is a rule that judges units or edges of one layer at a time from the layer's weights and from
+statistics of one pass over data; its verdict is a judgement. All criteria have this one shape, so they can
+be compared, combined and held against random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.evidence import Figure
+from nervure.observe.collect import Objective, collect
+from nervure.observe.statistic import Site, Statistic
+
+__all__ = ["Criterion", "Judgement", "Layer", "Probe", "Wanted", "judge", "layers_of", "select"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer under judgement.
+
+    Parameters
+    ----------
+    name, module : str, Module
+        The layer and its dotted name.
+    units : int
+        How many units it has.
+    reader : Site, optional
+        Where the units can be seen as the next layer reads them, after activation, norm and pooling; the
+        layer's own output where that is not known.
+    spread : int
+        How many values of ``reader`` on axis 1 belong to one unit, in order: more than one behind a flatten.
+    consumers : tuple of str
+        The layers that read the units.
+    """
+
+    name: str
+    module: nn.Module
+    units: int
+    reader: Site | None = None
+    spread: int = 1
+    consumers: tuple[str, ...] = ()
+
+    @property
+    def seen(self) -> Site:
+        """Where the units can be seen as the next layer reads them."""
+        return self.reader or Site(self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Judgement:
+    """A criterion's verdict on one layer: higher scores stay longer.
+
+    ``scores`` has a value a unit, or a value an edge in the weight's own shape. ``tiebreak`` decides between
+    equal scores before the index does. ``evidence`` is what the verdict rests on.
+    """
+
+    scores: Tensor
+    tiebreak: Tensor | None = None
+    evidence: tuple[Figure, ...] = ()
+    notes: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not bool(torch.isfinite(self.scores).all()):
+            raise InputError("a criterion gave scores that are NaN or infinite")
+        if self.tiebreak is not None and self.tiebreak.shape != self.scores.shape:
+            raise InputError("a tiebreak needs one value for each score")
+
+
+@runtime_checkable
+class Probe(Protocol):
+    """Evaluates masks of the network under judgement, within a budget, for criteria that must search."""
+
+    def loss(self, keep: Mapping[str, Tensor]) -> float:
+        """Mean loss with only the units left on where ``keep`` is True: (units,) bool by layer name."""
+        ...
+
+
+Wanted = Statistic | tuple[Site, Statistic]
+
+
+class Criterion:
+    """A rule that judges the units or edges of one layer.
+
+    Subclasses write :meth:`judge`, :meth:`wants` where they need statistics, and say what else they need.
+    ``exact_counts`` is False for a rule that cannot keep an asked number (L1, dropout). :func:`judge` asks in
+    this order: :meth:`prepare` once; :meth:`wants`, :meth:`follow`, :meth:`judge` for each layer.
+    """
+
+    needs_labels: ClassVar[bool] = False
+    needs_gradient: ClassVar[bool] = False
+    needs_probe: ClassVar[bool] = False
+    needs_masks: ClassVar[bool] = False
+    exact_counts: ClassVar[bool] = True
+
+    def prepare(self, net: nn.Module, batches: Iterable[Batch], layers: Sequence[Layer]) -> Criterion:
+        """A criterion that knows what it must of the whole network; itself unless it must know something.
+
+        For what no statistic of one layer can tell: which layers read the units, a backward pass by rules of
+        its own. The network is left as it was, and so is this criterion.
+        """
+        return self
+
+    def wants(self, layer: Layer) -> Mapping[str, Wanted]:
+        """Statistics that the pass must gather, by the criterion's own names: of the output, or at a site."""
+        return {}
+
+    def follow(self, layer: Layer, results: Mapping[str, object]) -> Mapping[str, Wanted]:
+        """Statistics of a second pass that depend on ``results`` of the first, as counts above a quantile."""
+        return {}
+
+    def judge(
+        self,
+        layer: Layer,
+        weights: Mapping[str, Tensor],
+        results: Mapping[str, object],
+        probe: Probe | None = None,
+    ) -> Judgement:
+        """The verdict on ``layer`` from its ``weights`` (by parameter name) and the wanted ``results``."""
+        raise NotImplementedError
+
+
+def layers_of(net: nn.Module) -> tuple[Layer, ...]:
+    """Every linear and convolution layer, in the order of the network's own modules.
+
+    >>> [layer.name for layer in layers_of(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))]
+    ['0', '2']
+    """
+    return tuple(
+        Layer(name, module, int(module.weight.shape[0]))
+        for name, module in net.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
+    )
+
+
+def judge(
+    net: nn.Module,
+    batches: Iterable[Batch],
+    criteria: Mapping[str, Criterion],
+    *,
+    layers: Sequence[Layer] | None = None,
+    objective: Objective | None = None,
+    probe: Probe | None = None,
+) -> dict[str, dict[str, Judgement]]:
+    """Judge layers by several criteria in one pass over data, and a second for those that follow its results.
+
+    Parameters
+    ----------
+    net : Module
+        Left as it was.
+    batches : iterable of Batch
+        What the pass sees; not read at all if no criterion wants anything of the data. Read more than once
+        for criteria that prepare or follow, so then a list or a loader.
+    criteria : mapping of str to Criterion
+        By any name.
+    layers : sequence of Layer, optional
+        Which layers; all linear and convolution layers otherwise.
+    objective, probe : callable, Probe, optional
+        For criteria that need gradients, or search.
+
+    Returns
+    -------
+    dict of str to dict of str to Judgement
+        By criterion, then by layer.
+    """
+    layers = layers_of(net) if layers is None else layers
+    batches = _readable(batches)
+    criteria = {name: criterion.prepare(net, batches, layers) for name, criterion in criteria.items()}
+    pairs = [(name, layer) for name in criteria for layer in layers]
+    asked = {(name, layer.name): dict(criteria[name].wants(layer)) for name, layer in pairs}
+    found = _gathered(net, batches, asked, objective)
+    asked = {(name, layer.name): dict(criteria[name].follow(layer, found[name, layer.name])) for name, layer in pairs}
+    again = _gathered(net, batches, asked, objective)
+    verdicts: dict[str, dict[str, Judgement]] = {name: {} for name in criteria}
+    for name, layer in pairs:
+        results = {**found[name, layer.name], **again[name, layer.name]}
+        weights = {key: value.detach() for key, value in layer.module.named_parameters(recurse=False)}
+        verdicts[name][layer.name] = criteria[name].judge(layer, weights, results, probe)
+    return verdicts
+
+
+def _gathered(
+    net: nn.Module,
+    batches: Iterable[Batch],
+    asked: Mapping[tuple[str, str], Mapping[str, Wanted]],
+    objective: Objective | None,
+) -> dict[tuple[str, str], dict[str, object]]:
+    """The results of one pass by criterion and layer; no pass if nothing is wanted."""
+    placed = {pair: {own: _at(one, pair[1]) for own, one in wanted.items()} for pair, wanted in asked.items()}
+    sites: dict[str | Site, list[Statistic]] = {}
+    for wanted in placed.values():
+        for site, statistic in wanted.values():
+            sites.setdefault(site, []).append(statistic)
+    seen = collect(net, batches, sites, objective=objective) if sites else {}
+    return {
+        pair: {own: seen[site][statistic.key].result() for own, (site, statistic) in wanted.items()}
+        for pair, wanted in placed.items()
+    }
+
+
+class _Once:
+    """An iterator given as batches; says so when it is to be read again."""
+
+    def __init__(self, batches: Iterable[Batch]) -> None:
+        self._batches: Iterable[Batch] | None = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self._batches is None:
+            raise InputError("the criteria read the batches more than once; give a list or a loader, not an iterator")
+        batches, self._batches = self._batches, None
+        return iter(batches)
+
+
+def _readable(batches: Iterable[Batch]) -> Iterable[Batch]:
+    return _Once(batches) if isinstance(batches, Iterator) else batches
+
+
+def _at(wanted: Wanted, layer: str) -> tuple[Site, Statistic]:
+    return wanted if isinstance(wanted, tuple) else (Site(layer), wanted)
+
+
+def select(scores: Tensor, keep: int, tiebreak: Tensor | None = None) -> Tensor:
+    """Positions of the ``keep`` best of ``scores`` (units,), ascending: spec majority-voting-pruning, 0.3.
+
+    Scores are compared at five significant digits, then by ``tiebreak`` (likewise), then by index, so that
+    the decision does not hang on the last bit.
+
+    >>> select(torch.tensor([1.0, 3.0, 1.0000001, 2.0]), 3)
+    tensor([0, 1, 3])
+    """
+    if not 0 <= keep <= scores.numel():
+        raise InputError(f"cannot keep {keep} of {scores.numel()} units")
+    rows = [torch.arange(scores.numel())]
+    if tiebreak is not None:
+        rows.append(-_rounded(tiebreak))
+    rows.append(-_rounded(scores))
+    order = torch.arange(scores.numel())
+    for row in rows:
+        order = order[torch.argsort(row[order], stable=True)]
+    return order[:keep].sort().values
+
+
+def _rounded(values: Tensor, digits: int = 5) -> Tensor:
+    wide = values.detach().flatten().to(device="cpu", dtype=torch.float64)
+    size = torch.where(wide == 0, torch.ones_like(wide), wide.abs()).log10().floor()
+    unit = torch.pow(10.0, size - (digits - 1))
+    return (wide / unit).round() * unit

@@ -1,0 +1,62 @@
+"""What training minimises: functions ``(net, batch) -> loss, logs``, by name.
+
+A row resolves to a factory: called with the recipe's options it gives the objective. An objective returns the
+mean loss over the batch's samples, and further means to be kept in the history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.registry import Table
+
+__all__ = ["Objective", "get", "make", "names", "table"]
+
+
+class Objective(Protocol):
+    """What training minimises: the mean loss of a batch, and means to be logged."""
+
+    def __call__(self, net: nn.Module, batch: Batch, /) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Loss and logs of one batch."""
+        ...
+
+
+table: Table[Callable[..., Objective]] = Table(
+    "objective",
+    {
+        "cross-entropy": (
+            "nervure.objectives.supervised:CrossEntropy",
+            "class scores against labels, with smoothing and class weights",
+            "standard",
+        ),
+        "mse": ("nervure.objectives.supervised:SquaredError", "mean squared error", "standard"),
+        "mae": ("nervure.objectives.supervised:AbsoluteError", "mean absolute error", "standard"),
+        "huber": ("nervure.objectives.supervised:HuberError", "squared near, absolute far", "Huber 1964"),
+        "reconstruction": (
+            "nervure.objectives.reconstruction:Reconstruction",
+            "the output against the input",
+            "standard",
+        ),
+    },
+    group="nervure.objectives",
+)
+names = table.names
+get = table.get
+
+
+def make(name: str, options: Mapping[str, object] | None = None) -> Objective:
+    """The objective ``name`` with its options; a wrong option is named.
+
+    >>> make("huber", {"delta": 2.0})
+    HuberError(delta=2.0)
+    """
+    factory = get(name)
+    try:
+        return factory(**(options or {}))
+    except TypeError as error:
+        raise InputError(f"objective {name!r}: {error}") from error

@@ -1,0 +1,154 @@
+"""Scores pushed back from the outputs through absolute weights, on any network.
+
+The network is run as a linear one: weights by magnitude, no bias, activations left out, maxima as means, batch
+norm as its folded positive scale. On an input of ones, the gradient at a layer's output under the outputs' scores
+is that layer's scores (spec isparse, 2.3 and 2.7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nervure.errors import InputError
+from nervure.observe.borrowed import borrowed
+from nervure.observe.layout import examples_first, first_tensor, unit_axis
+from nervure.observe.rewritten import Call, Rewritten, running
+from nervure.observe.summary import flat
+
+__all__ = ["Absolute", "backed_scores"]
+
+
+class Absolute(Rewritten):
+    """The absolute linear network of spec isparse, 2.7; keeps the output of each watched layer.
+
+    >>> layer = nn.Linear(2, 1, bias=False).requires_grad_(False)
+    >>> x = torch.ones(1, 2, requires_grad=True)
+    >>> with Absolute():
+    ...     out = layer(x)
+    >>> bool(torch.isclose(out, layer.weight.abs().sum().double()))
+    True
+    """
+
+    purpose = "backward propagation of scores"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outputs: dict[str, list[Tensor]] = {}
+
+    def weighted(self, call: Call) -> Tensor:  # noqa: D102
+        weight = call.given(1, "weight").detach().abs().to(torch.float64)
+        kwargs = {name: value for name, value in call.kwargs.items() if name not in ("input", "weight", "bias")}
+        out: Tensor = call.function(call.given(0, "input").to(weight), weight, None, *call.args[3:], **kwargs)
+        if self.layer is not None:
+            self.outputs.setdefault(self.layer, []).append(out)
+        return out
+
+    def norm(self, call: Call) -> Tensor:  # noqa: D102
+        x: Tensor = call.args[0]
+        weight = call.kwargs.get("weight")
+        if call.name == "batch_norm":
+            weight = call.given(3, "weight")
+            variance = call.given(2, "running_var")
+            if variance is not None:
+                deviation = (variance.to(torch.float64) + float(call.given(7, "eps", 1e-5))).sqrt()
+                weight = 1 / deviation if weight is None else weight / deviation
+        if weight is None:
+            return x
+        scale = weight.detach().abs().to(torch.float64)
+        scaled: Tensor = x * (scale if "layer" in call.name else scale.view(-1, *[1] * (x.ndim - 2)))
+        return scaled
+
+    def passed(self, call: Call) -> Tensor:  # noqa: D102
+        first: Tensor = call.args[0]
+        return first
+
+    def picked(self, call: Call) -> Any:  # noqa: D102
+        x = call.args[0]
+        if "pool" not in call.name:
+            raise InputError(f"{self.purpose} has no rule for the operation {call.name!r}; use another criterion")
+        mean = getattr(F, call.name.replace("max", "avg"))
+        if call.name.startswith("adaptive"):
+            return mean(x, call.given(1, "output_size"))
+        if call.given(4, "dilation", 1) not in (1, (1, 1), (1,)):
+            raise InputError(f"{self.purpose} has no rule for dilated pooling; use another criterion")
+        window, stride = call.given(1, "kernel_size"), call.given(2, "stride")
+        return mean(x, window, stride, call.given(3, "padding", 0), bool(call.given(5, "ceil_mode", False)))
+
+    def averaged(self, call: Call) -> Any:  # noqa: D102
+        return call.run()
+
+    def added(self, call: Call) -> Any:  # noqa: D102
+        return _sum(call, [one for one in call.args[:2] if isinstance(one, Tensor) and one.requires_grad])
+
+    def subtracted(self, call: Call) -> Any:  # noqa: D102
+        return self.added(call)
+
+    def scaled(self, call: Call) -> Any:  # noqa: D102
+        first, second = call.args[:2]
+        if isinstance(first, Tensor) and isinstance(second, Tensor):
+            # Of a signal and its gate the signal is the larger one.
+            return first if first.requires_grad and first.numel() >= second.numel() else second
+        number = second if isinstance(first, Tensor) else first
+        x = first if isinstance(first, Tensor) else second
+        return x / abs(number) if "div" in call.name else x * abs(number)
+
+
+def _sum(call: Call, tracked: list[Tensor]) -> Tensor:
+    return tracked[0] if len(tracked) == 1 else tracked[0] + tracked[1]
+
+
+def backed_scores(net: nn.Module, example: Tensor, final: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Scores of the units of ``layers`` from scores ``final`` (outputs,) of the network's outputs.
+
+    Parameters
+    ----------
+    net : Module
+        Left as it was.
+    example : Tensor
+        A batch of any length, for its shape.
+    final : Tensor
+        One score of 0 or more an output.
+    layers : sequence of str
+        Linear layers and convolutions.
+
+    Returns
+    -------
+    dict of str to Tensor
+        (units,) float64 of sum 1, unless all are 0.
+
+    >>> net = nn.Sequential(nn.Linear(1, 2), nn.Linear(2, 2))
+    >>> _ = net[1].weight.data.copy_(torch.tensor([[0.5, -1.0], [2.0, 0.1]]))
+    >>> backed_scores(net, torch.zeros(1, 1), torch.tensor([1.0, 2.0]), ["0"])["0"] * 5.7
+    tensor([4.5000, 1.2000], dtype=torch.float64)
+    """
+    mode = Absolute()
+    with borrowed(net, frozen=True) as device, torch.enable_grad():
+        ones = torch.ones(1, *example.shape[1:], dtype=torch.float64, device=device, requires_grad=True)
+        with running(net, mode, layers):
+            out = first_tensor(net(ones), "the network")
+        if out.ndim < 2 or out.shape[1] != len(final):
+            raise InputError(f"{len(final)} scores for outputs of shape {tuple(out.shape)}; give one an output")
+        missed = [name for name in layers if name not in mode.outputs]
+        if missed:
+            raise InputError(f"layer {missed[0]!r} was never called; does the forward pass use it?")
+        places = [(name, one) for name in layers for one in mode.outputs[name]]
+        upstream = final.to(out).view(1, -1, *[1] * (out.ndim - 2)).expand_as(out)
+        gradients = torch.autograd.grad(out, [one for _, one in places], upstream, allow_unused=True)
+    scores: dict[str, Tensor] = {}
+    for (name, _), gradient in zip(places, gradients, strict=True):
+        module = net.get_submodule(name)
+        if gradient is None:
+            raise InputError(f"no score reached layer {name!r}; do the outputs depend on it?")
+        each = flat(examples_first(gradient, module, unit_axis(module), name)).sum((0, 2)).cpu()
+        scores[name] = scores.get(name, 0) + each
+    return {name: _shares(score) for name, score in scores.items()}
+
+
+def _shares(score: Tensor) -> Tensor:
+    total = score.sum()
+    return score / total if total > 0 else score

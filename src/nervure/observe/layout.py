@@ -1,0 +1,100 @@
+"""Where units and examples lie in what a module takes and returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nervure.errors import InputError
+
+__all__ = ["examples_first", "first_tensor", "replaced", "unit_axis"]
+
+LAST_AXIS = (
+    nn.Linear,
+    nn.Bilinear,
+    nn.LayerNorm,
+    nn.RMSNorm,
+    nn.Embedding,
+    nn.RNNBase,
+    nn.MultiheadAttention,
+    nn.TransformerEncoder,
+    nn.TransformerDecoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)
+
+
+def unit_axis(module: nn.Module) -> int:
+    """The axis of units: the last for modules that act on features, 1 for all others.
+
+    >>> unit_axis(nn.Linear(2, 3)), unit_axis(nn.Conv2d(2, 3, 1))
+    (-1, 1)
+    """
+    return -1 if isinstance(module, LAST_AXIS) else 1
+
+
+def first_tensor(value: object, where: str) -> Tensor:
+    """The tensor itself, or the first of a tuple, list or mapping: an LSTM's output, not its state.
+
+    >>> first_tensor((torch.ones(2), None), "lstm")
+    tensor([1., 1.])
+    """
+    while not isinstance(value, Tensor):
+        if isinstance(value, nn.utils.rnn.PackedSequence):
+            raise InputError(f"layer {where!r} works on packed sequences; observe it on padded ones")
+        if isinstance(value, tuple | list) and value:
+            value = value[0]
+        elif isinstance(value, Mapping) and value:
+            value = next(iter(value.values()))
+        else:
+            raise InputError(f"layer {where!r} has {type(value).__name__} there, which holds no tensor to observe")
+    return value
+
+
+def replaced(value: Any, new: Tensor) -> Any:
+    """``value`` with its first tensor replaced, in the same structure.
+
+    >>> replaced((torch.ones(1), "state"), torch.zeros(1))
+    (tensor([0.]), 'state')
+    """
+    if isinstance(value, Tensor):
+        return new
+    if isinstance(value, Mapping):
+        first = next(iter(value))
+        # A mapping with fields (a model's output class) keeps its type when it is given by keywords.
+        return type(value)(**{**value, first: replaced(value[first], new)})
+    items = [replaced(value[0], new), *value[1:]]
+    return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+
+
+def examples_first(value: Tensor, module: nn.Module, axis: int, where: str) -> Tensor:
+    """``value`` as (n, units, ...): examples to the front where a module has time there, units to axis 1.
+
+    >>> lstm = nn.LSTM(4, 6)
+    >>> examples_first(torch.zeros(10, 2, 6), lstm, unit_axis(lstm), "lstm").shape
+    torch.Size([2, 6, 10])
+    """
+    if value.ndim < 2:
+        shape = tuple(value.shape)
+        raise InputError(f"layer {where!r} has shape {shape} there; observation needs (examples, units, ...)")
+    if value.is_complex():
+        raise InputError(f"layer {where!r} is complex there; observe its parts or its magnitude instead")
+    if value.ndim == 3 and getattr(module, "batch_first", True) is False:
+        value = value.transpose(0, 1)
+    if not -value.ndim <= axis < value.ndim or axis % value.ndim == 0:
+        raise InputError(f"layer {where!r}: unit axis {axis} does not fit shape {tuple(value.shape)}")
+    return value if axis % value.ndim == 1 else value.movedim(axis, 1)
+
+
+def floating(value: Tensor, where: str) -> Tensor:
+    """``value``, where a gradient can reach it.
+
+    >>> floating(torch.ones(1), "relu")
+    tensor([1.])
+    """
+    if not torch.is_floating_point(value):
+        raise InputError(f"layer {where!r} holds {value.dtype} there, which has no gradient")
+    return value

@@ -1,0 +1,196 @@
+"""Rewritten: a network run with other rules in place of its operations, its modules left alone.
+
+Torch tells a function mode of every operation before it runs. A subclass says what stands for which kind of
+operation, so any network that is made of known operations can be followed, whatever its modules.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from nervure.errors import InputError
+
+__all__ = ["Call", "Rewritten", "running"]
+
+WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
+NORMS = frozenset({"batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm"})
+SHAPED = frozenset({
+    "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "flatten", "float",
+    "double", "flip", "hsplit", "index_select", "movedim", "narrow", "pad", "permute", "pixel_shuffle",
+    "pixel_unshuffle", "reshape", "roll", "select", "split", "squeeze", "stack", "to", "transpose", "unbind",
+    "unflatten", "unsqueeze", "view", "view_as",
+})  # fmt: skip
+PASSED = frozenset({
+    "alpha_dropout", "celu", "clamp", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "gelu", "hardsigmoid",
+    "hardswish", "hardtanh", "leaky_relu", "log_softmax", "logsigmoid", "mish", "prelu", "relu", "relu6", "selu",
+    "sigmoid", "silu", "softmax", "softplus", "softsign", "tanh", "threshold",
+})  # fmt: skip
+PICKED = frozenset({
+    "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "amax", "max", "max_pool1d", "max_pool2d",
+    "max_pool3d", "maximum",
+})  # fmt: skip
+AVERAGED = frozenset({
+    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "interpolate", "mean", "sum", "upsample",
+})  # fmt: skip
+ADDED = frozenset({"__add__", "__radd__", "add"})
+SUBTRACTED = frozenset({"__rsub__", "__sub__", "rsub", "sub", "subtract"})
+SCALED = frozenset({"__mul__", "__rmul__", "__truediv__", "div", "divide", "mul", "multiply", "true_divide"})
+KINDS = {
+    **dict.fromkeys(WEIGHTED, "weighted"),
+    **dict.fromkeys(NORMS, "norm"),
+    **dict.fromkeys(SHAPED, "shaped"),
+    **dict.fromkeys(PASSED, "passed"),
+    **dict.fromkeys(PICKED, "picked"),
+    **dict.fromkeys(AVERAGED, "averaged"),
+    **dict.fromkeys(ADDED, "added"),
+    **dict.fromkeys(SUBTRACTED, "subtracted"),
+    **dict.fromkeys(SCALED, "scaled"),
+}
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operation: its function, its name without the mark of in-place forms, and what it was given."""
+
+    function: Callable[..., Any]
+    name: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    def run(self) -> Any:
+        """The operation itself, on a copy where it would write in place."""
+        args, kwargs = self.args, dict(self.kwargs)
+        if kwargs.pop("inplace", False) or self.function.__name__ != self.name:
+            args = (args[0].clone(), *args[1:])
+        return self.function(*args, **kwargs)
+
+    def given(self, place: int, name: str, default: Any = None) -> Any:
+        """An argument by place or by name."""
+        return self.args[place] if place < len(self.args) else self.kwargs.get(name, default)
+
+
+class Rewritten(TorchFunctionMode):
+    """Runs what a subclass gives for each kind of operation; an unknown one on tracked values is an error.
+
+    ``layer`` is the name of the innermost layer that is being called, among those that are watched.
+
+    >>> from nervure.observe.absolute import Absolute
+    >>> issubclass(Absolute, Rewritten)
+    True
+    """
+
+    purpose = "this"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers: list[str] = []
+
+    @property
+    def layer(self) -> str | None:
+        """The watched layer that is being called."""
+        return self.layers[-1] if self.layers else None
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if not any(one.requires_grad for one in _tensors((*args, *kwargs.values()))):
+            return func(*args, **kwargs)
+        plain = _plain(str(getattr(func, "__name__", func)))
+        call = Call(func, plain, tuple(args), kwargs)
+        kind = KINDS.get(plain)
+        if kind is not None:
+            return getattr(self, kind)(call)
+        out = func(*args, **kwargs)
+        if any(one.requires_grad for one in _tensors((out,))) and plain not in ("requires_grad", "__set__"):
+            where = f" in layer {self.layer!r}" if self.layer else ""
+            raise InputError(f"{self.purpose} has no rule for the operation {plain!r}{where}; use another criterion")
+        return out
+
+    @abstractmethod
+    def weighted(self, call: Call) -> Any:
+        """A linear map or convolution."""
+
+    @abstractmethod
+    def norm(self, call: Call) -> Any:
+        """A normalisation."""
+
+    @abstractmethod
+    def passed(self, call: Call) -> Any:
+        """An activation or dropout."""
+
+    @abstractmethod
+    def picked(self, call: Call) -> Any:
+        """A maximum over positions, or of two."""
+
+    @abstractmethod
+    def averaged(self, call: Call) -> Any:
+        """A mean or sum over positions."""
+
+    @abstractmethod
+    def added(self, call: Call) -> Any:
+        """A sum of two."""
+
+    @abstractmethod
+    def subtracted(self, call: Call) -> Any:
+        """A difference."""
+
+    @abstractmethod
+    def scaled(self, call: Call) -> Any:
+        """A product or quotient."""
+
+    def shaped(self, call: Call) -> Any:
+        """Values moved, not changed."""
+        return call.run()
+
+
+def _plain(name: str) -> str:
+    """The name of an operation without the mark of its in-place form."""
+    if name.startswith("__"):
+        return name.replace("__i", "__", 1) if name in ("__iadd__", "__isub__", "__imul__") else name
+    return name.rstrip("_")
+
+
+def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from _tensors(value)
+
+
+@contextmanager
+def running(net: nn.Module, mode: Rewritten, watched: Sequence[str]) -> Iterator[None]:
+    """``net`` with operations replaced by those of ``mode``, which knows which watched layer is called.
+
+    >>> import torch
+    >>> from nervure.observe.absolute import Absolute
+    >>> net = nn.Sequential(nn.Linear(2, 1))
+    >>> mode = Absolute()
+    >>> with running(net, mode, ["0"]):
+    ...     _ = net(torch.ones(1, 2))
+    >>> mode.layers
+    []
+    """
+    modules = dict(net.named_modules())
+    with ExitStack() as stack:
+        for name in watched:
+            module = modules[name]
+            before = module.register_forward_pre_hook(lambda *_, name=name: mode.layers.append(name))
+            stack.callback(before.remove)
+            after = module.register_forward_hook(lambda *_: _popped(mode), always_call=True)
+            stack.callback(after.remove)
+        stack.enter_context(mode)
+        yield
+
+
+def _popped(mode: Rewritten) -> None:
+    mode.layers.pop()

@@ -1,0 +1,1 @@
+"""One file a kind of evidence: ``draw(figure)`` gives the inside of a ``<figure>``."""

@@ -1,0 +1,275 @@
+"""save and load: a run as a folder, written so that it is whole or no run."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from torch import nn
+
+from nervure import evidence
+from nervure.data.dataset import Preprocessing
+from nervure.errors import InputError, RunError
+from nervure.evidence import Figure
+from nervure.nets.build import rebuild
+from nervure.nets.origin import Origin, origin_of
+from nervure.registry import resolve
+from nervure.store.atomic import clear_errors, replacing, write_json, write_text
+from nervure.store.record import SCHEMA, Record, parse, render
+from nervure.store.run import Action, History, Run
+from nervure.store.tree import load_weights, save_weights
+
+__all__ = ["annotate", "claim", "discard", "is_run", "load", "save", "write"]
+
+_MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD = (
+    "model.safetensors",
+    "history.jsonl",
+    "evidence",
+    "checkpoint",
+    "run.json",
+)
+_OURS = {_MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json"}
+
+
+def is_run(path: Path | str) -> bool:
+    """Whether ``path`` holds a finished run's record (which may still prove damaged)."""
+    return (Path(path) / _RECORD).is_file()
+
+
+def claim(path: Path | str, *, resume: bool = False, overwrite: bool = False) -> Path:
+    """Check that a run may be written at ``path``; nothing is written or removed yet.
+
+    A folder that exists is refused unless it is empty, or ``resume`` or ``overwrite`` is given; one that
+    holds files of other kinds is always refused.
+    """
+    path = Path(path)
+    if not path.exists():
+        ancestor = next(parent for parent in path.absolute().parents if parent.exists())
+        if not ancestor.is_dir():
+            raise InputError(f"cannot write {path}: {ancestor} is a file")
+        _writable(ancestor, path)
+        return path
+    if not path.is_dir():
+        raise InputError(f"cannot write {path}: a file of that name exists; choose another name")
+    _writable(path, path)
+    held = {file.name for file in path.iterdir()}
+    if foreign := sorted(held - _OURS):
+        raise InputError(f"cannot write {path}: the folder holds {foreign[0]!r}, which is no part of a run")
+    if held and not (resume or overwrite):
+        what = "holds a run" if _RECORD in held else "holds unfinished work"
+        raise InputError(f"{path} {what}; give --resume to go on with it, or --overwrite to replace it")
+    return path
+
+
+def discard(path: Path | str) -> None:
+    """Remove what a run holds, its record first, so that a folder half removed is no run."""
+    path = Path(path)
+    with clear_errors(path):
+        (path / _RECORD).unlink(missing_ok=True)
+        for name in sorted(_OURS - {_RECORD}):
+            if (path / name).is_dir():
+                shutil.rmtree(path / name)
+            else:
+                (path / name).unlink(missing_ok=True)
+
+
+def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) -> Path:
+    """Write a run, or a network that Nervure built, to the folder ``path``; its record is written last.
+
+    Parameters
+    ----------
+    path : path
+        A folder that does not exist, or is empty, unless ``overwrite``.
+    what : Run or Module
+        A module needs an Origin, which says what it was built from.
+
+    Examples
+    --------
+    >>> import tempfile, nervure as nv
+    >>> net = nv.nets.build("lenet-300-100", in_shape=(1, 8, 8), classes=10)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(f"{folder}/run", net)
+    ...     load(path).origin == nv.nets.origin_of(net)
+    True
+    """
+    run = what if isinstance(what, Run) else _wrap(what)
+    path = claim(path, overwrite=overwrite)
+    fresh = not path.exists()
+    try:
+        return write(path, run)
+    except BaseException:
+        if fresh and path.exists():
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def write(path: Path, run: Run) -> Path:
+    """Write a run's files, then its record; the folder was claimed by the caller."""
+    with clear_errors(path):
+        (path / _RECORD).unlink(missing_ok=True)
+        if (path / _EVIDENCE).is_dir():
+            shutil.rmtree(path / _EVIDENCE)
+    save_weights(path / _MODEL, run.net.state_dict())
+    write_text(path / _HISTORY, "".join(json.dumps(row) + "\n" for row in run.history))
+    files = [_MODEL, _HISTORY]
+    for name, figure in run.evidence.items():
+        file = _figure_file(name)
+        with replacing(path / file) as temporary:
+            evidence.save(temporary, figure)
+        files.append(file)
+    write_json(path / _RECORD, render(_record(path, run, files)))
+    run.path = path
+    return path
+
+
+def annotate(path: Path | str, figures: Mapping[str, Figure], metrics: Mapping[str, float] | None = None) -> None:
+    """Add figures and measures to a run that stands; its network stays as it is."""
+    path = Path(path)
+    record = parse(path / _RECORD)
+    files = dict(record.files)
+    for name, figure in figures.items():
+        file = _figure_file(name)
+        with replacing(path / file) as temporary:
+            evidence.save(temporary, figure)
+        files[file] = _digest(path / file)
+    changed = record.model_copy(update={"files": files, "metrics": {**record.metrics, **(metrics or {})}})
+    write_json(path / _RECORD, render(changed))
+
+
+def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = None) -> Run:
+    """Read a run: its network is rebuilt from its origin, and nothing that the folder names is executed.
+
+    Parameters
+    ----------
+    path : path
+        A run's folder.
+    build : str or callable, optional
+        The function that makes the network, for one that was built by a function of the user's own
+        (``"package.module:function"``); it is never taken from the folder.
+    """
+    path = Path(path)
+    record = parse(path / _RECORD)
+    for name, digest in record.files.items():
+        _check_file(path, name, digest)
+    if _MODEL not in record.files:
+        raise RunError(f"{path}: its record names no {_MODEL}")
+    in_shape = tuple(record.data.in_shape)
+    net = _rebuild(record, in_shape, build, path)
+    with _fits(path):
+        net.load_state_dict(load_weights(path / _MODEL))
+    net.eval()
+    return Run(
+        net=net,
+        in_shape=in_shape,
+        kind=record.data.kind,
+        task=record.data.task,
+        names=tuple(record.data.names),
+        preprocessing=Preprocessing.from_json(record.data.preprocessing),
+        source=record.data.source,
+        options=record.data.options,
+        fingerprint=record.data.fingerprint,
+        history=_read_history(path / _HISTORY),
+        metrics={name: math.nan if value is None else value for name, value in record.metrics.items()},
+        evidence={
+            PurePosixPath(name).stem: evidence.load(path / name)
+            for name in record.files
+            if name.startswith(f"{_EVIDENCE}/")
+        },
+        lineage=tuple(Action(one.name, one.settings, one.seed) for one in record.lineage),
+        versions=record.versions,
+        path=path,
+    )
+
+
+def _rebuild(
+    record: Record, in_shape: tuple[int, ...], build: str | Callable[..., nn.Module] | None, path: Path
+) -> nn.Module:
+    if record.origin is not None:
+        return rebuild(Origin.from_json(record.origin), build=build)
+    if build is None:
+        raise InputError(
+            f"{path}: this network was not built by Nervure; give build=, the function that makes it "
+            "(package.module:function, called as f(in_shape, classes))"
+        )
+    function: Callable[..., nn.Module] = resolve(build) if isinstance(build, str) else build  # type: ignore[assignment]
+    return function(in_shape, len(record.data.names))
+
+
+def _record(path: Path, run: Run, files: list[str]) -> Record:
+    origin = run.origin
+    return Record.model_validate(
+        {
+            "schema_version": SCHEMA,
+            "origin": None if origin is None else origin.to_json(),
+            "lineage": [action.to_json() for action in run.lineage],
+            "data": {
+                "source": run.source,
+                "options": dict(run.options),
+                "fingerprint": run.fingerprint,
+                "kind": run.kind,
+                "task": run.task,
+                "names": list(run.names),
+                "in_shape": list(run.in_shape),
+                "preprocessing": run.preprocessing.to_json(),
+            },
+            "metrics": {name: value if math.isfinite(value) else None for name, value in run.metrics.items()},
+            "versions": dict(run.versions),
+            "files": {name: _digest(path / name) for name in files},
+        }
+    )
+
+
+def _wrap(net: nn.Module) -> Run:
+    origin = origin_of(net)
+    if origin is None:
+        raise InputError("this module has no Origin, so it could not be rebuilt; save a Run, or build it by nets.build")
+    shape = origin.base.in_shape
+    kind = {3: "image", 2: "series"}.get(len(shape), "table")
+    names = tuple(str(one) for one in range(origin.base.classes))
+    return Run(net=net, in_shape=shape, kind=kind, task="classification" if names else "none", names=names)  # type: ignore[arg-type]
+
+
+def _figure_file(name: str) -> str:
+    if not name or not all(letter.isalnum() or letter in "-_" for letter in name):
+        raise InputError(f"a figure's name needs letters, digits, '-' and '_' alone, got {name!r}")
+    return f"{_EVIDENCE}/{name}.npz"
+
+
+def _check_file(path: Path, name: str, digest: str) -> None:
+    parts = PurePosixPath(name).parts
+    if not parts or PurePosixPath(name).is_absolute() or ".." in parts:
+        raise RunError(f"{path}: its record names a file outside the folder: {name!r}")
+    if not (path / name).is_file():
+        raise RunError(f"{path}: {name} is missing; the run is damaged")
+    if _digest(path / name) != digest:
+        raise RunError(f"{path}: {name} was edited or truncated (its digest does not match)")
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_history(path: Path) -> History:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _writable(folder: Path, path: Path) -> None:
+    import os
+
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: no permission to write there; choose another folder")
+
+
+@contextlib.contextmanager
+def _fits(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        lines = str(error).splitlines()
+        raise RunError(f"{path}: the weights do not fit the network: {lines[-1].strip()}") from error

@@ -1,0 +1,89 @@
+"""Run: one network and everything needed to build, check and continue it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+from torch import nn
+
+from nervure.data.dataset import Dataset, Kind, Preprocessing, Task
+from nervure.evidence import Figure
+from nervure.nets.origin import Origin, origin_of
+
+__all__ = ["Action", "History", "Run", "versions"]
+
+History = list[dict[str, float | int | str | None]]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One entry of a lineage: what was done, with which settings and seed, and what it was done to."""
+
+    name: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+    seed: int | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """As plain JSON data."""
+        return {"name": self.name, "settings": dict(self.settings), "seed": self.seed}
+
+
+@dataclass(eq=False)
+class Run:
+    """A network with its history, figures, lineage, and what it knows of its data.
+
+    ``history`` has a row an epoch. ``metrics`` are of the test split where there is one. ``source`` and
+    ``options`` are what :func:`nervure.data.load` takes to find the data again.
+    """
+
+    net: nn.Module
+    in_shape: tuple[int, ...]
+    kind: Kind
+    task: Task
+    names: tuple[str, ...] = ()
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    source: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    fingerprint: str = ""
+    history: History = field(default_factory=list)
+    metrics: dict[str, float] = field(default_factory=dict)
+    evidence: dict[str, Figure] = field(default_factory=dict)
+    lineage: tuple[Action, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=lambda: versions())
+    path: Path | None = None
+
+    @property
+    def origin(self) -> Origin | None:
+        """What the network was built from; None for a stranger's module."""
+        return origin_of(self.net)
+
+    @classmethod
+    def of(cls, net: nn.Module, ds: Dataset, lineage: tuple[Action, ...] = ()) -> Run:
+        """A run of ``net`` on ``ds``, with nothing measured yet."""
+        return cls(
+            net=net,
+            in_shape=ds.in_shape,
+            kind=ds.kind,
+            task=ds.task,
+            names=ds.names,
+            preprocessing=ds.preprocessing,
+            source=ds.source,
+            options=ds.options,
+            fingerprint=ds.fingerprint,
+            lineage=lineage,
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes, for the record: nervure, Python, torch and numpy."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for package in ("nervure", "torch", "numpy"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found

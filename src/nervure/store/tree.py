@@ -1,0 +1,100 @@
+"""Nested dicts and lists of tensors and plain values in one safetensors file: no code runs on load."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nervure.errors import RunError
+from nervure.store.atomic import replacing
+
+__all__ = ["load_tree", "load_weights", "save_tree", "save_weights"]
+
+Tree = Any  # a nested value: dict with str keys | list | tuple | Tensor | str | int | float | bool | None
+
+_TENSOR = "__tensor__"
+
+
+def save_tree(path: Path | str, tree: Tree) -> None:
+    """Write a nested value; tensors as they are, the rest as JSON in the file's header.
+
+    Examples
+    --------
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_tree(f"{folder}/state.safetensors", {"epoch": 3, "m": [torch.ones(2)]})
+    ...     load_tree(f"{folder}/state.safetensors")
+    {'epoch': 3, 'm': [tensor([1., 1.])]}
+    """
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    plain = _strip(tree, tensors)
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"tree": json.dumps(plain, ensure_ascii=False)})
+
+
+def load_tree(path: Path | str) -> Tree:
+    """Read what :func:`save_tree` wrote."""
+    tensors, metadata = _read(path)
+    if "tree" not in metadata:
+        raise RunError(f"{path}: no state that Nervure wrote")
+    try:
+        return _fill(json.loads(metadata["tree"]), tensors)
+    except (KeyError, ValueError) as error:
+        raise RunError(f"{path}: the state does not fit its header ({error})") from error
+
+
+def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
+    """Write a ``state_dict`` as plain safetensors, readable by any other program.
+
+    Tensors that share memory are written once each: a loader fills them one by one.
+    """
+    from safetensors.torch import save_file
+
+    whole = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
+    with replacing(path) as temporary:
+        save_file(whole, temporary)
+
+
+def load_weights(path: Path | str) -> dict[str, Tensor]:
+    """Read a safetensors file."""
+    return _read(path)[0]
+
+
+def _read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118 (no iterator)
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: no such file") from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def _strip(value: Tree, tensors: dict[str, Tensor]) -> Tree:
+    if isinstance(value, Tensor):
+        name = str(len(tensors))
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {_TENSOR: name}
+    if isinstance(value, Mapping):
+        return {str(key): _strip(one, tensors) for key, one in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_strip(one, tensors) for one in value]
+    return value
+
+
+def _fill(value: Tree, tensors: Mapping[str, Tensor]) -> Tree:
+    if isinstance(value, dict):
+        if set(value) == {_TENSOR}:
+            return tensors[value[_TENSOR]]
+        return {key: _fill(one, tensors) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_fill(one, tensors) for one in value]
+    return value

@@ -1,0 +1,177 @@
+"""Study: a published table or a comparison as data, read from ``tables/*.toml`` or one's own file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from nervure.errors import InputError
+from nervure.registry import nearest
+from nervure.study.merge import merged
+
+__all__ = ["Data", "Profile", "Published", "Study", "load", "names", "parse"]
+
+ProfileName = Literal["smoke", "cpu", "gpu", "published"]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Data(_Data):
+    """What a study is about: a source of :func:`nervure.data.load`, its options, and where it comes from."""
+
+    source: str
+    options: dict[str, object] = Field(default_factory=dict)
+    get: str = ""
+
+
+class Profile(_Data):
+    """One size of a study: settings that win over the study's own, and how many seeds."""
+
+    what: str
+    seeds: int | None = Field(None, ge=1)
+    settings: dict[str, object] = Field(default_factory=dict)
+
+
+class Published(_Data):
+    """A figure as it was printed, in the unit of its measure, with where it stands."""
+
+    arm: str = "base"
+    measure: str
+    value: float = Field(allow_inf_nan=False)
+    work: str
+    place: str
+
+
+def _one_arm() -> dict[str, dict[str, object]]:
+    return {"base": {}}
+
+
+class Study(_Data):
+    """Trials side by side: arms by seeds, each a call of one function with JSON settings.
+
+    Parameters
+    ----------
+    name, what : str
+        The file's stem, and one line.
+    data : Data
+        What every trial works on.
+    trial : str
+        A name of the table ``nervure.study.trials``.
+    settings : dict
+        What every trial is given.
+    arms : dict of dict
+        Further settings by arm, which win over ``settings``; without any there is the one arm ``base``.
+    profiles : dict of Profile
+        ``smoke``, ``cpu``, ``gpu``, ``published``; their settings win over everything.
+    seeds : int
+        Trials of each arm, with seeds 0, 1, ...
+    measures : dict of str to str
+        Which measures are tabulated, and their unit; ``"%"`` shows a share times 100.
+    published : sequence of Published
+        Printed figures; empty if there are none, and then ``unpublished`` says so.
+
+    Examples
+    --------
+    >>> study = load("digits-lenet5")
+    >>> list(study.arms), study.profiles["smoke"].seeds, study.published
+    (['base'], 2, ())
+    >>> study.trial_settings("base", "smoke")["recipe"]["epochs"]
+    2
+    """
+
+    name: str
+    what: str
+    data: Data
+    trial: str = "train"
+    settings: dict[str, object] = Field(default_factory=dict)
+    arms: dict[str, dict[str, object]] = Field(default_factory=_one_arm, min_length=1)
+    profiles: dict[ProfileName, Profile] = Field(min_length=1)
+    seeds: int = Field(3, ge=1)
+    measures: dict[str, Literal["", "%"]] = Field(min_length=1)
+    published: tuple[Published, ...] = ()
+    unpublished: str = ""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Study:
+        for place, one in enumerate(self.published):
+            if one.arm not in self.arms:
+                raise ValueError(f"published.{place}.arm: there is no arm {one.arm!r}")
+            if one.measure not in self.measures:
+                raise ValueError(f"published.{place}.measure: {one.measure!r} is not among the measures")
+        if not self.published and not self.unpublished:
+            raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
+        return self
+
+    def profile(self, name: str) -> Profile:
+        """A profile by name; a missed name answers with the list."""
+        if name not in self.profiles:
+            raise InputError(f"{self.name}: unknown profile {name!r}; {nearest(name, tuple(self.profiles))}")
+        return self.profiles[name]
+
+    def trial_settings(self, arm: str, profile: str) -> dict[str, object]:
+        """What a trial of ``arm`` is given: the study's settings, the arm's, and the profile's on top."""
+        return merged(self.settings, self.arms[arm], self.profile(profile).settings)
+
+
+def names() -> tuple[str, ...]:
+    """Every study that comes with the package.
+
+    >>> "digits-lenet5" in names()
+    True
+    """
+    files = resources.files("nervure.study").joinpath("tables").iterdir()
+    return tuple(sorted(one.name.removesuffix(".toml") for one in files if one.name.endswith(".toml")))
+
+
+def load(name: str | Path) -> Study:
+    """A study by name, or from a path that ends in ``.toml``.
+
+    >>> load("digits-lenet")
+    Traceback (most recent call last):
+    nervure.errors.InputError: unknown study 'digits-lenet'; did you mean 'digits-lenet5'? There are: ...
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        try:
+            return parse(path.read_text(encoding="utf-8"), path.stem, str(path))
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not a text file in UTF-8 ({error.reason})") from error
+    if str(name) not in names():
+        raise InputError(f"unknown study {str(name)!r}; {nearest(str(name), names())}")
+    file = resources.files("nervure.study").joinpath("tables", f"{name}.toml")
+    return parse(file.read_text(encoding="utf-8"), str(name), f"{name}.toml")
+
+
+def parse(text: str, name: str, where: str) -> Study:
+    """A study from the text of its file; an error names the file, the field and what is wrong.
+
+    >>> parse('what = 3', "mine", "mine.toml")
+    Traceback (most recent call last):
+    nervure.errors.InputError: mine.toml: what: Input should be a valid string
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{where}: not TOML ({error})") from error
+    if "name" in values:
+        raise InputError(f"{where}: name: a study is called as its file; leave the field out")
+    try:
+        return Study.model_validate({**values, "name": name})
+    except ValidationError as error:
+        raise InputError(f"{where}: {_first(error)}") from error
+
+
+def _first(error: ValidationError) -> str:
+    first: Mapping[str, object] = dict(error.errors()[0])
+    field = ".".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
+    said = str(first["msg"]).removeprefix("Value error, ")
+    return f"{field}: {said}" if field else said

@@ -1,0 +1,75 @@
+"""A running average of the weights, handed over at the end of training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.train.callbacks import Callback
+
+if TYPE_CHECKING:
+    from nervure.train.loop import Loop
+
+__all__ = ["WeightAverage"]
+
+
+class WeightAverage(Callback):
+    """Exponential running average of all weights and buffers (Polyak and Juditsky 1992).
+
+    After each step ``average = decay * average + (1 - decay) * weights``, with a smaller decay over the first
+    steps so that the start is forgotten. At the end the network takes the average; use it with ``keep="last"``.
+
+    Parameters
+    ----------
+    decay : float
+        Between 0 and 1; 0.99 remembers about a hundred steps.
+
+    Examples
+    --------
+    >>> WeightAverage(decay=1.5)
+    Traceback (most recent call last):
+    nervure.errors.InputError: weight-average: decay = 1.5; give a value from 0 to below 1
+    """
+
+    def __init__(self, decay: float = 0.99) -> None:
+        if not 0 <= decay < 1:
+            raise InputError(f"weight-average: decay = {decay}; give a value from 0 to below 1")
+        self.decay = decay
+        self._steps = 0
+        self._average: dict[str, Tensor] = {}
+
+    @torch.no_grad()
+    def after_step(self, loop: Loop, batch: Batch) -> None:
+        """Take in the weights as they are now."""
+        self._steps += 1
+        rate = 1 - min(self.decay, self._steps / (self._steps + 9))
+        state = loop.net.state_dict()
+        if self._average.keys() != state.keys() or any(
+            one.shape != state[name].shape for name, one in self._average.items()
+        ):
+            self._average = {name: value.clone() for name, value in state.items()}
+            return
+        for name, value in state.items():
+            if value.is_floating_point():
+                self._average[name].lerp_(value, rate)
+            else:
+                self._average[name].copy_(value)
+
+    def finish(self, loop: Loop) -> None:
+        """Hand the average over."""
+        if self._average:
+            loop.net.load_state_dict(self._average)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Steps seen and the average."""
+        return {"steps": self._steps, "average": self._average}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        self._steps = int(state["steps"])
+        self._average = dict(state["average"])

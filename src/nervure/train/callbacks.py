@@ -1,0 +1,75 @@
+"""What acts between the steps of training.
+
+A callback is named in the recipe with its options, so that a resumed run makes it again; what it learns on the
+way is its state. Other packages add rows in the group ``nervure.callbacks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.registry import Table
+from nervure.train.optimizer import Change
+from nervure.train.recipe import CallbackSpec
+
+if TYPE_CHECKING:
+    from nervure.train.loop import Loop
+
+__all__ = ["Callback", "get", "make", "names", "table"]
+
+
+class Callback:
+    """Hooks of the loop; override those that are needed.
+
+    The loop is handed over whole: ``loop.net``, ``loop.optimizer``, ``loop.ds``, ``loop.epoch``, ``loop.evidence``.
+    """
+
+    def start(self, loop: Loop) -> None:
+        """Before the first step, and again after a resume (before the state is loaded)."""
+
+    def after_backward(self, loop: Loop, batch: Batch) -> None:
+        """Gradients are ready, the parameters not yet moved."""
+
+    def after_step(self, loop: Loop, batch: Batch) -> None:
+        """The parameters have moved."""
+
+    def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> Change | None:
+        """The epoch's row of history is there and may be extended; a Change replaces the network."""
+        return None
+
+    def finish(self, loop: Loop) -> None:
+        """After the last epoch; figures go to ``loop.evidence``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What must survive a resume: tensors and plain values, nested in dicts and lists."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` gave."""
+
+
+table: Table[Callable[..., Callback]] = Table(
+    "callback",
+    {
+        "weight-average": (
+            "nervure.train.average:WeightAverage",
+            "keeps a running average of the weights and hands it over at the end",
+            "Polyak and Juditsky 1992",
+        ),
+    },
+    group="nervure.callbacks",
+)
+names = table.names
+get = table.get
+
+
+def make(spec: CallbackSpec) -> Callback:
+    """The callback that a recipe names; a wrong option is named."""
+    factory = get(spec.name)
+    try:
+        return factory(**spec.options)
+    except TypeError as error:
+        raise InputError(f"callback {spec.name!r}: {error}") from error

@@ -1,0 +1,45 @@
+"""Naming the layer in which numbers stopped being finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from nervure.data.dataset import Batch
+from nervure.objectives.call import call
+
+__all__ = ["first_broken"]
+
+
+def first_broken(net: nn.Module, batch: Batch) -> str:
+    """Which part of ``net`` first turned non-finite: a parameter, or a module's output on ``batch``.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2))
+    >>> _ = torch.nn.init.constant_(net[0].weight, float("nan"))
+    >>> first_broken(net, Batch(torch.ones(1, 2), None, torch.arange(1)))
+    "parameter '0.weight' is not finite"
+    """
+    if not bool(torch.isfinite(batch.x).all()):
+        return "the input is not finite"
+    for name, parameter in net.named_parameters():
+        if not bool(torch.isfinite(parameter).all()):
+            return f"parameter {name!r} is not finite"
+    found: list[str] = []
+
+    def watch(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(module: nn.Module, args: object, out: object) -> None:
+            if not found and isinstance(out, Tensor) and not bool(torch.isfinite(out).all()):
+                found.append(name)
+
+        return hook
+
+    hooks = [module.register_forward_hook(watch(name)) for name, module in net.named_modules() if name]
+    try:
+        with torch.no_grad():
+            call(net, batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return f"the output of layer {found[0]!r} is not finite" if found else "the loss is not finite, every layer is"

@@ -1,0 +1,204 @@
+"""evaluate and predict: what a network makes of data, and how good that is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nervure.data.dataset import Dataset, Indices
+from nervure.errors import InputError
+from nervure.evidence import Bars, Curve, Figure, Matrix
+from nervure.nets.cost import Cost, count
+from nervure.objectives.call import call
+from nervure.store.run import Run
+from nervure.train import metrics
+from nervure.train.runtime import pick_device
+
+__all__ = ["Evaluation", "evaluate", "predict"]
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Measures of one split, and the figures behind them."""
+
+    split: str
+    metrics: dict[str, float]
+    evidence: dict[str, Figure] = field(default_factory=dict)
+
+
+@torch.no_grad()
+def predict(
+    net: nn.Module | Run,
+    ds: Dataset,
+    indices: Indices | None = None,
+    *,
+    batch: int = 256,
+    device: str = "auto",
+) -> NDArray[np.float32]:
+    """Outputs of a network (n, ...) for the samples at ``indices``, or for all.
+
+    The network given is not changed: mode and device stay as they are.
+
+    Examples
+    --------
+    >>> import nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> predict(nv.nets.build("lenet-300-100", ds), ds, ds.indices("test")[:5], device="cpu").shape
+    (5, 10)
+    """
+    at = ds.indices() if indices is None else np.asarray(indices, dtype=np.int64)
+    rows = [out for _, out in _outputs(net, ds, at, batch, device)]
+    if not rows:
+        raise InputError(f"{ds.source}: there is no sample to predict")
+    return np.concatenate(rows)
+
+
+def evaluate(
+    net: nn.Module | Run, ds: Dataset, *, split: str = "test", batch: int = 256, device: str = "auto"
+) -> Evaluation:
+    """Measure a network on a split: quality by the task, and cost.
+
+    Classification: accuracy, recall of each class, macro F1, expected calibration error and mean log loss.
+    Regression and forecasts: mean absolute and root squared error, in the target's own unit. Without a task: mean
+    squared error of the reconstruction, in units of the network's input.
+
+    Examples
+    --------
+    >>> import nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> found = evaluate(nv.nets.build("lenet-300-100", ds), ds, device="cpu")
+    >>> sorted(found.metrics)[:4]
+    ['accuracy', 'calibration_error', 'log_loss', 'macro_f1']
+    """
+    at = ds.indices(split)
+    module = net.net if isinstance(net, Run) else net
+    if ds.task == "classification":
+        assert ds.y is not None
+        at = at[ds.y[at].astype(np.int64) >= 0]
+    if not len(at):
+        raise InputError(f"{ds.source}: the split {split!r} has no sample with a known label")
+    if ds.task == "classification":
+        values, figures = _classification(module, ds, at, batch, device)
+    elif ds.task == "regression":
+        values, figures = _regression(module, ds, at, batch, device)
+    else:
+        values, figures = _reconstruction(module, ds, at, batch, device), {}
+    cost = _cost(module, ds)
+    values |= {"parameters": float(cost.params), "macs": float(cost.ops)}
+    return Evaluation(split, values, {**figures, "cost": cost.table()})
+
+
+def _classification(
+    net: nn.Module, ds: Dataset, at: Indices, batch: int, device: str
+) -> tuple[dict[str, float], dict[str, Figure]]:
+    assert ds.y is not None
+    scores = predict(net, ds, at, batch=batch, device=device).astype(np.float64)
+    labels = ds.y[at].astype(np.int64)
+    if scores.ndim != 2 or scores.shape[1] != ds.classes:
+        raise InputError(f"the network gives outputs of shape {scores.shape[1:]}, the data has {ds.classes} classes")
+    shifted = scores - scores.max(axis=1, keepdims=True)
+    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    predicted, confidence = scores.argmax(axis=1), np.exp(logs.max(axis=1))
+    right = predicted == labels
+    counts = metrics.confusion(labels, predicted, ds.classes)
+    values = {
+        "accuracy": metrics.accuracy(counts),
+        "macro_f1": metrics.macro_f1(counts),
+        "log_loss": float(-logs[np.arange(len(labels)), labels].mean()),
+        "calibration_error": metrics.calibration_error(confidence, right),
+    }
+    return values, _class_figures(ds, counts, confidence, right)
+
+
+def _class_figures(
+    ds: Dataset, counts: NDArray[np.int64], confidence: NDArray[np.float64], right: NDArray[np.bool_]
+) -> dict[str, Figure]:
+    found = metrics.recall(counts)
+    mean, share, number = metrics.calibration(confidence, right)
+    there = number > 0
+    worst = ds.names[int(np.nanargmin(found))]
+    return {
+        "confusion": Matrix(
+            title="Confusion",
+            alt=f"Labels against predictions of {counts.sum()} samples; {np.trace(counts)} lie on the diagonal.",
+            values=counts,
+            rows=ds.names,
+            columns=ds.names,
+            x_label="predicted",
+            y_label="label",
+            counts=True,
+        ),
+        "recall": Bars(
+            title="Recall of each class",
+            alt=f"Share of each class that was found; lowest for {worst} with {np.nanmin(found):.3f}.",
+            values=found[None],
+            bars=ds.names,
+            series=("recall",),
+            y_label="recall",
+        ),
+        "calibration": Curve(
+            title="Calibration",
+            alt="Accuracy against mean confidence in ten bins; a calibrated network lies on the diagonal.",
+            x=mean[there],
+            y=np.stack([share[there], mean[there]]),
+            labels=("accuracy", "calibrated"),
+            x_label="confidence",
+            y_label="accuracy",
+        ),
+    }
+
+
+def _regression(
+    net: nn.Module, ds: Dataset, at: Indices, batch: int, device: str
+) -> tuple[dict[str, float], dict[str, Figure]]:
+    assert ds.y is not None
+    out = predict(net, ds, at, batch=batch, device=device).reshape(len(at), -1).astype(np.float64)
+    target = ds.y[at].reshape(len(at), -1).astype(np.float64)
+    if out.shape != target.shape:
+        raise InputError(f"the network gives {out.shape[1]} outputs, the data has {target.shape[1]} targets")
+    values = {"mae": metrics.absolute_error(target, out), "rmse": metrics.root_squared_error(target, out)}
+    shown = np.linspace(0, len(at) - 1, min(len(at), 200)).astype(np.int64)
+    figure = Curve(
+        title="Forecast against target",
+        alt=f"First output of {len(shown)} samples beside its target; mean absolute error {values['mae']:.4g}.",
+        x=np.arange(len(shown)),
+        y=np.stack([target[shown, 0], out[shown, 0]]),
+        labels=("target", "output"),
+        x_label="sample",
+    )
+    return values, {"forecast": figure}
+
+
+def _reconstruction(net: nn.Module, ds: Dataset, at: Indices, batch: int, device: str) -> dict[str, float]:
+    total, number = 0.0, 0
+    for where, out in _outputs(net, ds, at, batch, device):
+        sample = ds.batch(where)
+        seen = np.ones_like(out, dtype=bool)
+        if sample.mask is not None:
+            seen = np.broadcast_to(sample.mask[:, None].numpy(), out.shape)
+        total += float(np.square(out - sample.x.numpy(), dtype=np.float64)[seen].sum())
+        number += int(seen.sum())
+    return {"mse": total / max(1, number)}
+
+
+@torch.no_grad()
+def _outputs(
+    net: nn.Module | Run, ds: Dataset, at: Indices, batch: int, device: str
+) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
+    place = pick_device(device)
+    module = net.net if isinstance(net, Run) else net
+    module = copy.deepcopy(module).to(place).eval()
+    for start in range(0, len(at), batch):
+        where = at[start : start + batch]
+        out = call(module, ds.batch(where).to(place))
+        yield where, out.to(device="cpu", dtype=torch.float32).numpy()
+
+
+def _cost(net: nn.Module, ds: Dataset) -> Cost:
+    return count(net, ds.in_shape)

@@ -1,0 +1,213 @@
+"""fit: a network, data and a recipe in; a run out."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from nervure.data.dataset import Dataset
+from nervure.errors import DivergedError, InputError, InterruptedWork
+from nervure.evidence import Figure
+from nervure.objectives import Objective
+from nervure.objectives import make as make_objective
+from nervure.store import Action, Run, is_run, load
+from nervure.store import folder as runs
+from nervure.store.atomic import clear_errors
+from nervure.train import callbacks as callback_table
+from nervure.train import checkpoint
+from nervure.train.callbacks import Callback
+from nervure.train.evaluate import evaluate
+from nervure.train.loop import Loop, Progress
+from nervure.train.random import forked
+from nervure.train.recipe import Recipe
+from nervure.train.runtime import open_fabric
+from nervure.train.synchronise import desynchronise
+
+__all__ = ["fit"]
+
+
+def fit(
+    net: nn.Module | Run,
+    ds: Dataset,
+    recipe: Recipe | None = None,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str = "auto",
+    objective: Objective | None = None,
+    callbacks: Sequence[Callback] = (),
+    build: str | Callable[..., nn.Module] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Run:
+    """Train a copy of a network; the one given is never changed.
+
+    Parameters
+    ----------
+    net : Module or Run
+        What to train; a run also hands on its lineage.
+    ds : Dataset
+        Its ``train`` split is learnt from, ``validation`` selects, ``test`` is measured once at the end.
+    recipe : Recipe, optional
+        How to train; the defaults of :class:`Recipe` otherwise.
+    out : path, optional
+        A folder for the run. While training it holds a checkpoint, kept each epoch.
+    resume, overwrite : bool
+        Go on with unfinished training in ``out`` (of a finished run: do nothing), or replace what is there.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    objective : callable, optional
+        ``(net, batch) -> loss, logs``, in place of the one that the recipe names.
+    callbacks : sequence of Callback
+        Further callbacks, after those that the recipe names.
+    build : str or callable, optional
+        The function that makes the network, when resuming needs it and it is the caller's own.
+    progress, stop : callable, optional
+        Told where training stands; asked after each step whether to stop (a checkpoint is kept).
+
+    Returns
+    -------
+    Run
+        ``run.net`` in evaluation mode, ``run.history``, ``run.metrics`` of the test split.
+
+    Examples
+    --------
+    >>> import nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> net = nv.nets.build("lenet-300-100", ds)
+    >>> run = fit(net, ds, Recipe(epochs=2, seed=0), device="cpu")
+    >>> len(run.history), run.metrics["accuracy"] > 0.7
+    (2, True)
+    """
+    recipe = recipe or Recipe()
+    given, lineage = (net.net, net.lineage) if isinstance(net, Run) else (net, ())
+    out = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
+    if out is not None and is_run(out) and resume:
+        return _finished(out, recipe, ds, build)
+    goal, ds = _prepare(ds, recipe, objective)
+    state = None
+    if out is not None and resume and checkpoint.file_of(out).is_file():
+        state = checkpoint.read(out, recipe, ds.fingerprint)
+    _check_batches(given, ds, recipe)
+    with forked():
+        start = copy.deepcopy(given if state is None else checkpoint.network_of(state, given, out, build))  # type: ignore[arg-type]
+        made = [*(callback_table.make(spec) for spec in recipe.callbacks), *callbacks]
+        loop = Loop(start.train(), ds, recipe, goal, made, open_fabric(device, recipe.precision))
+        for callback in made:
+            callback.start(loop)
+        if state is not None:
+            loop.load_state(state)
+        _go(loop, out, progress, stop)
+        action = Action("train", recipe.to_json(), recipe.seed)
+        return _finish(loop, out, (*lineage, action))
+
+
+def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[Objective, Dataset]:
+    """The objective, and the data that it can learn from: samples without a label are left out if it needs one."""
+    if "train" not in ds.splits or not len(ds.splits["train"]):
+        raise InputError(f"{ds.source}: there is no training split; load it with splits, or give all as 'train'")
+    if objective is not None:
+        return objective, ds
+    name = recipe.objective
+    if name == "auto":
+        name = {"classification": "cross-entropy", "regression": "mse", "none": "reconstruction"}[ds.task]
+    options = dict(recipe.objective_options)
+    if name != "cross-entropy":
+        return make_objective(name, options), ds
+    if ds.task != "classification" or ds.y is None:
+        raise InputError(f"{ds.source}: objective 'cross-entropy' needs class labels; the task is {ds.task!r}")
+    labels = ds.y.astype(np.int64)
+    known = {name: at[labels[at] >= 0] for name, at in ds.splits.items()}
+    if not len(known["train"]):
+        raise InputError(f"{ds.source}: every label of the training split is unknown")
+    ds = dataclasses.replace(ds, splits=known)
+    if recipe.label_smoothing:
+        options.setdefault("label_smoothing", recipe.label_smoothing)
+    if recipe.class_weights is not None:
+        options.setdefault("class_weights", _class_weights(ds, recipe))
+    return make_objective(name, options), ds
+
+
+def _check_batches(net: nn.Module, ds: Dataset, recipe: Recipe) -> None:
+    """Batch norm cannot learn from one sample, which the last batch of an epoch could be left with."""
+    last = len(ds.splits["train"]) % recipe.batch
+    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
+    if norms and (last or recipe.batch) == 1:
+        raise InputError(
+            f"a batch of {recipe.batch} leaves one sample for the last batch of {len(ds.splits['train'])}, which batch "
+            "norm cannot learn from; choose another batch"
+        )
+
+
+def _class_weights(ds: Dataset, recipe: Recipe) -> tuple[float, ...]:
+    """One factor a class, with a mean of one over the training samples when balanced."""
+    if recipe.class_weights != "balanced":
+        weights = recipe.class_weights or ()
+        if len(weights) != ds.classes:
+            raise InputError(f"recipe: class_weights has {len(weights)} factors for {ds.classes} classes")
+        return weights
+    assert ds.y is not None
+    counts = np.bincount(ds.y[ds.splits["train"]].astype(np.int64), minlength=ds.classes)
+    return tuple(float(counts.sum() / (ds.classes * count)) if count else 0.0 for count in counts)
+
+
+def _go(
+    loop: Loop,
+    out: Path | None,
+    progress: Callable[[Progress], None] | None,
+    stop: Callable[[], bool] | None,
+) -> None:
+    def keep() -> None:
+        if out is not None and loop.rank == 0:
+            checkpoint.write(out, loop)
+
+    try:
+        loop.run(keep, progress or (lambda where: None), stop or (lambda: False))
+    except (DivergedError, InterruptedWork) as error:
+        if out is None or not checkpoint.file_of(out).is_file():
+            raise
+        hint = "go on with --resume" if isinstance(error, InterruptedWork) else "the last good checkpoint is kept"
+        raise type(error)(f"{error}; {out}: {hint}") from error
+
+
+def _finish(loop: Loop, out: Path | None, lineage: tuple[Action, ...]) -> Run:
+    net = desynchronise(loop.net)
+    if loop.best is not None and loop.recipe.keep == "best":
+        net.load_state_dict(loop.best.state)
+    net = net.to("cpu").eval()
+    run = Run.of(net, loop.ds, lineage)
+    run.history, run.evidence = loop.history, dict(loop.evidence)
+    if loop.rank == 0:
+        _measure(run, loop.ds, str(loop.fabric.device))
+        if out is not None:
+            with clear_errors(out):
+                runs.write(out, run)
+                checkpoint.clear(out)
+    loop.fabric.barrier()
+    return run
+
+
+def _measure(run: Run, ds: Dataset, device: str) -> None:
+    split = "test" if len(ds.splits.get("test", ())) else "validation" if "validation" in ds.splits else "train"
+    found = evaluate(run, ds, split=split, device=device)
+    run.metrics.update(found.metrics)
+    figures: dict[str, Figure] = {**found.evidence, **run.evidence}
+    run.evidence = figures
+
+
+def _finished(out: Path, recipe: Recipe, ds: Dataset, build: str | Callable[..., nn.Module] | None) -> Run:
+    run = load(out, build=build)
+    trained = [action for action in run.lineage if action.name == "train"]
+    if not trained:
+        raise InputError(f"{out} holds a run that was not trained; give --overwrite to replace it")
+    if differences := Recipe.of(trained[-1].settings).difference(recipe):
+        raise InputError(f"{out} was trained with another recipe: {'; '.join(differences)}")
+    if run.fingerprint != ds.fingerprint:
+        raise InputError(f"{out} was trained on other data (the fingerprints differ)")
+    return run

@@ -1,0 +1,303 @@
+"""The one training loop: epochs of steps, with everything that happens between them."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nervure.data import Augmentation, Loader
+from nervure.data.dataset import Batch, Dataset
+from nervure.errors import DivergedError, InterruptedWork
+from nervure.evidence import Figure
+from nervure.objectives import Objective
+from nervure.store.run import History
+from nervure.train.callbacks import Callback
+from nervure.train.diverged import first_broken
+from nervure.train.optimizer import Change, carry, load_state, make_optimizer, state_by_name
+from nervure.train.random import seed_step
+from nervure.train.recipe import Recipe, learning_rate
+from nervure.train.runtime import all_sum, any_rank, broadcast
+from nervure.train.synchronise import count_statistics, synchronise
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["Best", "Loop", "Progress"]
+
+_FAR = 1e4  # a loss so many times the first one has diverged, though it is still a number
+_AGREE = 16  # with several processes, a stop is agreed on every so many steps
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: ``row`` is the history's newest row, at the end of an epoch."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    row: Mapping[str, float | int | str | None] | None = None
+
+
+@dataclass(eq=False)
+class Best:
+    """The best epoch so far, by the recipe's monitor on validation."""
+
+    score: float
+    epoch: int
+    state: dict[str, Tensor]
+
+
+class _Step(nn.Module):
+    """Network and objective as one module: whatever the objective calls is inside one forward pass."""
+
+    def __init__(self, net: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.net = net
+        self.objective = objective
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        return self.objective(self.net, batch)
+
+
+class Loop:
+    """Training under way: the network and all that must be saved to go on with it.
+
+    Attributes
+    ----------
+    net : Module
+        The network as it is now, without any wrapper.
+    ds, recipe : Dataset, Recipe
+        What it is trained on, and how.
+    epoch, step : int
+        Epochs finished, and steps finished of the one under way.
+    history, evidence : list, dict
+        A row an epoch; figures that callbacks leave.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        ds: Dataset,
+        recipe: Recipe,
+        objective: Objective,
+        callbacks: Sequence[Callback],
+        fabric: Fabric,
+    ) -> None:
+        self.ds, self.recipe, self.objective, self.fabric = ds, recipe, objective, fabric
+        self.callbacks = list(callbacks)
+        self.rank, self.world = fabric.global_rank, fabric.world_size
+        self.epoch = self.step = self.stale = 0
+        self.history: History = []
+        self.evidence: dict[str, Figure] = {}
+        self.best: Best | None = None
+        self.first_loss: float | None = None
+        self._sums: dict[str, Tensor] = {}
+        augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
+        self.train_data = self._loader("train", recipe.batch, augment)
+        held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
+        self.validation_data = self._loader("validation", max(recipe.batch, 256)) if held_out else None
+        self._adopt(net)
+
+    def run(
+        self, checkpoint: Callable[[], None], progress: Callable[[Progress], None], stop: Callable[[], bool]
+    ) -> None:
+        """Train until the last epoch or until patience is at its end."""
+        while self.epoch < self.recipe.epochs and not self._patience_over():
+            self._epoch(checkpoint, progress, stop)
+            checkpoint()
+            progress(Progress(self.epoch, self.recipe.epochs, self.steps, self.steps, self.history[-1]))
+        for callback in self.callbacks:
+            callback.finish(self)
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return len(self.train_data)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a checkpoint holds, but for the network's structure."""
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "stale": self.stale,
+            "first_loss": self.first_loss,
+            "history": self.history,
+            "sums": self._sums,
+            "model": self.net.state_dict(),
+            "optimizer": state_by_name(self.optimizer, self.net),
+            "best": None if self.best is None else vars(self.best),
+            "callbacks": [callback.state_dict() for callback in self.callbacks],
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.epoch, self.step, self.stale = state["epoch"], state["step"], state["stale"]
+        self.first_loss = state["first_loss"]
+        self.history = list(state["history"])
+        self._sums = _moved(state["sums"], self.fabric.device)
+        self.net.load_state_dict(state["model"])
+        load_state(self.optimizer, self.net, state["optimizer"])
+        self.best = None if state["best"] is None else Best(**state["best"])
+        for callback, held in zip(self.callbacks, state["callbacks"], strict=True):
+            callback.load_state_dict(_moved(held, self.fabric.device))
+
+    def _loader(self, split: str, size: int, augment: Augmentation | None = None) -> Loader:
+        return Loader(
+            self.ds,
+            split,
+            size,
+            seed=self.recipe.seed,
+            shuffle=split == "train",
+            augment=augment,
+            rank=self.rank,
+            world=self.world,
+            device=self.fabric.device,
+        )
+
+    def _adopt(self, net: nn.Module) -> None:
+        """Make ``net`` the one that is trained, with a fresh optimizer, wrapped for this group."""
+        self.net = synchronise(net) if self.world > 1 else net
+        inner = _Step(self.net, self.objective)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            inner.to(self.fabric.device)
+            broadcast(self.net.state_dict())
+            self.optimizer = make_optimizer(self.recipe, self.net)
+            self._module, self._stepper = self.fabric.setup(inner, self.optimizer)
+
+    def _replace(self, change: Change) -> None:
+        """Go on with another network: optimizer state follows its map, and the best one so far is void."""
+        states = state_by_name(self.optimizer, self.net)
+        shapes = {name: parameter.shape for name, parameter in self.net.named_parameters()}
+        self._adopt(change.net)
+        load_state(self.optimizer, self.net, carry(states, shapes, change))
+        self.best, self.stale = None, 0
+
+    def _epoch(
+        self, checkpoint: Callable[[], None], progress: Callable[[Progress], None], stop: Callable[[], bool]
+    ) -> None:
+        started = time.perf_counter()
+        self._module.train()
+        for batch in self.train_data.epoch(self.epoch, start=self.step):
+            self._one_step(batch)
+            self.step += 1
+            progress(Progress(self.epoch, self.recipe.epochs, self.step, self.steps))
+            if self._asked_to_stop(stop):
+                checkpoint()
+                raise InterruptedWork(f"stopped in epoch {self.epoch + 1}, after step {self.step} of {self.steps}")
+            if self.step % self.recipe.checkpoint_steps == 0 and self.step < self.steps:
+                checkpoint()
+        row = self._row(started)
+        self.history.append(row)
+        self.epoch, self.step, self._sums = self.epoch + 1, 0, {}
+        self._judge(row)
+        for callback in self.callbacks:
+            change = callback.after_epoch(self, row)
+            if change is not None:
+                self._replace(change)
+
+    def _one_step(self, batch: Batch) -> None:
+        seed_step(self.recipe.seed, self.epoch, self.step, self.rank)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.recipe, self.epoch * self.steps + self.step, self.steps)
+        whole, mine = self.train_data.count(self.step), len(batch.index)
+        used = batch if mine else self.ds.batch([0]).to(self.fabric.device)
+        if self.world > 1:
+            count_statistics(self.net, bool(mine))
+        loss, logs = self._module(used)
+        self._check(loss, used)
+        # gradients are averaged over ranks, so a rank's mean counts by its share of the global batch
+        share = 1.0 if self.world == 1 else mine * self.world / whole
+        self.fabric.backward(loss if share == 1.0 else loss * share)
+        for callback in self.callbacks:
+            callback.after_backward(self, used)
+        if self.recipe.clip is not None:
+            self.fabric.clip_gradients(self._module, self._stepper, max_norm=self.recipe.clip)
+        self._stepper.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for callback in self.callbacks:
+            callback.after_step(self, used)
+        self._add({"loss": loss, **logs}, mine)
+
+    def _add(self, logs: Mapping[str, Tensor], count: int) -> None:
+        for name, value in logs.items():
+            weighted = value.detach().to(torch.float64) * count
+            self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+
+    def _check(self, loss: Tensor, batch: Batch) -> None:
+        if loss.is_cuda and self.step % 50:
+            return  # reading the loss would make the device wait at each step
+        value = float(loss.detach())
+        if self.first_loss is None and math.isfinite(value):
+            self.first_loss = value
+        if math.isfinite(value) and value <= _FAR * (1 + abs(self.first_loss or 0.0)):
+            return
+        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
+        why = first_broken(self.net, batch) if not math.isfinite(value) else f"the loss rose to {value:.3g}"
+        raise DivergedError(f"training diverged in {where}: {why}; lower lr, or set clip")
+
+    def _row(self, started: float) -> dict[str, float | int | str | None]:
+        row: dict[str, float | int | str | None] = {
+            "epoch": self.epoch + 1,
+            "lr": self.optimizer.param_groups[0]["lr"],
+        }
+        total = len(self.ds.splits["train"])
+        row |= {f"train_{name}": float(value) / total for name, value in all_sum(self._sums).items()}
+        if self.validation_data is not None:
+            row |= {f"validation_{name}": value for name, value in self._validate(self.validation_data).items()}
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        return row
+
+    @torch.no_grad()
+    def _validate(self, data: Loader) -> dict[str, float]:
+        self.net.eval()
+        sums: dict[str, Tensor] = {}
+        for step, batch in enumerate(data.epoch(0)):
+            mine = len(batch.index)
+            seed_step(self.recipe.seed, 2**20, step)
+            loss, logs = self.objective(self.net, batch if mine else self.ds.batch([0]).to(self.fabric.device))
+            for name, value in {"loss": loss, **logs}.items():
+                sums[name] = (
+                    sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
+                    + value.to(torch.float64) * mine
+                )
+        total = len(self.ds.splits["validation"])
+        return {name: float(value) / total for name, value in all_sum(sums).items()}
+
+    def _judge(self, row: Mapping[str, float | int | str | None]) -> None:
+        """Keep the best epoch; lower loss is better, higher anything else."""
+        value = row.get(f"validation_{self.recipe.monitor}")
+        if value is None:
+            return
+        score = -float(value) if self.recipe.monitor == "loss" else float(value)
+        if self.best is None or score > self.best.score:
+            state = {name: one.detach().clone() for name, one in self.net.state_dict().items()}
+            self.best, self.stale = Best(score, self.epoch, state), 0
+        else:
+            self.stale += 1
+
+    def _patience_over(self) -> bool:
+        return self.recipe.patience is not None and self.stale >= self.recipe.patience
+
+    def _asked_to_stop(self, stop: Callable[[], bool]) -> bool:
+        if self.world == 1:
+            return stop()
+        return (self.epoch * self.steps + self.step) % _AGREE == 0 and any_rank(stop())
+
+
+def _moved(tree: Any, device: torch.device) -> Any:
+    if isinstance(tree, Tensor):
+        return tree.to(device) if tree.ndim else tree
+    if isinstance(tree, dict):
+        return {key: _moved(one, device) for key, one in tree.items()}
+    if isinstance(tree, list):
+        return [_moved(one, device) for one in tree]
+    return tree

@@ -1,0 +1,98 @@
+"""Devices and processes: one Fabric that joins the group it finds, as under torchrun or SLURM."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from nervure.errors import InputError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+__all__ = ["all_sum", "any_rank", "broadcast", "open_fabric", "pick_device"]
+
+
+def pick_device(device: str = "auto") -> torch.device:
+    """The device that ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` stands for.
+
+    >>> pick_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise InputError(f"unknown device {device!r}; there are: auto, cpu, cuda, cuda:N") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"device {device!r}: torch finds no CUDA device here; choose cpu or auto")
+    return chosen
+
+
+def open_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
+    """A launched Fabric: alone, or one of the processes of the group that started this one."""
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    from lightning_fabric import Fabric
+    from lightning_fabric.strategies.ddp import DDPStrategy
+
+    chosen = pick_device(device)
+    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if world == 1:
+            devices = 1 if chosen.index is None else [chosen.index]
+            fabric = Fabric(accelerator=chosen.type, devices=devices, precision=precision)  # type: ignore[arg-type]
+        else:
+            strategy = DDPStrategy(
+                process_group_backend="gloo" if chosen.type == "cpu" else "nccl", find_unused_parameters=True
+            )
+            fabric = Fabric(
+                accelerator=chosen.type,
+                devices=local,
+                num_nodes=max(1, world // local),
+                strategy=strategy,
+                precision=precision,  # type: ignore[arg-type]
+            )
+        fabric.launch()
+    return fabric
+
+
+def all_sum(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Float64 sums over all ranks, the same on each; as they are when there is one."""
+    if not _grouped() or not sums:
+        return dict(sums)
+    names = sorted(sums)
+    packed = torch.stack([sums[name].to(torch.float64) for name in names])
+    dist.all_reduce(packed)
+    dist.broadcast(packed, src=0)
+    return dict(zip(names, packed.unbind(), strict=True))
+
+
+def any_rank(flag: bool) -> bool:
+    """Whether ``flag`` holds on any rank."""
+    if not _grouped():
+        return flag
+    value = torch.tensor([int(flag)])
+    if dist.get_backend() == "nccl":
+        value = value.cuda()
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return bool(value.item())
+
+
+def broadcast(tensors: Mapping[str, Tensor]) -> None:
+    """Overwrite tensors, in place, with those of rank 0."""
+    if _grouped():
+        for tensor in tensors.values():
+            dist.broadcast(tensor, src=0)
+
+
+def _grouped() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

@@ -1,0 +1,102 @@
+"""One process of many: reads a job, joins the group that it finds, does its part.
+
+Started as ``python -m torch.distributed.run ... -m nervure.train.worker JOB`` for training on several devices, and as
+``python -m nervure.train.worker JOB`` for one trial of a study. A job is a file that the parent process wrote a moment
+before, for this very call. Rank 0 alone prints: one JSON object a line, which the parent reads.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nervure.errors import NervureError
+from nervure.registry import resolve
+from nervure.store.atomic import write_json
+
+__all__ = ["main", "say", "train"]
+
+
+def say(event: Mapping[str, object]) -> None:
+    """Tell the parent something, as one line of JSON; only rank 0 speaks."""
+    if int(os.environ.get("RANK", 0)) == 0:
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+
+def train(arguments: Mapping[str, Any]) -> dict[str, object]:
+    """Train as one process of a group; the arguments are those that ``launch.train`` wrote."""
+    from nervure import data, nets
+    from nervure.nets.origin import Origin
+    from nervure.store.tree import load_tree
+    from nervure.train.fit import fit
+    from nervure.train.interrupt import stopping
+    from nervure.train.loop import Progress
+    from nervure.train.recipe import Recipe
+
+    held = load_tree(str(arguments["net"]))
+    build: Any = arguments["build"]
+    net = nets.rebuild(Origin.from_json(held["origin"]), build=build)
+    net.load_state_dict(held["model"])
+    ds = data.load(str(arguments["source"]), **arguments["options"])
+
+    def tell(where: Progress) -> None:
+        say({"progress": vars(where)})
+
+    with stopping() as stop:
+        run = fit(
+            net,
+            ds,
+            Recipe.of(arguments["recipe"]),
+            out=str(arguments["out"]),
+            resume=bool(arguments["resume"]),
+            overwrite=bool(arguments["overwrite"]),
+            device=str(arguments["device"]),
+            build=build,
+            progress=tell,
+            stop=stop,
+        )
+    return {"metrics": run.metrics}
+
+
+def main(path: str) -> int:
+    """Do the job at ``path``; an error is left beside it for the parent."""
+    job = json.loads(Path(path).read_text(encoding="utf-8"))
+    sys.path[:0] = [entry for entry in job["sys_path"] if entry not in sys.path]
+    if job["threads"]:
+        torch.set_num_threads(int(job["threads"]))
+    try:
+        target = resolve(job["call"])
+        say({"result": target(job["arguments"])})  # type: ignore[operator]
+    except NervureError as error:
+        kind = f"{type(error).__module__}:{type(error).__qualname__}"
+        write_json(f"{path}.error", {"kind": kind, "message": str(error)})
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        write_json(
+            f"{path}.error",
+            {"kind": "nervure.errors:NervureError", "message": f"{type(error).__name__}: {error}"},
+        )
+        return 1
+    finally:
+        _leave_group()
+    return 0
+
+
+def _leave_group() -> None:
+    distributed = importlib.import_module("torch.distributed")
+    if distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nervure.data import load
+from nervure.errors import InputError
+
+ROWS = "t0,t1,t2,label\n1,2,3,up\n4,5,6,down\n7,8,,up\n"
+STEPS = "date,a,b\n" + "".join(f"2020-01-{day:02},{day},{day * day}\n" for day in range(1, 31))
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_one_series_a_row(write, name):
+    ds = load(write.text(name, ROWS), validation=0, test=0)
+    assert (ds.kind, ds.x.shape, ds.names, ds.y.tolist()) == ("series", (3, 1, 3), ("down", "up"), [1, 0, 1])
+    assert ds.mask.sum(1).tolist() == [3, 3, 2]
+
+
+def test_label_by_number_without_a_header_and_tabs(write):
+    path = write.text("B_TRAIN.tsv", "2\t0.5\t1\n1\t0.25\t2\n2\t1\t1\n")
+    ds = load(path, label=0, validation=0, test=0)
+    assert (ds.x.shape, ds.names, ds.y.tolist()) == ((3, 1, 2), ("1", "2"), [1, 0, 1])
+    path = write.text("b.csv", "0.5,1,b\n0.25,2,a\n1,2,b\n")
+    assert load(path, label=-1, validation=0, test=0).y.tolist() == [1, 0, 1]
+
+
+def test_targets_and_tables(write):
+    path = write.text("a.csv", "u,v,price\n1,2,0.5\n3,4,1.5\n5,6,7\n")
+    ds = load(path, target="price", kind="table", validation=0, test=0)
+    assert (ds.kind, ds.x.shape, ds.task, ds.y.tolist()) == ("table", (3, 2), "regression", [0.5, 1.5, 7.0])
+    assert load(path, target=["v", "price"], validation=0, test=0).y.shape == (3, 2)
+
+
+def test_rows_of_unlike_length_are_padded(write):
+    ds = load(write.text("a.csv", "1,2,3\n4\n5,6\n"), validation=0, test=0)
+    assert ds.mask.sum(1).tolist() == [3, 1, 2]
+
+
+def test_windows_to_forecast(write):
+    ds = load(write.text("a.csv", STEPS), window=5, horizon=2, target="b")
+    assert (ds.x.shape, ds.y.shape, ds.task) == ((24, 2, 5), (24, 2), "regression")
+    for k in (0, 7, 23):
+        days = np.arange(k + 1, k + 6)
+        np.testing.assert_array_equal(ds.x[k], [days, days**2])
+        np.testing.assert_array_equal(ds.y[k], np.array([k + 6, k + 7]) ** 2)
+    rows = {name: {r for k in at for r in range(k, k + 7)} for name, at in ds.splits.items()}
+    assert max(rows["train"]) < min(rows["validation"])
+    assert max(rows["validation"]) < min(rows["test"])
+
+
+def test_windows_over_all_columns_with_stride_and_with_labels(write):
+    path = write.text("a.csv", STEPS)
+    ds = load(path, window=4, horizon=3, stride=3)
+    assert (ds.x.shape, ds.y.shape) == ((8, 2, 4), (8, 2, 3))
+    np.testing.assert_array_equal(ds.x[2, 0], [7, 8, 9, 10])
+    np.testing.assert_array_equal(ds.y[2, 0], [11, 12, 13])
+    assert load(path, window=4).task == "none"
+    text = "v,state\n" + "".join(f"{n},{'on' if n % 4 < 2 else 'off'}\n" for n in range(40))
+    ds = load(write.text("s.csv", text), window=3, label="state", stride=2)
+    assert (ds.in_shape, ds.names) == ((1, 3), ("off", "on"))
+    assert all(ds.names[y] == ("on" if x[0, -1] % 4 < 2 else "off") for x, y in zip(ds.x, ds.y, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("", {}, "holds no samples"),
+        ("a,b\n", {}, "below its header"),
+        ("t0,t1,label\n1,x,up\n", {}, "line 2: column 't1' is 'x', not a number"),
+        (ROWS, {"label": "labl"}, "no column 'labl'; did you mean 'label'"),
+        (ROWS, {"label": 9}, "no column 9; it has 4"),
+        (ROWS, {"label": "label", "target": "t0"}, "not both"),
+        (ROWS, {"horizon": 2}, "horizon= needs window="),
+        (ROWS, {"lable": "label"}, "unknown option 'lable'; did you mean 'label'"),
+        (ROWS.replace("down", "up"), {}, "only the class 'up'"),
+        ("1,,3\n4,5,6\n", {}, "sample 0 is NaN"),
+        ("a\n1\n2\n", {"target": "a"}, "no column is left"),
+        (STEPS, {"window": 40}, "30 rows are too few"),
+        (STEPS, {"window": 0}, "window = 0"),
+        (STEPS, {"window": 4, "target": "date"}, "'date' does not hold numbers"),
+        (STEPS.replace(",9\n", ",\n"), {"window": 4}, "line 4: a value is missing"),
+        (STEPS.replace(",9\n", ",x\n"), {"window": 4}, "column 'b': 'x' is not a number"),
+        (STEPS.replace(",9\n", "\n"), {"window": 4}, "line 4: 2 cells where there should be 3"),
+        ("a\nx\ny\nz\n", {"window": 2}, "no column holds numbers"),
+    ],
+)
+def test_bad_files_and_options(write, text, options, message):
+    with pytest.raises(InputError, match=message):
+        load(write.text("a.csv", text), **options)

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nervure.data import load
+from nervure.errors import InputError
+
+
+def test_class_folders(write):
+    ds = load(write.classes("animals"))
+    assert (ds.x.shape, ds.x.dtype, ds.kind, ds.names) == ((10, 1, 6, 7), np.uint8, "image", ("cat", "dog"))
+    assert ds.y.tolist() == [0] * 5 + [1] * 5
+    assert ds.items[0] == "cat/00.png"
+    assert (ds.x[5:] >= 150).all()
+    assert (ds.x[:5] < 150).all()
+    assert len(ds.subset([7, 2]).items) == 2
+
+
+def test_split_folders(write):
+    for part, count in (("train", 4), ("val", 2), ("test", 3)):
+        write.classes(f"data/{part}", count)
+    ds = load(write.folder / "data")
+    assert {name: len(at) for name, at in ds.splits.items()} == {"train": 8, "validation": 4, "test": 6}
+    assert all(ds.items[i].startswith("val/") for i in ds.splits["validation"])
+
+
+def test_flat_folder_has_no_labels(write):
+    for number in range(6):
+        write.image(f"flat/{number}.png", np.full((4, 4), number, np.uint8))
+    write.text("flat/notes.txt", "no image")
+    ds = load(write.folder / "flat")
+    assert (ds.task, ds.y, len(ds)) == ("none", None, 6)
+
+
+def test_colour_grey_alpha_palette_and_sixteen_bits(write):
+    grey = np.full((4, 5), 100, np.uint8)
+    red = np.zeros((4, 5, 3), np.uint8)
+    red[..., 0] = 200
+    write.image("mixed/a.png", grey)
+    write.image("mixed/b.png", red)
+    write.image("mixed/c.png", np.dstack([red, np.full((4, 5), 9, np.uint8)]))
+    Image.fromarray(red).quantize(4).save(write.folder / "mixed/d.png")
+    write.image("mixed/e.png", np.full((4, 5), 100 * 256, np.uint16))
+    ds = load(write.folder / "mixed", validation=0, test=0)
+    assert ds.x.shape == (5, 3, 4, 5)
+    assert ds.x[:, :, 0, 0].tolist() == [[100] * 3, [200, 0, 0], [200, 0, 0], [200, 0, 0], [100] * 3]
+
+
+def test_turned_photographs_are_set_upright(write):
+    pixels = np.zeros((4, 6), np.uint8)
+    pixels[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for number in range(3):
+        write.image(f"photos/{number}.png", pixels, exif=exif)
+    ds = load(write.folder / "photos", validation=0, test=0)
+    assert ds.x.shape == (3, 1, 6, 4)
+    assert (ds.x[0, 0, :, -1] == 255).all()
+    assert ds.x[0, 0].sum() == 255 * 6
+
+
+def test_mixed_sizes_need_a_size(write):
+    write.classes("a")
+    write.image("a/cat/big.png", np.zeros((20, 30), np.uint8))
+    with pytest.raises(
+        InputError, match=r"2 sizes \(10 of 6 x 7; cat/big.png is 20 x 30\); give a common size="
+    ):
+        load(write.folder / "a")
+    assert load(write.folder / "a", size=9).x.shape == (11, 1, 9, 9)
+    assert load(write.folder / "a", size=(9, 12)).in_shape == (1, 9, 12)
+    with pytest.raises(InputError, match="size = 0"):
+        load(write.folder / "a", size=0)
+
+
+def test_resizing_agrees_with_a_mean(write):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    for number in range(3):
+        write.image(f"a/{number}.png", np.full((8, 8), 80 * number, np.uint8) if number else pixels)
+    ds = load(write.folder / "a", size=1, validation=0, test=0)
+    assert ds.x[1:].flatten().tolist() == [80, 160]
+    assert abs(int(ds.x[0, 0, 0, 0]) - pixels.mean()) < 25
+
+
+def test_a_corrupt_image_is_named_and_skipped_only_if_asked(write, caplog):
+    write.classes("a")
+    (write.folder / "a/cat/02.png").write_bytes(b"\x89PNG broken")
+    whole = (write.folder / "a/dog/01.png").read_bytes()
+    (write.folder / "a/dog/01.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"cat/02\.png .* and 1 more cannot be decoded.*on_corrupt='skip'"):
+        load(write.folder / "a")
+    with caplog.at_level(logging.WARNING):
+        ds = load(write.folder / "a", on_corrupt="skip")
+    assert len(ds) == 8
+    assert "cat/02.png" not in ds.items
+    assert ds.y.tolist() == [0] * 4 + [1] * 4
+    assert "left out 2 of 10" in caplog.text
+    with pytest.raises(InputError, match="on_corrupt = 'ignore'"):
+        load(write.folder / "a", on_corrupt="ignore")  # type: ignore[arg-type]
+
+
+def test_nothing_left_after_skipping(write):
+    write.text("a/one.png", "broken")
+    with pytest.raises(InputError, match="no images that can be read"):
+        load(write.folder / "a", on_corrupt="skip")
+
+
+def test_empty_and_mixed_folders_are_refused(write):
+    (write.folder / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: holds no images"):
+        load(write.folder / "empty")
+    write.classes("a")
+    (write.folder / "a/fish").mkdir()
+    with pytest.raises(InputError, match="fish: this class folder holds no images"):
+        load(write.folder / "a")
+    (write.folder / "a/fish").rmdir()
+    write.image("a/loose.png", np.zeros((6, 7), np.uint8))
+    with pytest.raises(InputError, match=r"both pictures \(loose.png\) and folders \(cat\)"):
+        load(write.folder / "a")
+
+
+def test_one_class_only_is_refused(write):
+    write.image("a/cat/1.png", np.zeros((4, 4), np.uint8))
+    write.image("a/cat/2.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(InputError, match="only the class 'cat'"):
+        load(write.folder / "a")
+    assert load(write.folder / "a", task="none").y is None
+
+
+def test_splits_with_and_without_classes_are_refused(write):
+    write.classes("a/train")
+    write.image("a/test/1.png", np.zeros((6, 7), np.uint8))
+    with pytest.raises(InputError, match="class folders and some have none"):
+        load(write.folder / "a")

@@ -1,0 +1,225 @@
+"""A run's folder: whole or no run, rebuilt without executing what it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nervure import nets, store
+from nervure.errors import InputError, RunError
+from nervure.evidence import Curve
+from nervure.nets import Step, derive
+from nervure.nets.resize import difference
+from nervure.store import Action, Run, record
+from nervure.store.folder import claim, discard
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return nets.build("lenet-300-100", in_shape=(1, 8, 8), classes=10)
+
+
+@pytest.fixture
+def run(net: nn.Module) -> Run:
+    return Run(
+        net=net,
+        in_shape=(1, 8, 8),
+        kind="image",
+        task="classification",
+        names=tuple("0123456789"),
+        source="digits",
+        history=[{"epoch": 1, "train_loss": 0.5}],
+        metrics={"accuracy": 0.5, "broken": float("nan")},
+        evidence={"loss": Curve(title="loss", alt="falls", x=np.arange(2), y=np.ones((1, 2)))},
+        lineage=(Action("train", {"epochs": 1}, 0),),
+    )
+
+
+def same(a: nn.Module, b: nn.Module) -> bool:
+    left, right = a.state_dict(), b.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+class TestRoundTrip:
+    def test_everything_comes_back(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        back = store.load(tmp_path / "run")
+        assert same(back.net, run.net)
+        assert back.history == run.history
+        assert back.lineage == run.lineage
+        assert back.metrics["accuracy"] == 0.5
+        assert np.isnan(back.metrics["broken"])
+        assert np.array_equal(back.evidence["loss"].y, run.evidence["loss"].y)
+        assert (back.names, back.source, back.task) == (run.names, run.source, run.task)
+        assert not back.net.training
+
+    def test_fresh_process(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        code = (
+            "import sys, torch, nervure as nv; r = nv.store.load(sys.argv[1]);"
+            "print(float(r.net(torch.ones(1, 1, 8, 8)).sum()));"
+            "print(sorted(m for m in sys.modules if m.startswith('nervure.') and m.split('.')[1] in"
+            " ('train', 'report', 'export', 'cli', 'study')))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / "run")], capture_output=True, text=True, check=True
+        )
+        value, modules = done.stdout.splitlines()
+        assert float(value) == pytest.approx(float(run.net.eval()(torch.ones(1, 1, 8, 8)).sum()), rel=1e-5)
+        assert modules == "[]"
+
+    def test_steps_are_replayed(self, net: nn.Module, tmp_path: Path) -> None:
+        import copy
+
+        small = copy.deepcopy(net)
+        first, second = [module for module in small.modules() if isinstance(module, nn.Linear)][:2]
+        first.weight = nn.Parameter(first.weight[:7].clone())
+        first.bias = nn.Parameter(first.bias[:7].clone())
+        first.out_features = 7
+        second.weight = nn.Parameter(second.weight[:, :7].clone())
+        second.in_features = 7
+        small = derive(net, small, Step("resize", difference(net, small)))
+        store.save(tmp_path / "small", small)
+        back = store.load(tmp_path / "small")
+        assert same(back.net, small)
+        x = torch.rand(3, 1, 8, 8)
+        assert torch.equal(back.net(x), small.eval()(x))
+
+    def test_a_strangers_module_needs_build(self, tmp_path: Path) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+        run = Run(net=net, in_shape=(1, 2, 2), kind="image", task="classification", names=("a", "b"))
+        store.save(tmp_path / "run", run)
+        with pytest.raises(InputError, match="give build="):
+            store.load(tmp_path / "run")
+        back = store.load(tmp_path / "run", build=lambda shape, classes: nn.Sequential(nn.Flatten(), nn.Linear(4, 2)))
+        assert same(back.net, net)
+
+    def test_a_module_without_origin_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="no Origin"):
+            store.save(tmp_path / "run", nn.Linear(2, 2))
+        assert not (tmp_path / "run").exists()
+
+
+class TestDamage:
+    @pytest.mark.parametrize("name", ["model.safetensors", "history.jsonl", "evidence/loss.npz", "run.json"])
+    @pytest.mark.parametrize("harm", ["truncate", "edit", "remove"])
+    def test_is_refused(self, run: Run, tmp_path: Path, name: str, harm: str) -> None:
+        file = store.save(tmp_path / "run", run) / name
+        data = file.read_bytes()
+        if harm == "truncate":
+            file.write_bytes(data[: len(data) // 2])
+        elif harm == "edit":
+            middle = len(data) // 2
+            file.write_bytes(data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :])
+        else:
+            file.unlink()
+        with pytest.raises(RunError) as error:
+            store.load(tmp_path / "run")
+        assert "\n" not in str(error.value)
+
+    def test_a_record_cannot_name_files_outside(self, run: Run, tmp_path: Path) -> None:
+        path = store.save(tmp_path / "run", run)
+        data = json.loads((path / "run.json").read_text())
+        del data["digest"]
+        data["files"]["../secret"] = "0"
+        (path / "run.json").write_text(json.dumps({**data, "digest": record.digest_of(data)}))
+        with pytest.raises(RunError, match="outside the folder"):
+            store.load(path)
+
+    def test_a_newer_schema_is_refused_and_an_older_one_lifted(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = store.save(tmp_path / "run", run)
+        data = json.loads((path / "run.json").read_text())
+        del data["digest"]
+
+        def write(changed: dict[str, object]) -> None:
+            (path / "run.json").write_text(json.dumps({**changed, "digest": record.digest_of(changed)}))
+
+        write({**data, "schema_version": record.SCHEMA + 1})
+        with pytest.raises(RunError, match="update nervure"):
+            store.load(path)
+        old = {key: value for key, value in data.items() if key != "metrics"} | {"schema_version": 0}
+        write(old)
+        with pytest.raises(RunError, match="too old"):
+            store.load(path)
+        monkeypatch.setitem(
+            record.migrations, 0, lambda one: {**one, "metrics": {"accuracy": 0.5}, "schema_version": 1}
+        )
+        assert store.load(path).metrics == {"accuracy": 0.5}
+
+    def test_a_function_base_runs_only_when_named_again(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "trap.py").write_text(
+            "import torch.nn as nn, pathlib\n"
+            "def make(in_shape, classes):\n"
+            "    pathlib.Path(__file__).with_name('ran').touch()\n"
+            "    return nn.Sequential(nn.Flatten(), nn.Linear(4, classes))\n"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        net = nets.build("trap:make", in_shape=(1, 2, 2), classes=2)
+        store.save(tmp_path / "run", net)
+        (tmp_path / "ran").unlink()
+        with pytest.raises(InputError, match="trap:make"):
+            store.load(tmp_path / "run")
+        assert not (tmp_path / "ran").exists()
+        assert same(store.load(tmp_path / "run", build="trap:make").net, net)
+
+
+class TestClaim:
+    def test_an_existing_run_is_refused(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        with pytest.raises(InputError, match="--overwrite"):
+            store.save(tmp_path / "run", run)
+        store.save(tmp_path / "run", run, overwrite=True)
+
+    def test_a_folder_of_other_things_is_never_touched(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "thesis.doc").write_text("years of work")
+        with pytest.raises(InputError, match=r"thesis\.doc"):
+            store.save(tmp_path / "run", run, overwrite=True)
+
+    def test_a_file_of_that_name(self, run: Run, tmp_path: Path) -> None:
+        (tmp_path / "run").write_text("")
+        with pytest.raises(InputError, match="a file of that name"):
+            store.save(tmp_path / "run", run)
+        with pytest.raises(InputError, match="is a file"):
+            store.save(tmp_path / "run" / "deeper", run)
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+    def test_a_read_only_folder(self, run: Run, tmp_path: Path) -> None:
+        tmp_path.chmod(0o500)
+        try:
+            with pytest.raises(InputError, match="permission"):
+                store.save(tmp_path / "run", run)
+        finally:
+            tmp_path.chmod(0o700)
+
+    def test_no_room_leaves_nothing(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        import errno
+
+        def full(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("nervure.store.atomic.os.replace", full)
+        with pytest.raises(InputError, match="no room left"):
+            store.save(tmp_path / "run", run)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_no_room_keeps_the_old_run_readable_or_gone_never_half(self, run: Run, tmp_path: Path) -> None:
+        path = store.save(tmp_path / "run", run)
+        discard(path)
+        assert not store.is_run(path)
+        assert claim(path) == path
+
+    def test_figure_names_cannot_escape(self, run: Run, tmp_path: Path) -> None:
+        run.evidence["../x"] = run.evidence["loss"]
+        with pytest.raises(InputError, match="letters, digits"):
+            store.save(tmp_path / "run", run)

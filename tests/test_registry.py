@@ -1,0 +1,129 @@
+import importlib.metadata
+import sys
+import types
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nervure.errors import InputError
+from nervure.registry import Row, Table, nearest, resolve
+
+ROWS = {
+    "add": ("operator:add", "a + b", "arithmetic"),
+    "multiply": ("operator:mul", "a * b", "arithmetic"),
+    "join": ("os.path:join", "paths", "the library"),
+}
+
+
+@pytest.fixture
+def table():
+    return Table("sum", ROWS, group="nervure.test-sums")
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Sets what other packages registered, as ``(name, target, package or None)``."""
+
+    def install(*points):
+        def entry_points(*, group):
+            found = []
+            for name, target, package in points:
+                point = types.SimpleNamespace(name=name, value=target, group=group, dist=None)
+                if package:
+                    point.dist = types.SimpleNamespace(name=package, version="1.2")
+                found.append(point)
+            return found if group == "nervure.test-sums" else []
+
+        monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+
+    return install
+
+
+class TestNames:
+    def test_names_keep_the_order_of_the_table(self, table):
+        assert table.names() == ("add", "multiply", "join")
+
+    def test_listing_imports_nothing(self):
+        missing = Table(
+            "sum", {"far": ("no_such_package.at_all:thing", "a line", "")}, group="nervure.test-sums"
+        )
+        assert missing.names() == ("far",)
+        assert missing.row("far") == Row("no_such_package.at_all:thing", "a line", "")
+        with pytest.raises(ImportError):
+            missing.get("far")
+
+    def test_get_imports_one_file(self, table, monkeypatch, tmp_path):
+        (tmp_path / "nervure_test_only.py").write_text("value = 7\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        one = Table("value", {"seven": ("nervure_test_only:value", "", "")}, group="g")
+        assert "nervure_test_only" not in sys.modules
+        assert one.get("seven") == 7
+        monkeypatch.delitem(sys.modules, "nervure_test_only")
+
+    def test_membership(self, table):
+        assert "add" in table
+        assert "ad" not in table
+        assert 3 not in table
+
+
+class TestMissedNames:
+    def test_the_nearest_name_and_the_list(self, table):
+        with pytest.raises(
+            InputError, match=r"unknown sum 'multipy'; did you mean 'multiply'\? There are: add, mul"
+        ):
+            table.get("multipy")
+
+    def test_nothing_near_gives_the_list_alone(self, table):
+        with pytest.raises(InputError) as caught:
+            table.row("zzz")
+        assert str(caught.value) == "unknown sum 'zzz'; There are: add, multiply, join"
+
+    @given(st.text(max_size=20))
+    def test_any_name_is_answered_in_one_kind_of_error(self, name):
+        table = Table("sum", ROWS, group="nervure.none")
+        if name not in ROWS:
+            with pytest.raises(InputError):
+                table.get(name)
+
+    @given(st.sampled_from(sorted(ROWS)), st.data())
+    def test_a_letter_too_few_still_finds_a_long_name(self, name, data):
+        at = data.draw(st.integers(0, len(name) - 1))
+        if len(name) > 3:
+            assert f"did you mean {name!r}" in nearest(name[:at] + name[at + 1 :], tuple(ROWS))
+
+
+class TestOtherPackages:
+    def test_their_rows_come_after_ours_by_name(self, table, installed):
+        installed(("zeta", "operator:sub", "stranger"), ("alpha", "operator:neg", "stranger"))
+        assert table.names() == ("add", "multiply", "join", "alpha", "zeta")
+        assert table.get("alpha")(3) == -3
+        assert table.row("zeta") == Row("operator:sub", "from stranger 1.2", "stranger 1.2")
+
+    def test_their_rows_never_replace_ours(self, table, installed):
+        installed(("add", "operator:sub", "stranger"))
+        assert table.get("add")(2, 3) == 5
+
+    def test_a_point_without_a_distribution(self, table, installed):
+        installed(("loose", "operator:neg", None))
+        assert table.row("loose").source == "an installed package"
+
+    def test_another_group_is_not_asked(self, installed):
+        installed(("alpha", "operator:neg", "stranger"))
+        assert "alpha" not in Table("other", ROWS, group="nervure.others")
+
+    def test_packages_are_asked_once(self, table, installed):
+        assert "alpha" not in table
+        installed(("alpha", "operator:neg", "stranger"))
+        assert "alpha" not in table
+
+
+class TestResolve:
+    def test_nested_attributes(self):
+        import os
+
+        assert resolve("os:path.join") is os.path.join
+
+    def test_a_missing_attribute_says_so(self):
+        with pytest.raises(AttributeError, match="nothing_here"):
+            resolve("os:nothing_here")

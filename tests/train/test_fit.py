@@ -1,0 +1,374 @@
+"""The one loop: it leaves what it is given alone, resumes to the same bytes, and stops when numbers break."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nervure import data, nets, store, train
+from nervure.data import Dataset
+from nervure.errors import DivergedError, InputError, InterruptedWork
+from nervure.train import Callback, Change, Kept, Loop, Recipe
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    whole = data.load("digits")
+    return whole.subset(np.arange(500))
+
+
+@pytest.fixture
+def net(ds: Dataset) -> nn.Module:
+    return nets.build("mlp", ds, widths=(24, 16))
+
+
+def bytes_of(net: nn.Module) -> list[bytes]:
+    return [value.numpy().tobytes() for value in net.state_dict().values()]
+
+
+def without_durations(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in history]
+
+
+class TestContract:
+    def test_the_network_given_is_untouched(self, net: nn.Module, ds: Dataset) -> None:
+        before, mode = bytes_of(net), net.training
+        run = train.fit(net, ds, Recipe(epochs=1), device="cpu")
+        assert bytes_of(net) == before
+        assert net.training == mode
+        assert run.net is not net
+        assert not run.net.training
+
+    def test_the_callers_generators_are_untouched(self, net: nn.Module, ds: Dataset) -> None:
+        states = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()  # noqa: NPY002 (the global one)
+        train.fit(net, ds, Recipe(epochs=1), device="cpu")
+        assert torch.equal(torch.get_rng_state(), states[0])
+        assert np.array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+        assert random.getstate() == states[2]
+
+    def test_history_metrics_and_lineage(self, net: nn.Module, ds: Dataset) -> None:
+        run = train.fit(net, ds, Recipe(epochs=3, batch=16, lr=3e-3), device="cpu")
+        assert [row["epoch"] for row in run.history] == [1, 2, 3]
+        assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr"} <= set(run.history[0])
+        assert run.metrics["accuracy"] > 0.5
+        assert {"confusion", "recall", "calibration", "cost"} <= set(run.evidence)
+        assert [action.name for action in run.lineage] == ["train"]
+        again = train.fit(run, ds, Recipe(epochs=1), device="cpu")
+        assert [action.name for action in again.lineage] == ["train", "train"]
+
+    def test_same_seed_same_bytes_other_seed_others(self, net: nn.Module, ds: Dataset) -> None:
+        runs = [train.fit(net, ds, Recipe(epochs=1, seed=seed), device="cpu") for seed in (0, 0, 1)]
+        assert bytes_of(runs[0].net) == bytes_of(runs[1].net)
+        assert bytes_of(runs[0].net) != bytes_of(runs[2].net)
+
+    def test_best_epoch_is_kept(self, net: nn.Module, ds: Dataset) -> None:
+        recipe = Recipe(epochs=6, lr=0.05, optimizer="sgd", monitor="accuracy", keep="best")
+        run = train.fit(net, ds, recipe, device="cpu")
+        best = max(float(row["validation_accuracy"] or 0) for row in run.history)
+        found = train.evaluate(run.net, ds, split="validation", device="cpu")
+        assert found.metrics["accuracy"] == pytest.approx(best, abs=1e-6)
+
+    def test_patience_stops(self, net: nn.Module, ds: Dataset) -> None:
+        class Worse(Callback):
+            def after_epoch(self, loop: Loop, row: Mapping[str, Any]) -> None:
+                with torch.no_grad():
+                    for parameter in loop.net.parameters():
+                        parameter.mul_(-3)
+
+        run = train.fit(net, ds, Recipe(epochs=9, lr=1e-9, patience=2), device="cpu", callbacks=[Worse()])
+        assert len(run.history) == 3  # the first is best, then two epochs of patience
+
+    def test_unknown_labels_are_left_out(self, net: nn.Module, ds: Dataset) -> None:
+        y = ds.y.copy()
+        y[ds.splits["train"][::2]] = -1
+        run = train.fit(net, dataclasses.replace(ds, y=y), Recipe(epochs=1), device="cpu")
+        assert np.isfinite(run.history[0]["train_loss"])
+        y[:] = -1
+        with pytest.raises(InputError, match="unknown"):
+            train.fit(net, dataclasses.replace(ds, y=y), Recipe(epochs=1), device="cpu")
+
+    def test_balanced_weights_raise_a_rare_class(self, ds: Dataset) -> None:
+        rare = np.concatenate([np.flatnonzero(ds.y != 3), np.flatnonzero(ds.y == 3)[:8]])
+        small = ds.subset(rare)
+        net = nets.build("mlp", small, widths=(16,))
+        recall = {}
+        for weights in (None, "balanced"):
+            run = train.fit(net, small, Recipe(epochs=3, class_weights=weights, keep="last"), device="cpu")
+            found = train.evaluate(run.net, small, split="train", device="cpu")
+            recall[weights] = found.evidence["recall"].values[0, 3]
+        assert recall["balanced"] > recall[None]
+
+    @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+    def test_every_optimizer_learns(self, net: nn.Module, ds: Dataset, optimizer: str) -> None:
+        lr = {"sgd": 0.05, "rmsprop": 3e-4}.get(optimizer, 3e-3)
+        run = train.fit(net, ds, Recipe(epochs=4, batch=32, optimizer=optimizer, lr=lr, clip=5.0), device="cpu")
+        assert run.history[-1]["train_loss"] < 0.7 * run.history[0]["train_loss"]
+
+
+class TestAgainstABareLoop:
+    def test_equals_plain_torch(self, net: nn.Module, ds: Dataset) -> None:
+        """The same steps written by hand give the same weights."""
+        import copy
+
+        from nervure.data import permutation
+
+        recipe = Recipe(epochs=2, batch=64, optimizer="sgd", lr=0.05, momentum=0.9, weight_decay=1e-3, keep="last")
+        run = train.fit(net, ds, recipe, device="cpu")
+        plain = copy.deepcopy(net).train()
+        optimizer = torch.optim.SGD(plain.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-3)
+        at = ds.splits["train"]
+        for epoch in range(2):
+            order = at[permutation(len(at), recipe.seed, epoch)]
+            for start in range(0, len(order), 64):
+                batch = ds.batch(order[start : start + 64])
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(plain(batch.x), batch.y).backward()
+                optimizer.step()
+        for name, value in run.net.state_dict().items():
+            assert torch.allclose(value, plain.state_dict()[name], atol=1e-6), name
+
+
+class Halver(Callback):
+    """Cuts the first hidden layer in half after the first epoch."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def after_epoch(self, loop: Loop, row: Mapping[str, Any]) -> Change | None:
+        import copy
+
+        from nervure.nets import Step, derive
+        from nervure.nets.resize import difference
+
+        self.seen += 1
+        if loop.epoch != 1:
+            return None
+        small = copy.deepcopy(loop.net)
+        names = [name for name, module in small.named_modules() if isinstance(module, nn.Linear)][:2]
+        first, second = (small.get_submodule(name) for name in names)
+        half = torch.arange(first.out_features // 2)
+        first.weight, first.bias = (
+            nn.Parameter(first.weight[half].detach()),
+            nn.Parameter(first.bias[half].detach()),
+        )
+        second.weight = nn.Parameter(second.weight[:, half].detach())
+        first.out_features = second.in_features = len(half)
+        kept = {name: Kept(name) for name, _ in loop.net.named_parameters()}
+        kept[f"{names[0]}.weight"] = Kept(f"{names[0]}.weight", {0: half})
+        kept[f"{names[0]}.bias"] = Kept(f"{names[0]}.bias", {0: half})
+        kept[f"{names[1]}.weight"] = Kept(f"{names[1]}.weight", {1: half})
+        return Change(derive(loop.net, small, Step("resize", difference(loop.net, small))), kept)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.seen = state["seen"]
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillAt(Callback):
+    """Ends the process's work in the middle of a step, as a kill would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.done = 0
+
+    def after_step(self, loop: Loop, batch: object) -> None:
+        self.done += 1
+        if self.done == self.step:
+            raise Killed
+
+
+class TestResume:
+    """Killed and resumed training equals uninterrupted training, to the byte."""
+
+    recipes: ClassVar[dict[str, Recipe]] = {
+        "adam": Recipe(epochs=4, batch=64, schedule="cosine", patience=3),
+        "momentum": Recipe(epochs=4, batch=64, optimizer="sgd", lr=0.05, weight_decay=1e-3, monitor="accuracy"),
+        "average": Recipe(epochs=4, batch=64, callbacks=({"name": "weight-average"},), keep="last"),
+        "steps": Recipe(epochs=3, batch=32, checkpoint_steps=3),
+        "augmented": Recipe(epochs=3, batch=64, augment={"shift": 0.1, "rotate": 10}),
+    }
+
+    @pytest.mark.parametrize("name", list(recipes))
+    @pytest.mark.parametrize("kill", [1, 8, 14])
+    def test_equals_uninterrupted(self, ds: Dataset, tmp_path: Path, name: str, kill: int) -> None:
+        recipe = self.recipes[name]
+        net = nets.build("mlp", ds, widths=(16,))
+        net.add_module("dropout", nn.Identity())
+        whole = train.fit(net, ds, recipe, out=tmp_path / "whole", device="cpu")
+        with pytest.raises(Killed):
+            train.fit(net, ds, recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(kill)])
+        assert not store.is_run(tmp_path / "cut")
+        resumed = train.fit(net, ds, recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+        model = "model.safetensors"
+        assert (tmp_path / "whole" / model).read_bytes() == (tmp_path / "cut" / model).read_bytes()
+        assert without_durations(whole.history) == without_durations(resumed.history)
+        assert not (tmp_path / "cut" / "checkpoint").exists()
+
+    def test_with_dropout_and_batch_norm(self, ds: Dataset, tmp_path: Path) -> None:
+        net = nn.Sequential(
+            nn.Conv2d(1, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.Dropout(0.3),
+            nn.Flatten(),
+            nn.Linear(144, 10),
+        )
+        recipe = Recipe(epochs=3, batch=64)
+        whole = train.fit(net, ds, recipe, device="cpu")
+        with pytest.raises(Killed):
+            train.fit(net, ds, recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(9)])
+        resumed = train.fit(net, ds, recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+        assert bytes_of(whole.net) == bytes_of(resumed.net)
+
+    @pytest.mark.parametrize("kill", [3, 10, 17])
+    def test_with_a_network_that_changes_on_the_way(self, ds: Dataset, tmp_path: Path, kill: int) -> None:
+        net = nets.build("mlp", ds, widths=(16, 12))
+        recipe = Recipe(epochs=3, batch=64, optimizer="sgd", lr=0.05)
+        whole = train.fit(net, ds, recipe, out=tmp_path / "whole", device="cpu", callbacks=[Halver()])
+        with pytest.raises(Killed):
+            train.fit(net, ds, recipe, out=tmp_path / "cut", device="cpu", callbacks=[Halver(), KillAt(kill)])
+        train.fit(net, ds, recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[Halver(), KillAt(-1)])
+        model = "model.safetensors"
+        assert (tmp_path / "whole" / model).read_bytes() == (tmp_path / "cut" / model).read_bytes()
+        assert [step.kind for step in store.load(tmp_path / "cut").origin.steps] == ["resize"]
+        assert sum(p.numel() for p in whole.net.parameters()) < sum(p.numel() for p in net.parameters())
+
+    def test_a_request_to_stop_keeps_a_checkpoint_at_that_step(
+        self, net: nn.Module, ds: Dataset, tmp_path: Path
+    ) -> None:
+        asked = iter([False] * 8 + [True] * 99)
+        with pytest.raises(InterruptedWork, match="--resume"):
+            train.fit(
+                net,
+                ds,
+                Recipe(epochs=3, batch=64),
+                out=tmp_path / "r",
+                device="cpu",
+                stop=lambda: next(asked),
+            )
+        resumed = train.fit(net, ds, Recipe(epochs=3, batch=64), out=tmp_path / "r", resume=True, device="cpu")
+        whole = train.fit(net, ds, Recipe(epochs=3, batch=64), device="cpu")
+        assert bytes_of(whole.net) == bytes_of(resumed.net)
+        assert without_durations(whole.history) == without_durations(resumed.history)
+
+    def test_of_a_finished_run_does_nothing(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        train.fit(net, ds, Recipe(epochs=1), out=tmp_path / "r", device="cpu")
+        times = {file: file.stat().st_mtime_ns for file in (tmp_path / "r").rglob("*")}
+        again = train.fit(net, ds, Recipe(epochs=1), out=tmp_path / "r", resume=True, device="cpu")
+        assert {file: file.stat().st_mtime_ns for file in (tmp_path / "r").rglob("*")} == times
+        assert len(again.history) == 1
+
+    def test_of_something_else_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        out = tmp_path / "r"
+        with pytest.raises(Killed):
+            train.fit(net, ds, Recipe(epochs=2, batch=64), out=out, device="cpu", callbacks=[KillAt(9)])
+        with pytest.raises(InputError, match="give --resume"):
+            train.fit(net, ds, Recipe(epochs=2, batch=64), out=out, device="cpu")
+        with pytest.raises(InputError, match="lr: 0.001 is not 0.5"):
+            train.fit(net, ds, Recipe(epochs=2, batch=64, lr=0.5), out=out, resume=True, device="cpu")
+        with pytest.raises(InputError, match="other data"):
+            train.fit(net, data.load("digits"), Recipe(epochs=2, batch=64), out=out, resume=True, device="cpu")
+        other = nets.build("mlp", ds, widths=(8, 8))
+        with pytest.raises(InputError, match="another network"):
+            train.fit(other, ds, Recipe(epochs=2, batch=64), out=out, resume=True, device="cpu")
+        train.fit(net, ds, Recipe(epochs=1), out=out, overwrite=True, device="cpu")
+        with pytest.raises(InputError, match="epochs: 1 is not 2"):
+            train.fit(net, ds, Recipe(epochs=2), out=out, resume=True, device="cpu")
+
+    def test_a_damaged_checkpoint_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        out = tmp_path / "r"
+        with pytest.raises(Killed):
+            train.fit(net, ds, Recipe(epochs=2, batch=64), out=out, device="cpu", callbacks=[KillAt(9)])
+        file = out / "checkpoint" / "state.safetensors"
+        file.write_bytes(file.read_bytes()[:-100])
+        with pytest.raises(InputError, match="not a whole safetensors file"):
+            train.fit(net, ds, Recipe(epochs=2, batch=64), out=out, resume=True, device="cpu")
+
+
+class TestDivergence:
+    def test_nan_names_the_layer_and_keeps_the_checkpoint(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        class Poison(Callback):
+            def after_step(self, loop: Loop, batch: object) -> None:
+                if loop.epoch == 1:
+                    with torch.no_grad():
+                        next(loop.net.parameters())[0, 0] = float("nan")
+
+        first = next(name for name, _ in net.named_parameters())
+        with pytest.raises(DivergedError, match=f"epoch 2, step 2: parameter '{first}'.*last good checkpoint"):
+            train.fit(net, ds, Recipe(epochs=3, batch=64), out=tmp_path / "r", device="cpu", callbacks=[Poison()])
+        resumed = train.fit(net, ds, Recipe(epochs=3, batch=64), out=tmp_path / "r", resume=True, device="cpu",
+                            callbacks=[Callback()])  # fmt: skip
+        assert len(resumed.history) == 3
+
+    def test_a_loss_that_runs_away_stops(self, net: nn.Module, ds: Dataset) -> None:
+        with pytest.raises(DivergedError, match="lower lr"):
+            train.fit(net, ds, Recipe(epochs=9, optimizer="sgd", lr=1e4), device="cpu")
+
+
+class TestBadInput:
+    def test_one_line_each(self, net: nn.Module, ds: Dataset) -> None:
+        cases = [
+            (dict(recipe=Recipe(objective="cross-entropi")), "did you mean 'cross-entropy'"),
+            (dict(recipe=Recipe(objective_options={"label_smooth": 0.1})), "label_smooth"),
+            (dict(recipe=Recipe(callbacks=({"name": "weight-averag"},))), "did you mean 'weight-average'"),
+            (dict(recipe=Recipe(class_weights=(1.0, 2.0))), "2 factors for 10 classes"),
+            (dict(recipe=Recipe(augment={"shfit": 1})), "shfit"),
+            (dict(device="cudda"), "unknown device"),
+        ]
+        for given, message in cases:
+            with pytest.raises(InputError, match=message) as error:
+                train.fit(net, ds, given.pop("recipe", Recipe(epochs=1)), **{"device": "cpu", **given})
+            assert "\n" not in str(error.value)
+
+    def test_no_training_split(self, net: nn.Module, ds: Dataset) -> None:
+        with pytest.raises(InputError, match="no training split"):
+            train.fit(net, dataclasses.replace(ds, splits={}), device="cpu")
+
+
+class TestCycles:
+    def test_fit_change_fit_and_resume(self, ds: Dataset, tmp_path: Path) -> None:
+        net = nets.build("mlp", ds, widths=(16,))
+        seen: list[int] = []
+
+        def rewind(run: store.Run, cycle: int) -> nn.Module:
+            seen.append(cycle)
+            with torch.no_grad():
+                for parameter in run.net.parameters():
+                    parameter.mul_(0.5)
+            return run.net
+
+        recipe = Recipe(epochs=2, batch=64)
+        whole = train.cycles(net, ds, recipe, rewind, 3, out=tmp_path / "whole", device="cpu")
+        assert [(row["cycle"], row["epoch"]) for row in whole.history] == [(c, e) for c in range(3) for e in (1, 2)]
+        assert seen == [0, 1]
+        calls = 0
+
+        def stop() -> bool:
+            nonlocal calls
+            calls += 1
+            return calls == 20
+
+        with pytest.raises(InterruptedWork):
+            train.cycles(net, ds, recipe, rewind, 3, out=tmp_path / "cut", device="cpu", stop=stop)
+        again = train.cycles(net, ds, recipe, rewind, 3, out=tmp_path / "cut", resume=True, device="cpu")
+        assert bytes_of(again.net) == bytes_of(whole.net)
+        assert json.loads((tmp_path / "cut" / "run.json").read_text())["lineage"][1]["name"] == "change"
+
+    def test_no_cycle_is_refused(self, net: nn.Module, ds: Dataset) -> None:
+        with pytest.raises(InputError, match="give 1 or more"):
+            train.cycles(net, ds, Recipe(), lambda run, cycle: run.net, 0)

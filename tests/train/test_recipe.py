@@ -1,0 +1,78 @@
+"""Recipes are data, and the learning rate is a closed form of the step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nervure.errors import InputError
+from nervure.train import Recipe
+from nervure.train.recipe import learning_rate
+
+
+def test_json_round_trip(tmp_path: Path) -> None:
+    recipe = Recipe(epochs=3, schedule="step", milestones=(1, 2), callbacks=({"name": "weight-average"},))
+    (tmp_path / "r.json").write_text(json.dumps(recipe.to_json()))
+    assert Recipe.from_file(tmp_path / "r.json") == recipe
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"epochs": 0}, "epochs"),
+        ({"lr": -1}, "lr"),
+        ({"lr": float("nan")}, "lr"),
+        ({"optimizer": "adamm"}, "optimizer"),
+        ({"epoch": 3}, "epoch"),
+        ({"schedule": "step"}, "milestones"),
+        ({"epochs": 2, "warmup": 2}, "warmup"),
+        ({"nesterov": True}, "nesterov"),
+    ],
+)
+def test_bad_values_give_one_line(values: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message) as error:
+        Recipe(**values)
+    assert "\n" not in str(error.value)
+
+
+def test_files_that_hold_no_recipe(tmp_path: Path) -> None:
+    for text in ("[1]", "{", '{"epochs": "many"}'):
+        (tmp_path / "r.json").write_text(text)
+        with pytest.raises(InputError):
+            Recipe.from_file(tmp_path / "r.json")
+    with pytest.raises(InputError, match="not a recipe"):
+        Recipe.from_file(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "make"),
+    [
+        ("cosine", lambda optimizer, total: torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, total)),
+        (
+            "linear",
+            lambda optimizer, total: torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / total),
+        ),
+        ("constant", lambda optimizer, total: torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0, total)),
+    ],
+)
+def test_schedules_against_torch(schedule: str, make) -> None:  # type: ignore[no-untyped-def]
+    recipe = Recipe(epochs=4, lr=0.3, schedule=schedule)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+    scheduler = make(optimizer, 4 * 5)
+    for step in range(20):
+        assert learning_rate(recipe, step, 5) == pytest.approx(optimizer.param_groups[0]["lr"], abs=1e-12)
+        optimizer.step()
+        scheduler.step()
+
+
+def test_steps_and_warmup() -> None:
+    recipe = Recipe(epochs=4, lr=1.0, schedule="step", milestones=(2, 3), gamma=0.5, warmup=1)
+    rates = [learning_rate(recipe, step, 2) for step in range(8)]
+    assert rates == [0.5, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_differences_are_named() -> None:
+    assert Recipe(lr=0.1).difference(Recipe(lr=0.2)) == ["lr: 0.1 is not 0.2"]

@@ -1,0 +1,125 @@
+"""Two processes train the network that one trains."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from nervure import data, nets, store, train
+from nervure.errors import InputError
+from nervure.train import Recipe, launch
+from nervure.train.worker import main
+
+# each test starts processes that import torch, and one of them a group of two
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
+
+
+def farthest(a: nn.Module, b: nn.Module) -> float:
+    left, right = a.state_dict(), b.state_dict()
+    return max(float((left[name].double() - right[name].double()).abs().max()) for name in left)
+
+
+class TestTwoProcesses:
+    def test_without_batch_norm_to_1e_5(self, tmp_path: Path) -> None:
+        """20 steps of SGD, and a last batch whose samples cannot be shared out evenly."""
+        ds = data.load("digits")
+        recipe = Recipe(epochs=2, batch=127, optimizer="sgd", lr=0.01, keep="last")
+        net = nets.build("lenet5", ds)
+        one = train.fit(net, ds, recipe, device="cpu")
+        assert len(one.history) * -(-len(ds.splits["train"]) // 127) == 20
+        seen: list[train.Progress] = []
+        two = launch.train(
+            net, ds, recipe, out=tmp_path / "two", devices=2, threads=1, device="cpu", progress=seen.append
+        )
+        assert farthest(one.net, two.net) < 1e-5
+        for mine, theirs in zip(one.history, two.history, strict=True):
+            for name in ("train_loss", "validation_loss", "train_accuracy"):
+                assert mine[name] == pytest.approx(theirs[name], abs=1e-5)
+        assert two.metrics["accuracy"] == pytest.approx(one.metrics["accuracy"], abs=3e-3)
+        assert [where.row["epoch"] for where in seen if where.row is not None] == [1, 2]
+
+    def test_with_batch_norm_to_1e_4(self, tmp_path: Path) -> None:
+        """24 steps; tanh, because behind ReLU and max pooling rounding alone (1e-7) grows to 1e-3 in one process too."""
+        ds = data.load("synthetic-shapes", n=300, size=16)
+        # 41 samples a batch over 210: the last batch has five, of which one rank sees three and the other two
+        recipe = Recipe(epochs=4, batch=41, optimizer="sgd", lr=0.005, keep="last")
+        net = nets.build("lenet5", ds, batch_norm=True, activation="tanh")
+        one = train.fit(net, ds, recipe, device="cpu")
+        two = launch.train(net, ds, recipe, out=tmp_path / "two", devices=2, threads=1, device="cpu")
+        assert farthest(net, one.net) > 1e-2
+        assert farthest(one.net, two.net) < 1e-4
+        assert {type(module) for module in two.net.modules()} >= {nn.BatchNorm2d, nn.BatchNorm1d}
+
+    def test_a_batch_with_fewer_samples_than_processes(self, tmp_path: Path) -> None:
+        ds = data.load("digits").subset(range(300))
+        size = (len(ds.splits["train"]) - 1) // 3
+        assert len(ds.splits["train"]) % size == 1
+        recipe = Recipe(epochs=2, batch=size, optimizer="sgd", lr=0.01, keep="last")
+        net = nets.build("lenet5", ds)
+        one = train.fit(net, ds, recipe, device="cpu")
+        two = launch.train(net, ds, recipe, out=tmp_path / "two", devices=2, threads=1, device="cpu")
+        assert farthest(one.net, two.net) < 1e-5
+
+    def test_bad_input_in_a_process_reaches_the_parent_as_one_line(self, tmp_path: Path) -> None:
+        ds = data.load("digits")
+        net = nets.build("lenet5", ds)
+        recipe = Recipe(epochs=1, objective="mse", objective_options={"delta": 1})
+        with pytest.raises(InputError, match="objective 'mse'"):
+            launch.train(net, ds, recipe, out=tmp_path / "r", devices=2, threads=1, device="cpu")
+        assert not (tmp_path / "r" / "run.json").exists()
+
+
+class TestStart:
+    def test_the_result_of_a_call(self) -> None:
+        assert launch.start("builtins:sorted", {"b": 1, "a": 2}) == ["a", "b"]
+
+    def test_a_failure_is_told(self) -> None:
+        with pytest.raises(Exception, match="TypeError") as error:
+            launch.start("math:sqrt", {})
+        assert "\n" not in str(error.value)
+
+    def test_several_machines_need_an_address(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("MASTER_ADDR", raising=False)
+        with pytest.raises(InputError, match="MASTER_ADDR"):
+            launch.start("math:sqrt", {}, nodes=2)
+
+    def test_the_worker_leaves_errors_beside_the_job(self, tmp_path: Path) -> None:
+        job = tmp_path / "job.json"
+        job.write_text(json.dumps({"call": "nervure.nets:get", "arguments": "lenet55", "threads": 1, "sys_path": []}))
+        assert main(str(job)) == 2
+        assert "did you mean 'lenet5'" in json.loads((tmp_path / "job.json.error").read_text())["message"]
+
+
+def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_network(
+    tmp_path: Path,
+) -> None:
+    command = [
+        sys.executable, "-m", "nervure", "train", "digits", "--net", "lenet5", "--epochs", "40", "--devices", "2",
+        "--threads", "1", "--device", "cpu", "-o", str(tmp_path / "cut"),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    until = time.monotonic() + 60
+    while not (tmp_path / "cut" / "checkpoint" / "state.safetensors").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors.splitlines()[-1]
+    done = subprocess.run([*command, "--resume", "-q"], env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    whole = launch.train(
+        nets.build("lenet5", data.load("digits")), data.load("digits"), Recipe(epochs=40), out=tmp_path / "whole",
+        devices=2, threads=1, device="cpu",
+    )  # fmt: skip
+    assert farthest(whole.net, store.load(tmp_path / "cut").net) == 0.0
+    assert torch.isfinite(torch.tensor(whole.metrics["accuracy"]))
