@@ -156,7 +156,12 @@ def test_ctrl_c_keeps_finished_trials(tmp_path: Path) -> None:
     )
     out = tmp_path / "out"
     study = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *"reproduce long.toml --profile smoke -o out --threads 1".split()],
+        [
+            sys.executable,
+            "-c",
+            COMMAND,
+            *["reproduce", "long.toml", "--profile", "smoke", "-o", "out", "--threads", "1"],
+        ],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         text=True,

@@ -181,7 +181,7 @@ def sample_evidence(rng):
 def sample_run(name="base", seed=0, **metrics):
     rng = np.random.default_rng(seed)
     lineage = [
-        {"action": "train", "seed": 0, "settings": {"recipe": {"epochs": 24, "batch": 128, "lr": 0.1}}},
+        {"action": "train", "seed": 0, "settings": {"epochs": 24, "batch": 128, "lr": 0.1}},
         {"action": "prune", "seed": 0, "settings": {"criterion": "majority-vote", "target": {"macs": 0.5}}},
     ]
     scores = {

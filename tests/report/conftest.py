@@ -43,17 +43,13 @@ def whole_run():
         for at in range(6)
     ]
     evidence = {
-        "confusion": Matrix(
-            title="Confusion", alt="diagonal", values=np.eye(2) * 9, rows=["cat", "dog"], counts=True
-        ),
-        "cost": Table(
-            title="Cost by layer", alt="one layer", columns=["layer", "MACs"], rows=[["conv1", 1200]]
-        ),
+        "confusion": Matrix(title="Confusion", alt="diagonal", values=np.eye(2) * 9, rows=["cat", "dog"], counts=True),
+        "cost": Table(title="Cost by layer", alt="one layer", columns=["layer", "MACs"], rows=[["conv1", 1200]]),
         "calibration": Curve(title="Calibration", alt="even", x=np.arange(3), y=[[0, 1, 2]]),
         "zz-own": Figure(title="Something of its own", alt="own", kind="rose", data={"a": np.arange(3)}),
     }
     lineage = (
-        {"action": "train", "seed": 4, "settings": {"recipe": {"epochs": 6, "batch": 128}}},
+        {"action": "train", "seed": 4, "settings": {"epochs": 6, "batch": 128}},
         {"action": "prune", "seed": None, "settings": {"criterion": "l1", "layers": list(range(20))}},
     )
     metrics = {"accuracy": 0.75, "parameters": 61706.0, "macs": 416520.0}

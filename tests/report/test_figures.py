@@ -26,9 +26,7 @@ SAMPLES = {
         x_label="x",
         y_label="y",
     ),
-    "matrix": Matrix(
-        title="t", alt="a", values=np.eye(3), rows="abc", columns="abc", x_label="x", y_label="y"
-    ),
+    "matrix": Matrix(title="t", alt="a", values=np.eye(3), rows="abc", columns="abc", x_label="x", y_label="y"),
     "large matrix": Matrix(
         title="t", alt="a", values=np.eye(30), rows=["r"] * 30, columns=["c"] * 30, x_label="x", y_label="y"
     ),
@@ -134,9 +132,7 @@ class TestEveryKind:
         assert draw(SAMPLES[name]) == drawn(name)
 
     def test_nothing_points_outside(self, name):
-        html = (
-            drawn(name).replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1999/xlink", "")
-        )
+        html = drawn(name).replace("http://www.w3.org/2000/svg", "").replace("http://www.w3.org/1999/xlink", "")
         assert "http" not in html
         assert "//" not in re.sub(r"base64,[\w+/=]+", "", html)
 
@@ -187,9 +183,7 @@ GAPS = {
     "images": [
         Images(title="", alt="", pictures=np.zeros((0, 1, 8, 8), np.uint8)),
         Images(title="", alt="", pictures=[]),
-        Images(
-            title="", alt="", pictures=np.full((2, 1, 3, 3), NAN), captions=["one"], framed=[True], columns=0
-        ),
+        Images(title="", alt="", pictures=np.full((2, 1, 3, 3), NAN), captions=["one"], framed=[True], columns=0),
     ],
     "table": [
         Table(title="", alt="", columns=["a"], rows=[[NAN], [np.inf], [None]]),
@@ -207,9 +201,7 @@ GAPS = {
 }
 
 
-@pytest.mark.parametrize(
-    "figure", [figure for kind in GAPS.values() for figure in kind], ids=lambda one: one.kind
-)
+@pytest.mark.parametrize("figure", [figure for kind in GAPS.values() for figure in kind], ids=lambda one: one.kind)
 def test_gaps_and_empty_arrays_draw_something(figure):
     html = draw(figure)
     Tags(html)

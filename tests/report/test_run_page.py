@@ -32,9 +32,7 @@ class TestRunPage:
 
     def test_evidence_is_placed_by_its_name(self, whole_run):
         html = run_page(whole_run)
-        where = [
-            html.index(words) for words in ("<h2>Training", ">Confusion<", "<h2>Cost", ">Cost by layer<")
-        ]
+        where = [html.index(words) for words in ("<h2>Training", ">Confusion<", "<h2>Cost", ">Cost by layer<")]
         assert where == sorted(where)
         assert html.index("<h2>More evidence") < html.index("Something of its own")
 
@@ -82,7 +80,7 @@ def test_a_run_of_the_store_has_a_page():
     )
     html = run_page(run)
     assert "Linear on flowers.csv" in html
-    assert "nervure train flowers.csv --epochs 2 --seed 7 -o runs/again" in html
+    assert "nervure train flowers.csv --set epochs=2 --seed 7 -o runs/again" in html
     assert "preprocessing, scale" in html
 
 
@@ -167,14 +165,14 @@ class TestLineage:
 
 class TestCommand:
     def test_a_recorded_command_is_given_as_it_was(self, fake_run):
-        settings = {"command": ["nervure", "train", "my photos", "-o", "runs/a"]}
-        assert command(fake_run(lineage=({"action": "train", "settings": settings},))) == (
+        typed = "nervure train 'my photos' -o runs/a"
+        assert command(fake_run(lineage=({"action": "train", "settings": {}, "command": typed},))) == (
             "nervure train 'my photos' -o runs/a"
         )
 
     def test_else_the_training_is_told(self, whole_run):
-        whole_run.origin = SimpleNamespace(base=SimpleNamespace(spec="lenet5"))
-        assert command(whole_run) == "nervure train digits --net lenet5 --epochs 6 --seed 4 -o runs/base"
+        whole_run.origin = SimpleNamespace(base=SimpleNamespace(spec="lenet5", settings={}))
+        assert command(whole_run) == ("nervure train digits --net lenet5 --set epochs=6 --seed 4 -o runs/base")
 
     def test_nothing_is_invented(self, fake_run):
         assert command(fake_run(lineage=({"action": "cluster", "settings": {}},))) == ""

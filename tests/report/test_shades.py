@@ -29,9 +29,7 @@ def test_the_ends_are_met_exactly(mode):
 def test_text_is_legible_on_every_shade(mode, below):
     low, high, negative = shades.ENDS[mode]
     first, other = ("#000000", "#ffffff") if mode == "light" else ("#ffffff", "#000000")
-    for share, ground in zip(
-        np.linspace(0, 1, 101), shades.ramp(low, negative if below else high, 101), strict=True
-    ):
+    for share, ground in zip(np.linspace(0, 1, 101), shades.ramp(low, negative if below else high, 101), strict=True):
         ink = other if share >= shades.crossing(mode, below) else first
         assert shades.contrast(ground, ink) > 4.5
 

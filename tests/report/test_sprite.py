@@ -63,8 +63,6 @@ def test_shares_of_white_and_gaps():
 
 def test_a_palette_is_used():
     colours = bytes([9, 8, 7] * 256)
-    image = Image.open(
-        io.BytesIO(base64.b64decode(encode(np.zeros((2, 2), np.uint8), palette=colours).split(",")[1]))
-    )
+    image = Image.open(io.BytesIO(base64.b64decode(encode(np.zeros((2, 2), np.uint8), palette=colours).split(",")[1])))
     assert image.mode == "P"
     assert image.convert("RGB").getpixel((0, 0)) == (9, 8, 7)

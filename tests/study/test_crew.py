@@ -23,18 +23,17 @@ def trial(name: str, seed: int, mark: Path) -> Trial:
     )
 
 
-@pytest.mark.slow  # four processes that import torch
+@pytest.mark.slow  # three processes that import torch
 def test_each_trial_has_a_process_and_leaves_a_record(outside: Path, tmp_path: Path) -> None:
     crew = Crew(tmp_path, threads=1, data_dir=None, device="cpu")
     made = crew.make(trial("quick", 1, tmp_path))
     assert made is not None
     assert made.metrics == {"accuracy": 0.51}
     assert made.environment["threads"] == 1
-    errors = [crew.make(trial("wrong", seed, tmp_path)).error for seed in range(3)]  # type: ignore[union-attr]
+    errors = [crew.make(trial("wrong", seed, tmp_path)).error for seed in range(2)]  # type: ignore[union-attr]
     assert errors[0] == "the data is broken; mend it"
     assert "exit code 7" in str(errors[1])
-    assert errors[2] == "the measure accuracy is nan"
-    assert len(list((tmp_path / "trials").iterdir())) == 4
+    assert len(list((tmp_path / "trials").iterdir())) == 3
 
 
 @pytest.mark.slow  # two processes that import torch

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
+import os
 import sys
+import traceback
+import warnings
+from collections.abc import Iterator
 from typing import Annotated
 
-import click
 import typer
 
-from nervure.cli import compare, data, evaluate, export, predict, report, shape, train
+from nervure.cli import compare, data, evaluate, export, predict, report, reproduce, shape, train
+from nervure.cli.console import say
 from nervure.errors import NervureError
 
 __all__ = ["app", "main"]
 
+# typer has its own copy of click, or uses click itself, by its version: either way its errors have this base.
+_UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
 app = typer.Typer(
     name="nervure",
     help="Spend a network's capacity where its data needs it.",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,6 +36,7 @@ app.command("predict")(predict.command)
 app.command("export")(export.command)
 app.command("report")(report.command)
 app.command("compare")(compare.command)
+app.command("reproduce")(reproduce.command)
 app.command("shape")(shape.command)
 
 
@@ -47,7 +56,7 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", help="Versions and devices.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Versions and devices.", metavar="", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
@@ -60,34 +69,77 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    try:
-        code = app(args=arguments, standalone_mode=False, prog_name="nervure")
-        return code if isinstance(code, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        typer.echo(error.format_message())
-        return 0
-    except click.ClickException as error:
+    debug, quiet = "--debug" in arguments, not {"--quiet", "-q"}.isdisjoint(arguments)
+    with _voice(quiet=quiet, debug=debug):
+        try:
+            code = app(args=arguments or ["--help"], standalone_mode=False, prog_name="nervure")
+            sys.stdout.flush()
+        except BaseException as error:
+            if debug and not isinstance(error, SystemExit):
+                traceback.print_exc()
+            return _tell(error)
+    if code == 130:  # typer has turned Ctrl-C into an exit code
+        return _fail("interrupted", 130)
+    return code if isinstance(code, int) else 0
+
+
+def _tell(error: BaseException) -> int:
+    """One line that says what went wrong, and the exit code."""
+    if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         hint = f"; see: {context.command_path} --help" if context is not None else ""
-        _fail(error.format_message().rstrip(".") + hint)
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted")
-        return 130
-    except BrokenPipeError:
+        return _fail(error.format_message().rstrip(".") + hint, 2)  # type: ignore[attr-defined]
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return _fail("interrupted", 130)
+    if isinstance(error, BrokenPipeError):
+        # who read our output has gone; what is left of it must not be flushed when Python ends
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except NervureError as error:
-        if "--debug" in arguments:
-            raise
-        _fail(str(error))
-        return error.exit_code
-    except Exception as error:
-        if "--debug" in arguments:
-            raise
-        _fail(f"{type(error).__name__}: {error}; run again with --debug for the traceback")
-        return 1
+    if isinstance(error, NervureError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, OSError) and (reason := _reason(error)):
+        return _fail(reason, 2)
+    if isinstance(error, Exception):
+        return _fail(f"{type(error).__name__}: {error}; run again with --debug for the traceback", 1)
+    raise error
 
 
-def _fail(message: str) -> None:
-    line = " ".join(message.split())
-    sys.stderr.write(f"nervure: {line}\n")
+def _reason(error: OSError) -> str | None:
+    """The clear line for what the system says of a place that cannot be written."""
+    from nervure.errors import InputError
+    from nervure.store.atomic import clear_errors
+
+    try:
+        with clear_errors(error.filename or "the temporary files"):
+            raise error
+    except InputError as clear:
+        return str(clear)
+    except OSError:
+        return None
+
+
+def _fail(message: str, code: int) -> int:
+    say(f"nervure: {' '.join(message.split())}")
+    return code
+
+
+class _Handler(logging.Handler):
+    """What the library warns of, as a line on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(f"nervure: {record.levelname.lower()}: {' '.join(record.getMessage().split())}")
+
+
+@contextlib.contextmanager
+def _voice(*, quiet: bool, debug: bool) -> Iterator[None]:
+    """Our own warnings as one line each, none if quiet; other packages' only for debugging: nobody could act on them."""
+    log, handler = logging.getLogger("nervure"), _Handler(logging.ERROR if quiet else logging.WARNING)
+    log.addHandler(handler)
+    try:
+        with warnings.catch_warnings():
+            if not debug:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.removeHandler(handler)

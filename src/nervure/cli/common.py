@@ -1,31 +1,34 @@
-"""What several commands do first: parse ``key=value``, open a run, find its data, set threads."""
+"""What several commands do first: parse ``key=value``, check where to write, load data, set threads."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import os
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nervure.cli.console import say
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
     from nervure.data import Dataset
     from nervure.store import Run
 
-__all__ = ["data_of", "fits", "load_data", "pairs", "set_threads"]
+__all__ = ["check_device", "check_file", "is_function", "load_data", "load_run", "own_code", "pairs", "set_threads"]
+
+_ARGUMENT = re.compile(r"\b(kind|label|layout|on_corrupt|size|target|task)='?([\w-]+)'?")
 
 
-def pairs(given: Sequence[str], option: str) -> dict[str, object]:
+def pairs(given: Sequence[str] | None, option: str) -> dict[str, object]:
     """``["size=32", "label=kind"]`` as a dict; values are JSON where they can be, text otherwise.
 
     >>> pairs(["size=32", "label=kind"], "--data-option")
     {'size': 32, 'label': 'kind'}
     """
     found: dict[str, object] = {}
-    for one in given:
+    for one in given or ():
         key, equals, value = one.partition("=")
         if not equals or not key:
             raise InputError(f"{option} {one!r}: write it as key=value")
@@ -44,39 +47,70 @@ def set_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def check_device(device: str) -> None:
+    """Refuse an unknown device before anything else is done."""
+    from nervure.train.runtime import pick_device
+
+    pick_device(device)
+
+
+def check_file(path: Path | None, overwrite: bool, endings: tuple[str, ...] = ()) -> None:
+    """Refuse a file that could not be written, or must not, before anything else is done."""
+    if path is None:
+        return
+    if endings and path.suffix not in endings:
+        raise InputError(f"{path}: the ending must be {' or '.join(endings)}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; give the name of a file")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists; choose another name, or give --overwrite")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir():
+        raise InputError(f"cannot write {path}: {folder} is a file")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"cannot write {path}: no permission to write there; choose another folder")
+
+
+def is_function(net: str | None) -> bool:
+    """Whether a network is named as ``package.module:function``.
+
+    >>> is_function("my.nets:small"), is_function("lenet5"), is_function("a:b/blueprint.json")
+    (True, False, False)
+    """
+    return net is not None and ":" in net and not net.endswith(".json")
+
+
+def own_code(net: str | None) -> None:
+    """Let a user's function be found in the current folder, after all installed packages, if one is named."""
+    if is_function(net) and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+
+
+def load_run(path: Path, function: str | None) -> Run:
+    """Open a run; ``function`` made its network, if it was the user's own."""
+    from nervure import store
+
+    own_code(function)
+    return store.load(path, build=function)
+
+
 def load_data(source: str, data_dir: Path | None, options: dict[str, object]) -> Dataset:
-    """Load a source with options from the command line; an unknown option is named."""
+    """Load a source with options from the command line; messages name the options as they are given there."""
     from nervure import data
 
+    place = {"data_dir": data_dir} if data_dir is not None else {}
     try:
-        return data.load(source, data_dir=data_dir, **options)  # type: ignore[arg-type]
+        return data.load(source, **{**options, **place})  # type: ignore[arg-type]
+    except InputError as error:
+        raise InputError(_in_shell(str(error))) from error
     except TypeError as error:
         raise InputError(f"{source}: {error}") from error
 
 
-def data_of(
-    run: Run, source: str | None, data_dir: Path | None = None, options: dict[str, object] | None = None
-) -> Dataset:
-    """The data that a run was made on, or other data of the same kind, as the run's network reads it."""
-    if source is None:
-        if not run.source or run.source == "arrays":
-            raise InputError(f"{run.path}: the run does not say where its data is; give --data")
-        ds = load_data(run.source, data_dir, {**run.options, **(options or {})})
-        if run.fingerprint and ds.fingerprint != run.fingerprint:
-            say(f"warning: {run.source} is not what it was when {run.path} was made (its fingerprint differs)")
-    else:
-        ds = load_data(source, data_dir, options or {})
-    fits(run, ds)
-    return dataclasses.replace(ds, preprocessing=run.preprocessing)
+def _in_shell(message: str) -> str:
+    """Keyword arguments in a message, as options of the command line.
 
-
-def fits(run: Run, ds: Dataset) -> None:
-    """Refuse data of another shape, kind or number of classes than the run's network reads."""
-    if ds.kind != run.kind or ds.in_shape != run.in_shape:
-        raise InputError(
-            f"{ds.source} holds {ds.kind} samples of shape {ds.in_shape}, the run reads {run.kind} of {run.in_shape}"
-        )
-    if run.task == ds.task == "classification" and ds.names != run.names:
-        raise InputError(
-            f"{ds.source} has classes {', '.join(ds.names[:5])}..., the run has {', '.join(run.names[:5])}..."
-        )
+    >>> _in_shell("give task='regression'")
+    'give --data-option task=regression'
+    """
+    return _ARGUMENT.sub(r"--data-option \1=\2", message).replace("data_dir", "--data-dir")

@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 
 def command(
-    name: Annotated[
-        str | None, typer.Argument(help="A study's name, or your own file ending in .toml.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="A study's name, or your own file ending in .toml.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
     profile: Annotated[str, typer.Option(help="Which size: smoke, cpu, gpu or published.")] = "cpu",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A folder for results; what it holds is kept.")
     ] = None,
-    seeds: Annotated[
-        int | None, typer.Option(help="How many seeds.  [default: the profile's]", min=1)
-    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds.  [default: the profile's]", min=1)] = None,
     jobs: Annotated[int, typer.Option(help="Trials at a time, each a process.", min=1)] = 1,
     minutes: Annotated[
         float | None,
@@ -109,11 +105,7 @@ def _tell(where: Progress) -> None:
     record = where.record
     trial = f"{record.trial.arm}, seed {record.trial.seed}"
     if record.done:
-        shown = [
-            f"{key} {value:.4g}"
-            for key, value in record.metrics.items()
-            if key in ("accuracy", "rmse", "mse")
-        ]
+        shown = [f"{key} {value:.4g}" for key, value in record.metrics.items() if key in ("accuracy", "rmse", "mse")]
         said = ", ".join([*shown, f"{record.durations['total']:.1f} s"])
     else:
         said = f"failed: {record.error}"
@@ -163,11 +155,12 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
     from nervure.store.run import versions
 
     chosen = results.study
+    figures = study.figures(results)
     works = list(dict.fromkeys(one.work for one in chosen.published))
     sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
     html = report.page(
         f"Study: {chosen.name}",
-        [report.Section("Results", sources, study.figures(results))],
+        [report.Section("Published and ours", sources, figures[:1]), report.Section("Trials", "", figures[1:])],
         summary=f"{chosen.what}. Profile {results.profile}: {chosen.profile(results.profile).what}.",
         versions=versions(),
     )

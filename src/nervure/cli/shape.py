@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import load_data, pairs, set_threads
+from nervure.cli.common import load_data, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.cli.train import make_recipe
 
 
 def command(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A name, file or folder; see: nervure data --list.")],
     out: opt.Out,
     net: Annotated[str | None, typer.Option(help="A network's name; chosen by the data if not given.")] = None,
@@ -54,7 +55,8 @@ def command(
         how = default_recipe(ds, **{"seed": seed, **pairs(settings or [], "--set"), **given})
     with training_bar(quiet) as bar, stopping() as stop:
         run = shape(
-            ds, out, net=net, recipe=how, device=device, resume=resume, overwrite=overwrite, progress=bar, stop=stop,
+            ds, out, net=net, recipe=how, device=device, resume=resume, overwrite=overwrite, command=typed(context),
+            progress=bar, stop=stop,
             tell=lambda line: say(line, quiet=quiet),
         )  # fmt: skip
     page = report.write(out / "report.html", report.run_page(run), overwrite=True)

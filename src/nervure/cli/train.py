@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import load_data, pairs, set_threads
+from nervure.cli.common import load_data, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(help="A name, file or folder; see: nervure data --list.")],
     out: opt.Out,
     net: Annotated[
@@ -79,7 +80,7 @@ def command(
     net_options: dict[str, Any] = pairs(net_option or [], "--net-option")
     module = nets.build(net, ds, weights=weights, seed=seed, **net_options)
     build = net if ":" in net else None
-    run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet)
+    run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet, typed(context))
     show(run, json_)
     say(f"{out}: go on with  nervure report {out}", quiet=quiet)
 
@@ -115,7 +116,7 @@ def make_recipe(
 
 def _fit(
     module: Any, ds: Any, recipe: Recipe, out: Path, resume: bool, overwrite: bool, device: str,
-    threads: int | None, devices: int, nodes: int, build: str | None, quiet: bool,
+    threads: int | None, devices: int, nodes: int, build: str | None, quiet: bool, command: str,
 ) -> Run:  # fmt: skip
     from nervure import train
     from nervure.train import launch
@@ -125,12 +126,12 @@ def _fit(
         if devices > 1 or nodes > 1:
             return launch.train(
                 module, ds, recipe, out=out, devices=devices, nodes=nodes, resume=resume, overwrite=overwrite,
-                device=device, threads=threads, build=build, progress=bar,
+                device=device, threads=threads, build=build, command=command, progress=bar,
             )  # fmt: skip
         with stopping() as stop:
             return train.fit(
                 module, ds, recipe, out=out, resume=resume, overwrite=overwrite, device=device, build=build,
-                progress=bar, stop=stop,
+                command=command, progress=bar, stop=stop,
             )  # fmt: skip
 
 

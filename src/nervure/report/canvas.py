@@ -74,9 +74,7 @@ def colour(name: str | int) -> str:
     return _STAND_INS[name if isinstance(name, str) else f"c{name % COLOURS}"]
 
 
-def still(
-    paint: Callable[[Axes], None], *, ident: str, alt: str, width: float = 310.0, height: float = 190.0
-) -> str:
+def still(paint: Callable[[Axes], None], *, ident: str, alt: str, width: float = 310.0, height: float = 190.0) -> str:
     """Inline SVG of what ``paint`` draws on a pair of axes.
 
     Parameters
@@ -106,9 +104,7 @@ def still(
         warnings.simplefilter("ignore")
         mpl.rcdefaults()
         mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": ident})
-        figure = Figure(
-            figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02)
-        )
+        figure = Figure(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
         paint(figure.add_subplot())
         buffer = io.StringIO()
         FigureCanvasSVG(figure).print_figure(buffer, format="svg", metadata={"Date": None, "Creator": None})
@@ -129,9 +125,7 @@ def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
 def themed(svg: str, *, ident: str, alt: str) -> str:
     """The SVG alone, ready to stand in a page: CSS colours, own ids, short numbers, alternative text."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(
-        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.S
-    )
+    svg = re.sub(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", svg, flags=re.S)
     used = dict.fromkeys(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
     short = {old: f"{ident}-{index}" for index, old in enumerate(used)}
     # Text of users holds no raw "<" here, so a tag is what stands between angle brackets.

@@ -109,9 +109,7 @@ def _tiles(runs: Sequence[RunLike]) -> tuple[Tile, ...]:
     """Key figures of the last run, each with the first one's beside it."""
     first = {tile.label: tile for tile in key_figures(runs[0].metrics)}
     last = key_figures(runs[-1].metrics)
-    return tuple(
-        Tile(tile.label, tile.value, f"was {first[tile.label].value}") for tile in last if tile.label in first
-    )
+    return tuple(Tile(tile.label, tile.value, f"was {first[tile.label].value}") for tile in last if tile.label in first)
 
 
 def _cost_bars(runs: Sequence[RunLike], labels: Sequence[str]) -> list[Figure]:
@@ -165,11 +163,7 @@ def _evidence(runs: Sequence[RunLike], labels: Sequence[str]) -> list[tuple[str,
     import dataclasses
 
     names = dict.fromkeys(name for run in runs for name in run.evidence)
-    wanted = [
-        name
-        for name in names
-        if name.split("/")[0].lower() in ("cost", "latency", "confusion", "calibration")
-    ]
+    wanted = [name for name in names if name.split("/")[0].lower() in ("cost", "latency", "confusion", "calibration")]
     return [
         (
             name.replace("-", " ").replace("_", " ").capitalize(),

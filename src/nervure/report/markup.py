@@ -170,9 +170,7 @@ def identity(figure: Figure) -> str:
 def _feed(digest: hashlib._Hash, value: object) -> None:
     if isinstance(value, np.ndarray):
         digest.update(f"{value.dtype.str}{value.shape}".encode())
-        digest.update(
-            repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes()
-        )
+        digest.update(repr(value.tolist()).encode() if value.dtype.hasobject else np.ascontiguousarray(value).tobytes())
     elif isinstance(value, Mapping):
         for key in sorted(value):
             _feed(digest, key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import json
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -98,9 +99,7 @@ def run_page(run: RunLike) -> str:
     made = command(run)
     sections = [
         Section("The data", _data_words(run), [*placed["data"], _facts(run)]),
-        Section(
-            "Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]
-        ),
+        Section("Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]),
         Section("What it gets right and wrong", _verdict_words(run), placed["evaluation"]),
         Section(
             "Cost",
@@ -108,9 +107,7 @@ def run_page(run: RunLike) -> str:
             placed["cost"],
         ),
         Section("More evidence", "", placed["other"]),
-        Section(
-            "Lineage", "Every step from the first network to this one, in order.", (), passages(run.lineage)
-        ),
+        Section("Lineage", "Every step from the first network to this one, in order.", (), passages(run.lineage)),
         Section(
             "Make it again",
             "The seed and these settings give the same network on the same machine.",
@@ -158,9 +155,7 @@ def _curve(title: str, x: Reals, columns: Mapping[str, Reals]) -> Curve:
     log = title in ("Loss", "Learning rate") and bool((there > 0).all()) and there.max() / 100 > there.min()
     ends = ", ".join(
         f"{label or title} from {compact(known[0])} to {compact(known[-1])}"
-        for label, known in zip(
-            [*labels, *[""] * len(y)], (line[np.isfinite(line)] for line in y), strict=False
-        )
+        for label, known in zip([*labels, *[""] * len(y)], (line[np.isfinite(line)] for line in y), strict=False)
     )
     alt = f"{title} over {len(x)} epochs: {ends}."
     return Curve(title=title, alt=alt, x=x, y=y, labels=labels, x_label="epoch", log_y=log)
@@ -171,9 +166,7 @@ def _group(key: str) -> str:
     known = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "rate": "Learning rate"}
     return known.get(
         last,
-        (last if key.split("_")[0] in ("train", "validation", "test") else key)
-        .replace("_", " ")
-        .capitalize(),
+        (last if key.split("_")[0] in ("train", "validation", "test") else key).replace("_", " ").capitalize(),
     )
 
 
@@ -224,7 +217,7 @@ def _entry(one: object) -> dict[str, object]:
     if isinstance(one, Mapping):
         return dict(one)
     return {
-        key: getattr(one, key) for key in ("name", "action", "settings", "seed", "time") if hasattr(one, key)
+        key: getattr(one, key) for key in ("name", "action", "settings", "seed", "time", "command") if hasattr(one, key)
     }
 
 
@@ -255,31 +248,39 @@ def command(run: RunLike) -> str:
     """What to type to make the run again: what its lineage recorded, or else the training it tells of.
 
     >>> from types import SimpleNamespace
-    >>> trained = {"action": "train", "seed": 0, "settings": {"epochs": 3}}
+    >>> trained = {"action": "train", "seed": 0, "settings": {"epochs": 3, "seed": 0}}
     >>> command(SimpleNamespace(lineage=[trained], source="digits", path=Path("runs/base")))
-    'nervure train digits --epochs 3 --seed 0 -o runs/base'
+    'nervure train digits --set epochs=3 --seed 0 -o runs/base'
     """
     entries = [_entry(one) for one in run.lineage]
-    lines = []
-    for entry in entries:
-        settings = entry.get("settings")
-        typed = settings.get("command") if isinstance(settings, Mapping) else None
-        if typed:
-            lines.append(typed if isinstance(typed, str) else shlex.join(map(str, typed)))
-    if lines:
-        return "\n".join(lines)
+    typed = [str(entry["command"]) for entry in entries if entry.get("command")]
+    if typed:
+        return "\n".join(typed)
     train = next((entry for entry in entries if (entry.get("action") or entry.get("name")) == "train"), None)
     if train is None or not run.source:
         return ""
-    words = ["nervure", "train", run.source]
+    words = ["nervure", "train", run.source, *_assigned("--data-option", getattr(run, "options", {}))]
     base = getattr(getattr(run, "origin", None), "base", None)
     if base is not None and isinstance(base.spec, str):
-        words += ["--net", base.spec]
-    settings = dict(_flat(train["settings"])) if isinstance(train.get("settings"), Mapping) else {}  # type: ignore[arg-type]
-    epochs = next((value for key, value in settings.items() if key.rsplit(".", 1)[-1] == "epochs"), None)
-    words += ["--epochs", epochs] if epochs else []
+        words += ["--net", base.spec, *_assigned("--net-option", base.settings)]
+    settings = train.get("settings")
+    words += _assigned("--set", _unusual(settings) if isinstance(settings, Mapping) else {})
     words += ["--seed", str(train["seed"])] if train.get("seed") is not None else []
     return shlex.join([*words, "-o", str(run.path or "runs/again")])
+
+
+def _assigned(option: str, values: Mapping[str, object]) -> list[str]:
+    """``--option key=value`` for each value, as JSON where it is no text."""
+    texts = {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
+    return [word for key, text in texts.items() for word in (option, f"{key}={text}")]
+
+
+def _unusual(settings: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a recipe that are not as they are by default, without the seed."""
+    from nervure.train.recipe import Recipe
+
+    usual = Recipe().to_json()
+    return {key: value for key, value in settings.items() if key != "seed" and value != usual.get(key)}
 
 
 def title_of(run: RunLike) -> str:
@@ -337,13 +338,7 @@ def _training_words(history: History) -> str:
     if not history:
         return ""
     seconds = sum(_float(row.get("seconds")) for row in history if math.isfinite(_float(row.get("seconds"))))
-    took = (
-        f" in {seconds / 60:.1f} minutes"
-        if seconds >= 90
-        else f" in {seconds:.0f} seconds"
-        if seconds >= 1
-        else ""
-    )
+    took = f" in {seconds / 60:.1f} minutes" if seconds >= 90 else f" in {seconds:.0f} seconds" if seconds >= 1 else ""
     words = f"{len(history)} epochs{took}."
     best = [(_float(row.get("validation_accuracy")), at) for at, row in enumerate(history)]
     best = [one for one in best if math.isfinite(one[0])]

@@ -88,9 +88,7 @@ def encode(image: Array, *, photographs: bool = False, palette: bytes | None = N
     buffer = io.BytesIO()
     picture = Image.fromarray(np.squeeze(image, -1) if image.ndim == 3 and image.shape[-1] == 1 else image)
     if palette is not None:
-        picture = Image.frombytes(
-            "P", (image.shape[1], image.shape[0]), np.ascontiguousarray(image).tobytes()
-        )
+        picture = Image.frombytes("P", (image.shape[1], image.shape[0]), np.ascontiguousarray(image).tobytes())
         picture.putpalette(palette)
     if photographs:
         picture.save(buffer, "JPEG", quality=85)
@@ -116,7 +114,5 @@ def _smaller(pictures: Array, side: int) -> Array:
         return pictures
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    shrunk = [
-        np.asarray(Image.fromarray(np.squeeze(one)).resize(size, Image.Resampling.BOX)) for one in pictures
-    ]
+    shrunk = [np.asarray(Image.fromarray(np.squeeze(one)).resize(size, Image.Resampling.BOX)) for one in pictures]
     return np.stack(shrunk).reshape(n, size[1], size[0], -1)

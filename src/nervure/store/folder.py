@@ -180,7 +180,7 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
             for name in record.files
             if name.startswith(f"{_EVIDENCE}/")
         },
-        lineage=tuple(Action(one.name, one.settings, one.seed) for one in record.lineage),
+        lineage=tuple(Action(one.name, one.settings, one.seed, one.command) for one in record.lineage),
         versions=record.versions,
         path=path,
     )

@@ -39,6 +39,7 @@ class _Action(BaseModel):
     name: str
     settings: dict[str, object]
     seed: int | None
+    command: str = ""
 
 
 class Record(BaseModel):

@@ -21,15 +21,16 @@ History = list[dict[str, float | int | str | None]]
 
 @dataclass(frozen=True)
 class Action:
-    """One entry of a lineage: what was done, with which settings and seed, and what it was done to."""
+    """One entry of a lineage: what was done, with which settings and seed, and what was typed for it, if anything."""
 
     name: str
     settings: Mapping[str, object] = field(default_factory=dict)
     seed: int | None = None
+    command: str = ""
 
     def to_json(self) -> dict[str, object]:
         """As plain JSON data."""
-        return {"name": self.name, "settings": dict(self.settings), "seed": self.seed}
+        return {"name": self.name, "settings": dict(self.settings), "seed": self.seed, "command": self.command}
 
 
 @dataclass(eq=False)

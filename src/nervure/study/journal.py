@@ -60,9 +60,7 @@ class Claims:
             return False
         mine = uuid.uuid4().hex
         # One entry with key and claimant, so that no other process can read a claim that is half made.
-        self._study.add_trial(
-            self._template(state=self._states.RUNNING, user_attrs={"key": key, "claim": mine})
-        )
+        self._study.add_trial(self._template(state=self._states.RUNNING, user_attrs={"key": key, "claim": mine}))
         number = next(one.number for one in self._claims() if one.user_attrs["claim"] == mine)
         if self._holder(key) != number:
             self._study.tell(number, state=self._states.PRUNED)

@@ -69,9 +69,7 @@ def read(out: Path, trial: Trial) -> Record | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: not the record of a trial ({error}); delete it to run the trial again"
-        ) from error
+        raise InputError(f"{path}: not the record of a trial ({error}); delete it to run the trial again") from error
     if not isinstance(values, dict) or values.get("schema") != SCHEMA or values.get("key") != trial.key:
         raise InputError(f"{path}: not the record of {trial}; delete it to run the trial again")
     return Record(trial, values["metrics"], values["durations"], values["environment"], values["error"])

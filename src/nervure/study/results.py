@@ -83,9 +83,7 @@ class Results:
         """``arm`` against ``other`` on the seeds that both have."""
         for one in (arm, other):
             if one not in self.study.arms:
-                raise InputError(
-                    f"{self.study.name}: no arm {one!r}; there are: {', '.join(self.study.arms)}"
-                )
+                raise InputError(f"{self.study.name}: no arm {one!r}; there are: {', '.join(self.study.arms)}")
         ours, theirs = self.values(arm, measure), self.values(other, measure)
         seeds = sorted(ours.keys() & theirs.keys())
         return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
@@ -147,7 +145,7 @@ class Results:
 
 
 def figures(results: Results) -> tuple[Figure, ...]:
-    """The study as evidence: published beside ours, as a table and as bars, and every trial.
+    """The study as evidence: published beside ours, as a table and, of several arms, as bars; and every trial.
 
     >>> from nervure.study.grid import grid
     >>> from nervure.study.table import load
@@ -157,7 +155,8 @@ def figures(results: Results) -> tuple[Figure, ...]:
     """
     found: list[Figure] = [_table(results)]
     if any(record.done for record in results.records):
-        found += [_bars(results, measure) for measure in results.study.measures]
+        if len(results.study.arms) > 1:
+            found += [_bars(results, measure) for measure in results.study.measures]
         found.append(_trials(results))
     return tuple(found)
 
@@ -202,9 +201,7 @@ def _bars(results: Results, measure: str) -> Bars:
     series = {"ours": ([one.mean for one in found], [one.sd for one in found])}
     for place in dict.fromkeys(one.place for one in results.study.published if one.measure == measure):
         printed = {
-            one.arm: one.value
-            for one in results.study.published
-            if (one.measure, one.place) == (measure, place)
+            one.arm: one.value for one in results.study.published if (one.measure, one.place) == (measure, place)
         }
         series[place] = ([printed.get(arm) for arm in arms], [None] * len(arms))
     best = ", ".join(f"{arm} {one.mean:.4g}" for arm, one in zip(arms, found, strict=True))

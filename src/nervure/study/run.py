@@ -193,6 +193,4 @@ class _Work:
         self.longest = max(self.longest, seconds)
         if self.progress is not None:
             each = (time.monotonic() - self.begun) / max(1, self.started - len(self.running))
-            self.progress(
-                Progress(record, self.made, self.total, each * (len(self.waiting) + len(self.running)))
-            )
+            self.progress(Progress(record, self.made, self.total, each * (len(self.waiting) + len(self.running))))

@@ -45,6 +45,7 @@ def shape(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], None] = lambda line: None,
@@ -63,7 +64,7 @@ def shape(
         How to train; :func:`default_recipe` otherwise.
     formats : tuple of str
         What to export.
-    resume, overwrite : bool
+    resume, overwrite, command
         As in :func:`nervure.train.fit`.
 
     Returns
@@ -83,6 +84,7 @@ def shape(
         resume=resume,
         overwrite=overwrite,
         device=device,
+        command=command,
         progress=progress,
         stop=stop,
     )

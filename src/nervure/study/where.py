@@ -27,10 +27,6 @@ def require_data(study: Study, data_dir: Path | None) -> None:
     places += [data_dir / f"{name}.npz" for name in named if data_dir is not None]
     if any(place.exists() for place in places):
         return
-    how = (
-        f"there is none in {data_dir}"
-        if data_dir is not None
-        else "give the folder that holds it with --data-dir"
-    )
+    how = f"there is none in {data_dir}" if data_dir is not None else "give the folder that holds it with --data-dir"
     get = f"; {study.data.get}" if study.data.get else ""
     raise InputError(f"{study.name} needs the data {source!r}: {how}{get}")

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from nervure.data.dataset import Dataset
+from nervure.data import Dataset, describe
 from nervure.errors import DivergedError, InputError, InterruptedWork
-from nervure.evidence import Figure
 from nervure.objectives import Objective
 from nervure.objectives import make as make_objective
 from nervure.store import Action, Run, is_run, load
@@ -43,6 +42,7 @@ def fit(
     objective: Objective | None = None,
     callbacks: Sequence[Callback] = (),
     build: str | Callable[..., nn.Module] | None = None,
+    command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Run:
@@ -68,6 +68,8 @@ def fit(
         Further callbacks, after those that the recipe names.
     build : str or callable, optional
         The function that makes the network, when resuming needs it and it is the caller's own.
+    command : str
+        What was typed to call this, for the run's lineage.
     progress, stop : callable, optional
         Told where training stands; asked after each step whether to stop (a checkpoint is kept).
 
@@ -104,7 +106,7 @@ def fit(
         if state is not None:
             loop.load_state(state)
         _go(loop, out, progress, stop)
-        action = Action("train", recipe.to_json(), recipe.seed)
+        action = Action("train", recipe.to_json(), recipe.seed, command)
         return _finish(loop, out, (*lineage, action))
 
 
@@ -197,8 +199,8 @@ def _measure(run: Run, ds: Dataset, device: str) -> None:
     split = "test" if len(ds.splits.get("test", ())) else "validation" if "validation" in ds.splits else "train"
     found = evaluate(run, ds, split=split, device=device)
     run.metrics.update(found.metrics)
-    figures: dict[str, Figure] = {**found.evidence, **run.evidence}
-    run.evidence = figures
+    samples = {f"data-{figure.name}": figure for figure in describe(ds)}
+    run.evidence = {**samples, **found.evidence, **run.evidence}
 
 
 def _finished(out: Path, recipe: Recipe, ds: Dataset, build: str | Callable[..., nn.Module] | None) -> Run:

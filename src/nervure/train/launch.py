@@ -41,6 +41,7 @@ def train(
     device: str = "auto",
     threads: int | None = None,
     build: str | None = None,
+    command: str = "",
     progress: Callable[[Progress], None] | None = None,
 ) -> Run:
     """Train on several processes, as :func:`nervure.train.fit` does in one; the run is read from ``out``.
@@ -74,6 +75,7 @@ def train(
             "overwrite": overwrite,
             "device": device,
             "build": build,
+            "command": command,
         }
 
         def tell(event: Mapping[str, object]) -> None:

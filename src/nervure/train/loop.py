@@ -99,7 +99,8 @@ class Loop:
         self.evidence: dict[str, Figure] = {}
         self.best: Best | None = None
         self.first_loss: float | None = None
-        self._sums: dict[str, Tensor] = {}
+        self._sums: dict[str, float] = {}
+        self._pending: list[tuple[Mapping[str, Tensor], int]] = []
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
         self.train_data = self._loader("train", recipe.batch, augment)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
@@ -124,6 +125,7 @@ class Loop:
 
     def state(self) -> dict[str, Any]:
         """Everything that a checkpoint holds, but for the network's structure."""
+        self._settle()
         return {
             "epoch": self.epoch,
             "step": self.step,
@@ -142,7 +144,7 @@ class Loop:
         self.epoch, self.step, self.stale = state["epoch"], state["step"], state["stale"]
         self.first_loss = state["first_loss"]
         self.history = list(state["history"])
-        self._sums = _moved(state["sums"], self.fabric.device)
+        self._sums = dict(state["sums"])
         self.net.load_state_dict(state["model"])
         load_state(self.optimizer, self.net, state["optimizer"])
         self.best = None if state["best"] is None else Best(**state["best"])
@@ -225,12 +227,17 @@ class Loop:
         self.optimizer.zero_grad(set_to_none=True)
         for callback in self.callbacks:
             callback.after_step(self, used)
-        self._add({"loss": loss, **logs}, mine)
+        self._pending.append(({name: value.detach() for name, value in {"loss": loss, **logs}.items()}, mine))
 
-    def _add(self, logs: Mapping[str, Tensor], count: int) -> None:
-        for name, value in logs.items():
-            weighted = value.detach().to(torch.float64) * count
-            self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+    def _settle(self) -> None:
+        """Add up what the steps logged, one after the other, so that a checkpoint in between changes no bit.
+
+        Until then logs stay where they are: reading each at its step would make a device wait.
+        """
+        for logs, count in self._pending:
+            for name, value in logs.items():
+                self._sums[name] = self._sums.get(name, 0.0) + float(value) * count
+        self._pending = []
 
     def _check(self, loss: Tensor, batch: Batch) -> None:
         if loss.is_cuda and self.step % 50:
@@ -249,8 +256,9 @@ class Loop:
             "epoch": self.epoch + 1,
             "lr": self.optimizer.param_groups[0]["lr"],
         }
+        self._settle()
         total = len(self.ds.splits["train"])
-        row |= {f"train_{name}": float(value) / total for name, value in all_sum(self._sums).items()}
+        row |= {f"train_{name}": value / total for name, value in all_sum(self._sums, self.fabric.device).items()}
         if self.validation_data is not None:
             row |= {f"validation_{name}": value for name, value in self._validate(self.validation_data).items()}
         row["seconds"] = round(time.perf_counter() - started, 3)
@@ -259,18 +267,15 @@ class Loop:
     @torch.no_grad()
     def _validate(self, data: Loader) -> dict[str, float]:
         self.net.eval()
-        sums: dict[str, Tensor] = {}
+        sums: dict[str, float] = {}
         for step, batch in enumerate(data.epoch(0)):
             mine = len(batch.index)
             seed_step(self.recipe.seed, 2**20, step)
             loss, logs = self.objective(self.net, batch if mine else self.ds.batch([0]).to(self.fabric.device))
             for name, value in {"loss": loss, **logs}.items():
-                sums[name] = (
-                    sums.get(name, torch.zeros((), dtype=torch.float64, device=value.device))
-                    + value.to(torch.float64) * mine
-                )
+                sums[name] = sums.get(name, 0.0) + float(value) * mine
         total = len(self.ds.splits["validation"])
-        return {name: float(value) / total for name, value in all_sum(sums).items()}
+        return {name: value / total for name, value in all_sum(sums, self.fabric.device).items()}
 
     def _judge(self, row: Mapping[str, float | int | str | None]) -> None:
         """Keep the best epoch; lower loss is better, higher anything else."""

@@ -65,15 +65,15 @@ def open_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     return fabric
 
 
-def all_sum(sums: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Float64 sums over all ranks, the same on each; as they are when there is one."""
+def all_sum(sums: Mapping[str, float], device: torch.device) -> dict[str, float]:
+    """Sums over all ranks, the same on each; as they are when there is one."""
     if not _grouped() or not sums:
         return dict(sums)
     names = sorted(sums)
-    packed = torch.stack([sums[name].to(torch.float64) for name in names])
+    packed = torch.tensor([sums[name] for name in names], dtype=torch.float64, device=device)
     dist.all_reduce(packed)
     dist.broadcast(packed, src=0)
-    return dict(zip(names, packed.unbind(), strict=True))
+    return dict(zip(names, packed.tolist(), strict=True))
 
 
 def any_rank(flag: bool) -> bool:

@@ -61,6 +61,7 @@ def train(arguments: Mapping[str, Any]) -> dict[str, object]:
             overwrite=bool(arguments["overwrite"]),
             device=str(arguments["device"]),
             build=build,
+            command=arguments["command"],
             progress=tell,
             stop=stop,
         )

@@ -18,9 +18,7 @@ def cells(html, tag="td"):
 
 class TestCurve:
     def test_each_line_has_its_colour_and_last_value(self):
-        html = draw(
-            Curve(title="", alt="", x=[0, 1, 2], y=[[3, 2, 1], [4, np.nan, np.nan]], labels=["a", "b"])
-        )
+        html = draw(Curve(title="", alt="", x=[0, 1, 2], y=[[3, 2, 1], [4, np.nan, np.nan]], labels=["a", "b"]))
         assert "a <b>1</b>" in html
         assert "b <b>4</b>" in html
         assert "stroke: var(--c1)" in html
@@ -77,15 +75,11 @@ class TestBars:
 
 class TestFlow:
     def test_both_widths_are_written(self):
-        words = cells(
-            draw(Flow(title="", alt="", steps=["conv1", "conv2"], before=[64, 128], after=[32, 96])), "text"
-        )
+        words = cells(draw(Flow(title="", alt="", steps=["conv1", "conv2"], before=[64, 128], after=[32, 96])), "text")
         assert {"conv1", "conv2", "64 → 32", "128 → 96"} <= set(words)
 
     def test_sixty_layers_each_have_a_row(self):
-        words = cells(
-            draw(Flow(title="", alt="", steps=[f"l{at}" for at in range(60)], before=np.arange(60))), "text"
-        )
+        words = cells(draw(Flow(title="", alt="", steps=[f"l{at}" for at in range(60)], before=np.arange(60))), "text")
         assert {"l0", "l37", "l59"} <= set(words)
 
 
@@ -104,9 +98,7 @@ class TestImages:
         assert html.count("<i ") == 50
 
     def test_more_than_can_be_shown_is_said(self):
-        assert "The first 240 of 300" in draw(
-            Images(title="", alt="", pictures=np.zeros((300, 1, 4, 4), np.uint8))
-        )
+        assert "The first 240 of 300" in draw(Images(title="", alt="", pictures=np.zeros((300, 1, 4, 4), np.uint8)))
 
 
 class TestTable:
@@ -130,9 +122,7 @@ class TestScatter:
 
     def lively(self, n, **more):
         points = np.random.default_rng(0).normal(size=(n, 2))
-        return Scatter(
-            title="", alt="", points=points, groups=np.arange(n) % 3, labels=["x", "y", "<z>"], **more
-        )
+        return Scatter(title="", alt="", points=points, groups=np.arange(n) % 3, labels=["x", "y", "<z>"], **more)
 
     def test_without_anything_to_hover_over_it_stays_still(self):
         html = draw(self.lively(50))

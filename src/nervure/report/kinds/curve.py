@@ -33,9 +33,7 @@ def draw(figure: Curve) -> str:
     def paint(axes: Axes) -> None:
         for index, line in enumerate(y):
             dash = _DASHES[index % len(_DASHES)]
-            axes.plot(
-                x, line, color=colour(index), linestyle=dash, linewidth=1.8, zorder=3 + (len(y) - index) / 100
-            )
+            axes.plot(x, line, color=colour(index), linestyle=dash, linewidth=1.8, zorder=3 + (len(y) - index) / 100)
             _dots(axes, x, line, index)
             if spread is not None:
                 low = line - spread[index]
@@ -47,8 +45,7 @@ def draw(figure: Curve) -> str:
 
     labels = [*figure.labels, *[""] * len(y)][: len(y)]
     entries = [
-        (f"--c{at % COLOURS}", label, _last(line))
-        for at, (label, line) in enumerate(zip(labels, y, strict=True))
+        (f"--c{at % COLOURS}", label, _last(line)) for at, (label, line) in enumerate(zip(labels, y, strict=True))
     ]
     keys = legend(entries, "line") if any(labels) else ""
     return keys + still(paint, ident=identity(figure), alt=figure.alt)

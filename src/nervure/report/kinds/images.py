@@ -33,9 +33,7 @@ def draw(figure: Images) -> str:
         marks = np.asarray(figure.framed).astype(bool).ravel()[:total]
         framed[: len(marks)] = marks
     captions = [*figure.captions, *[""] * total]
-    cells = "".join(
-        _cell(spot, captions[index], bool(framed[index])) for index, spot in enumerate(sprite.spots)
-    )
+    cells = "".join(_cell(spot, captions[index], bool(framed[index])) for index, spot in enumerate(sprite.spots))
     height, width = sprite.shape
     small = " nv-pixels" if max(height, width) <= _SMALL else ""
     columns = max(1, min(figure.columns, total))

@@ -48,8 +48,7 @@ def _few(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) -> 
         for name, line, parts in zip(rows, values, shade, strict=True)
     )
     head = "".join(
-        f'<th scope="col" title="{escape(name)}"><span>{escape(shorten(name, 18))}</span></th>'
-        for name in columns
+        f'<th scope="col" title="{escape(name)}"><span>{escape(shorten(name, 18))}</span></th>' for name in columns
     )
     turned = " nv-turned" if max(map(len, columns)) > 4 else ""
     over = f'<tr><td></td><th colspan="{len(columns)}" class="nv-axis">{escape(figure.x_label)}</th></tr>'
@@ -78,9 +77,7 @@ def _brief(value: float, most: float) -> str:
 
 def _many(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) -> str:
     shrunk, step = _shrunk(values)
-    index = np.where(np.isnan(shrunk), 255, np.rint(np.nan_to_num(shares(shrunk)) * 127) + 127).astype(
-        np.uint8
-    )
+    index = np.where(np.isnan(shrunk), 255, np.rint(np.nan_to_num(shares(shrunk)) * 127) + 127).astype(np.uint8)
     light, dark = (encode(index, palette=palette(mode)) for mode in ("light", "dark"))
     picture = (
         f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'

@@ -19,11 +19,7 @@ def draw(figure: Figure, why: str = "") -> str:
     rows = "".join(_row(name, np.asarray(values)) for name, values in figure.data.items())
     head = "<tr><th>array</th><th>shape</th><th>type</th>"
     head += "<th class=num>least</th><th class=num>greatest</th></tr>"
-    listing = (
-        f'<div class="nv-scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
-        if rows
-        else ""
-    )
+    listing = f'<div class="nv-scroll"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>' if rows else ""
     notes = "".join(f"<dt>{escape(key)}</dt><dd>{escape(text)}</dd>" for key, text in figure.notes.items())
     said = f"<dl>{notes}</dl>" if notes else ""
     return f"{note(why)}<p>{escape(figure.alt)}</p>{listing}{said}"

@@ -98,9 +98,7 @@ def _legend(figure: Scatter, groups: Array) -> str:
     if len(there) < 2 and not figure.labels:
         return ""
     if len(there) > _LEGEND:
-        return note(
-            f"{len(there)} groups: colours repeat after {COLOURS}, and numbers stand at the groups' middles."
-        )
+        return note(f"{len(there)} groups: colours repeat after {COLOURS}, and numbers stand at the groups' middles.")
     return legend([(f"--{_variable(int(one))}", _name(figure, int(one)), "") for one in there], "dot")
 
 

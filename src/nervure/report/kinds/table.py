@@ -29,9 +29,7 @@ def draw(figure: Table) -> str:
     columns = [*figure.columns, *[""] * (width - len(figure.columns))]
     rows = [[*row, *[None] * (width - len(row))] for row in rows]
     marks = [' class="num"' if _numeric([row[at] for row in rows]) else "" for at in range(width)]
-    head = "".join(
-        f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in zip(columns, marks, strict=True)
-    )
+    head = "".join(f'<th scope="col"{mark}>{escape(name)}</th>' for name, mark in zip(columns, marks, strict=True))
     top = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
     body = "".join(f"<tr>{_cells(row, marks)}</tr>" for row in rows[:MOST])
     more = note(f"The first {MOST} of {len(rows)} rows.") if len(rows) > MOST else ""
@@ -49,6 +47,5 @@ def _cells(row: Sequence[object], marks: Sequence[str]) -> str:
 def _numeric(cells: Sequence[object]) -> bool:
     there = [cell for cell in cells if cell is not None]
     return bool(there) and all(
-        bool(_NUMBER.fullmatch(cell)) if isinstance(cell, str) else not isinstance(cell, bool)
-        for cell in there
+        bool(_NUMBER.fullmatch(cell)) if isinstance(cell, str) else not isinstance(cell, bool) for cell in there
     )

@@ -1,0 +1,40 @@
+"""What benchmarks share: the machine in words, quartiles, and results as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from nervure.store.atomic import write_json
+from nervure.store.run import versions
+
+__all__ = ["machine", "quartiles", "write_result"]
+
+
+def machine(threads: int) -> dict[str, object]:
+    """Processor, cores, threads and versions; nothing that names the machine or its owner."""
+    model = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").is_file():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+    return {"cpu": model, "cores": os.cpu_count(), "threads": threads, "device": device, "versions": versions()}
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """Median and the quartiles around it."""
+    low, median, high = statistics.quantiles(values, n=4)
+    return {"low": low, "median": median, "high": high}
+
+
+def write_result(path: Path, result: Mapping[str, object]) -> None:
+    """Write a result, whole or not at all, and show it."""
+    write_json(path, dict(result))
+    print(json.dumps(result, indent=1))
+    print(f"wrote {path}")

@@ -1,0 +1,158 @@
+"""Write the tables of results into README and docs from what was measured, so that nobody types a figure.
+
+    python scripts/tables.py            write them
+    python scripts/tables.py --check    fail if one is not what the results say
+
+A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
+that profile; another NAME is ``benchmarks/results/NAME.json``. What was not measured yet says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+QUARTILES = {"median", "lower_quartile", "upper_quartile"}
+
+Data = Mapping[str, Any]
+
+
+def fill(text: str, results: Path) -> str:
+    """The text with each of its tables made anew."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{table(found['name'], results)}\n{found[3]}", text)
+
+
+def table(name: str, results: Path) -> str:
+    """The table of that name, ending in a line break."""
+    if name.startswith("studies."):
+        return studies(name.removeprefix("studies."), results)
+    file = results / f"{name}.json"
+    if not file.is_file():
+        return f"Not measured yet; `python benchmarks/{name}.py` measures it.\n"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    return study_table([data]) if "study" in data else benchmark(data, f"python benchmarks/{name}.py")
+
+
+def studies(profile: str, results: Path) -> str:
+    """Every study of one profile in one table, by name."""
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob(f"*.{profile}.json"))]
+    found = [data for data in found if data.get("study") and data.get("profile") == profile]
+    return study_table(found) if found else f"No study of the profile `{profile}` was measured yet.\n"
+
+
+def study_table(found: Sequence[Data]) -> str:
+    """Published beside ours: a line for each arm, measure and printed figure; all of one profile."""
+    rows = [
+        (
+            f"`{data['study']}`",
+            "" if row["arm"] == "base" else row["arm"],
+            f"{row['measure'].replace('_', ' ')}{' (' + row['unit'] + ')' if row['unit'] else ''}",
+            number(row["published"]),
+            ours(row),
+            str(row["n"]),
+            number(row["difference"], sign=True),
+            row["place"],
+        )
+        for data in found
+        for row in data["table"]
+    ]
+    header = ("study", "arm", "measure", "published", "ours", "seeds", "difference", "printed in")
+    profile = found[0]["profile"]
+    sizes = [f"- `{data['study']}`: {data['what']}; {data['size']}{missing(data)}" for data in found]
+    made = f"Made by `nervure reproduce NAME --profile {profile} --data-dir DATA -o benchmarks/results`"
+    places = sorted({environment(one) for data in found for one in data["environments"]})
+    return f"{grid(header, rows)}\n{made}, on {' and '.join(places) or 'no machine yet'}.\n\n" + "\n".join(sizes) + "\n"
+
+
+def missing(data: Data) -> str:
+    """What a study still lacks, in words."""
+    return f"; {data['missing']} trials are missing" if data["missing"] else ""
+
+
+def ours(row: Data) -> str:
+    """Mean and spread over seeds."""
+    spread = "" if row["sd"] is None else f" ± {number(row['sd'])}"
+    return f"{number(row['ours'])}{spread}"
+
+
+def environment(data: Data) -> str:
+    """A machine in one line."""
+    return f"{data['device']} ({data['cpu']}, {data['threads']} thread{'s' * (data['threads'] != 1)}, torch {data['torch']})"
+
+
+def benchmark(data: Data, command: str) -> str:
+    """The ratios of one benchmark with quartiles and limits, whatever it calls them, and what made them."""
+    limits = data.get("limits", {})
+    rows = []
+    for key, value in data.items():
+        if not key.startswith("ratio") or not isinstance(value, Mapping):
+            continue
+        for arm, one in ({"": value} if value.keys() >= QUARTILES else value).items():
+            if isinstance(one, Mapping) and one.keys() >= QUARTILES:
+                limit = limits.get(arm) if isinstance(limits, Mapping) else None
+                quartiles = f"{number(one['lower_quartile'])} to {number(one['upper_quartile'])}"
+                label = " ".join(part.replace("_", " ") for part in (arm, key) if part)
+                rows.append((label, number(one["median"]), quartiles, number(limit)))
+    header = ("what", "median", "quartiles", "limit")
+    if not rows:
+        header = ("what", "measured")
+        rows = [(key.replace("_", " "), number(value)) for key, value in data.items() if is_number(value)]
+    about = data.get("machine", {})
+    where = f" on {about['processor']}" if "processor" in about else ""
+    with_torch = f", torch {about['torch']}" if "torch" in about else ""
+    return f"{grid(header, rows)}\nMade by `{data.get('command', command)}`{where}{with_torch}.\n"
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number(value: float | None, *, sign: bool = False) -> str:
+    """Two decimals, with a true minus; nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, without columns that are empty from top to bottom."""
+    kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
+    lines = [[header[place] for place in kept], ["---"] * len(kept)]
+    lines += [[row[place].replace("|", "\\|") for place in kept] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def pages(root: Path) -> list[Path]:
+    """The README and every page of the docs."""
+    return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check all tables; 1 if a check fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only compare, and fail if a table is out of date")
+    parser.add_argument("--root", type=Path, default=ROOT, help="the repository")
+    given = parser.parse_args(arguments)
+    stale = []
+    for page in pages(given.root):
+        text = page.read_text(encoding="utf-8")
+        made = fill(text, given.root / "benchmarks" / "results")
+        if made != text:
+            stale.append(page)
+            if not given.check:
+                page.write_text(made, encoding="utf-8")
+    verb = "is out of date; run: python scripts/tables.py" if given.check else "was written"
+    sys.stdout.write("".join(f"{page.relative_to(given.root)} {verb}\n" for page in stale))
+    return int(given.check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

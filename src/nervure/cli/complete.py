@@ -1,0 +1,69 @@
+"""Names for shell completion, read from the source of the static tables: no room is imported, so Tab answers at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+__all__ = ["choices", "rows"]
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+Completer = Callable[[str], list[tuple[str, str]]]
+
+
+def rows(file: str, kind: str) -> Completer:
+    """A completer for the rows of the table of ``kind`` that ``file`` of the package holds.
+
+    >>> rows("nets/table.py", "network")("lenet-3")
+    [('lenet-300-100', 'dense 300-100, for any data')]
+    """
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        found = dict(_others(file, kind)) | dict(_rows(file, kind))
+        return [(name, line) for name, line in sorted(found.items()) if name.startswith(incomplete)]
+
+    return complete
+
+
+def choices(file: str, field: str) -> Completer:
+    """A completer for a field that is declared as ``Literal`` of texts.
+
+    >>> choices("train/recipe.py", "optimizer")("ad")
+    [('adam', ''), ('adamw', '')]
+    """
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        declared = (node for node in ast.walk(_tree(file)) if isinstance(node, ast.AnnAssign))
+        of = next(node.annotation for node in declared if isinstance(node.target, ast.Name) and node.target.id == field)
+        texts = [one.value for one in ast.walk(of) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        return [(text, "") for text in texts if text.startswith(incomplete)]
+
+    return complete
+
+
+def _tree(file: str) -> ast.Module:
+    return ast.parse((_PACKAGE / file).read_text(encoding="utf-8"))
+
+
+def _table(file: str, kind: str) -> ast.Call:
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table":
+            first = node.args[0]
+            if isinstance(first, ast.Constant) and first.value == kind:
+                return node
+    raise LookupError(f"{file}: no table of kind {kind!r}")
+
+
+def _rows(file: str, kind: str) -> Iterator[tuple[str, str]]:
+    held: dict[str, tuple[str, str, str]] = ast.literal_eval(_table(file, kind).args[1])
+    yield from ((name, row[1]) for name, row in held.items())
+
+
+def _others(file: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Rows that other packages add."""
+    group = next(keyword.value for keyword in _table(file, kind).keywords if keyword.arg == "group")
+    for point in metadata.entry_points(group=ast.literal_eval(group)):
+        yield point.name, f"from {point.dist.name}" if point.dist else ""
