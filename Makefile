@@ -22,7 +22,8 @@ check: $(VENV)/.check
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_extras.py
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term
-	$(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python scripts/tables.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 soak: $(VENV)/.test
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m soak --override-ini addopts=

@@ -4,7 +4,8 @@
     python scripts/tables.py --check    fail if one is not what the results say
 
 A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
-that profile; another NAME is ``benchmarks/results/NAME.json``. What was not measured yet says so.
+that profile, ``benchmarks`` all that is no study; another NAME is ``benchmarks/results/NAME.json``. What was not
+measured yet says so.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ def table(name: str, results: Path) -> str:
     """The table of that name, ending in a line break."""
     if name.startswith("studies."):
         return studies(name.removeprefix("studies."), results)
+    if name == "benchmarks":
+        return benchmarks(results)
     file = results / f"{name}.json"
     if not file.is_file():
         return f"Not measured yet; `python benchmarks/{name}.py` measures it.\n"
@@ -84,35 +87,56 @@ def ours(row: Data) -> str:
 
 def environment(data: Data) -> str:
     """A machine in one line."""
-    return f"{data['device']} ({data['cpu']}, {data['threads']} thread{'s' * (data['threads'] != 1)}, torch {data['torch']})"
+    threads = f"{data['threads']} thread{'s' * (data['threads'] != 1)}"
+    return f"{data['device']} ({data['cpu']}, {threads}, torch {data['torch']})"
+
+
+def benchmarks(results: Path) -> str:
+    """Every benchmark that was measured, each under its name."""
+    files = [file for file in sorted(results.glob("*.json")) if "study" not in json.loads(file.read_text("utf-8"))]
+    return "\n".join(f"### `{file.stem}`\n\n{table(file.stem, results)}" for file in files) or "Nothing yet.\n"
 
 
 def benchmark(data: Data, command: str) -> str:
-    """The ratios of one benchmark with quartiles and limits, whatever it calls them, and what made them."""
+    """What one benchmark compares, with quartiles and limits, and what made it; seconds alone compare nothing."""
     limits = data.get("limits", {})
     rows = []
     for key, value in data.items():
-        if not key.startswith("ratio") or not isinstance(value, Mapping):
-            continue
-        for arm, one in ({"": value} if value.keys() >= QUARTILES else value).items():
-            if isinstance(one, Mapping) and one.keys() >= QUARTILES:
-                limit = limits.get(arm) if isinstance(limits, Mapping) else None
-                quartiles = f"{number(one['lower_quartile'])} to {number(one['upper_quartile'])}"
-                label = " ".join(part.replace("_", " ") for part in (arm, key) if part)
-                rows.append((label, number(one["median"]), quartiles, number(limit)))
+        arms = spreads(value) if "seconds" not in key else {}
+        for arm, one in arms.items():
+            limit = limits.get(arm) if isinstance(limits, Mapping) else None
+            quartiles = f"{number(one['lower_quartile'])} to {number(one['upper_quartile'])}"
+            label = f"{arm}: {key}" if arm else key
+            bound = "at least" if key.startswith("times") else "at most"
+            asked = "" if limit is None else f"{bound} {number(limit)}"
+            rows.append((label.replace("_", " "), number(one["median"]), quartiles, asked))
     header = ("what", "median", "quartiles", "limit")
     if not rows:
         header = ("what", "measured")
-        rows = [(key.replace("_", " "), number(value)) for key, value in data.items() if is_number(value)]
+        rows = [(key.replace("_", " "), plain(value)) for key, value in data.items() if is_number(value)]
     about = data.get("machine", {})
     where = f" on {about['processor']}" if "processor" in about else ""
     with_torch = f", torch {about['torch']}" if "torch" in about else ""
     return f"{grid(header, rows)}\nMade by `{data.get('command', command)}`{where}{with_torch}.\n"
 
 
+def spreads(value: object) -> dict[str, Data]:
+    """Medians with quartiles within a value, by name; one that is such itself has no name."""
+    if not isinstance(value, Mapping):
+        return {}
+    if value.keys() >= QUARTILES:
+        return {"": value}
+    return {name: one for name, one in value.items() if isinstance(one, Mapping) and one.keys() >= QUARTILES}
+
+
 def is_number(value: object) -> bool:
     """Whether a value is a number and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def plain(value: float) -> str:
+    """A whole number without decimals."""
+    return f"{value:,}" if isinstance(value, int) else number(value)
 
 
 def number(value: float | None, *, sign: bool = False) -> str:

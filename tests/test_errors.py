@@ -43,8 +43,6 @@ def test_every_public_name_is_an_error():
 
 def test_the_room_imports_nothing_heavy():
     script = "import sys, nervure.errors, nervure.registry; print(*sorted(sys.modules))"
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
     assert importlib.util.find_spec("torch") is not None
     assert not {"torch", "numpy", "matplotlib", "plotly"} & set(loaded)

@@ -19,9 +19,7 @@ NUMBERS = st.sampled_from([np.float32, np.float64, np.int64, np.uint8])
 
 
 def arrays(ndim, dtype=NUMBERS):
-    return dtype.flatmap(
-        lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=ndim, max_dims=ndim, min_side=0))
-    )
+    return dtype.flatmap(lambda kind: hnp.arrays(kind, hnp.array_shapes(min_dims=ndim, max_dims=ndim, min_side=0)))
 
 
 def maybe(strategy):
@@ -45,9 +43,7 @@ FIGURES = st.one_of(
         labels=WORDS,
         hover=WORDS,
     ),
-    st.builds(
-        Images, **COMMON, pictures=BYTES, captions=WORDS, columns=st.integers(1, 20), framed=maybe(arrays(1))
-    ),
+    st.builds(Images, **COMMON, pictures=BYTES, captions=WORDS, columns=st.integers(1, 20), framed=maybe(arrays(1))),
     st.builds(Table, **COMMON, columns=WORDS, rows=st.lists(st.lists(CELL, max_size=3), max_size=4)),
     st.builds(Flow, **COMMON, steps=WORDS, before=arrays(1), after=maybe(arrays(1))),
     st.builds(

@@ -45,9 +45,7 @@ class TestNames:
         assert table.names() == ("add", "multiply", "join")
 
     def test_listing_imports_nothing(self):
-        missing = Table(
-            "sum", {"far": ("no_such_package.at_all:thing", "a line", "")}, group="nervure.test-sums"
-        )
+        missing = Table("sum", {"far": ("no_such_package.at_all:thing", "a line", "")}, group="nervure.test-sums")
         assert missing.names() == ("far",)
         assert missing.row("far") == Row("no_such_package.at_all:thing", "a line", "")
         with pytest.raises(ImportError):
@@ -69,9 +67,7 @@ class TestNames:
 
 class TestMissedNames:
     def test_the_nearest_name_and_the_list(self, table):
-        with pytest.raises(
-            InputError, match=r"unknown sum 'multipy'; did you mean 'multiply'\? There are: add, mul"
-        ):
+        with pytest.raises(InputError, match=r"unknown sum 'multipy'; did you mean 'multiply'\? There are: add, mul"):
             table.get("multipy")
 
     def test_nothing_near_gives_the_list_alone(self, table):

@@ -33,9 +33,7 @@ class MissingExtra(InputError):
     """An optional dependency is not installed; the message gives the command that installs it."""
 
     def __init__(self, package: str, extra: str, job: str) -> None:
-        super().__init__(
-            f"{job} needs {package}, which is not installed; run: pip install 'nervure[{extra}]'"
-        )
+        super().__init__(f"{job} needs {package}, which is not installed; run: pip install 'nervure[{extra}]'")
 
 
 class DivergedError(NervureError):

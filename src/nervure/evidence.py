@@ -220,9 +220,7 @@ _BROKEN = (
 )
 """What numpy, zip and JSON raise over a file that is cut short, edited, or something else."""
 
-_KINDS: dict[str, type[Figure]] = {
-    kind.name: kind for kind in (Curve, Matrix, Bars, Scatter, Images, Table, Flow)
-}
+_KINDS: dict[str, type[Figure]] = {kind.name: kind for kind in (Curve, Matrix, Bars, Scatter, Images, Table, Flow)}
 
 
 def save(path: Path | str, figure: Figure) -> None:

@@ -34,9 +34,7 @@ class Writer:
         return self.folder / name
 
     def idx(self, name: str, array: np.ndarray) -> Path:
-        head = bytes([0, 0, CODES[array.dtype.name], array.ndim]) + struct.pack(
-            f">{array.ndim}I", *array.shape
-        )
+        head = bytes([0, 0, CODES[array.dtype.name], array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
         content = head + array.astype(array.dtype.newbyteorder(">")).tobytes()
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

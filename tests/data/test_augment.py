@@ -56,9 +56,7 @@ def test_flip_and_crop_read_whole_pixels():
     x = np.random.default_rng(0).integers(1, 256, (200, 1, 8, 8), dtype=np.uint8)
     ds = from_arrays(x, validation=0, test=0)
     batch, found = change(ds, Augmentation(flip=0.5))
-    flipped = [
-        bool(torch.allclose(new, old.flip(-1), atol=1e-4)) for new, old in zip(found.x, batch.x, strict=True)
-    ]
+    flipped = [bool(torch.allclose(new, old.flip(-1), atol=1e-4)) for new, old in zip(found.x, batch.x, strict=True)]
     kept = [bool(torch.allclose(new, old, atol=1e-4)) for new, old in zip(found.x, batch.x, strict=True)]
     assert all(a or b for a, b in zip(flipped, kept, strict=True))
     assert 70 < sum(flipped) < 130

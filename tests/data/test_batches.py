@@ -60,9 +60,7 @@ def test_ranks_part_each_global_batch(size, world, start):
     assert {len(parts) for parts in ranks} == {len(whole)}
     for k, batch in enumerate(whole):
         for rank in range(world):
-            same(
-                ranks[rank][k], type(batch)(*(None if part is None else part[rank::world] for part in batch))
-            )
+            same(ranks[rank][k], type(batch)(*(None if part is None else part[rank::world] for part in batch)))
 
 
 @pytest.mark.parametrize("size", [1, 7, 64])

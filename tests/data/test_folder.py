@@ -66,9 +66,7 @@ def test_turned_photographs_are_set_upright(write):
 def test_mixed_sizes_need_a_size(write):
     write.classes("a")
     write.image("a/cat/big.png", np.zeros((20, 30), np.uint8))
-    with pytest.raises(
-        InputError, match=r"2 sizes \(10 of 6 x 7; cat/big.png is 20 x 30\); give a common size="
-    ):
+    with pytest.raises(InputError, match=r"2 sizes \(10 of 6 x 7; cat/big.png is 20 x 30\); give a common size="):
         load(write.folder / "a")
     assert load(write.folder / "a", size=9).x.shape == (11, 1, 9, 9)
     assert load(write.folder / "a", size=(9, 12)).in_shape == (1, 9, 12)

@@ -20,9 +20,7 @@ def pictures(count, side=6):
 def test_saved_splits_of_images(tmp_path):
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b"])})
     parts = {
-        name: datasets.Dataset.from_dict(
-            {"image": pictures(n), "label": [k % 2 for k in range(n)]}, features=features
-        )
+        name: datasets.Dataset.from_dict({"image": pictures(n), "label": [k % 2 for k in range(n)]}, features=features)
         for name, n in (("train", 8), ("test", 4))
     }
     datasets.DatasetDict(parts).save_to_disk(tmp_path / "saved")

@@ -21,9 +21,7 @@ def test_mean_and_std_agree_with_numpy_in_chunks(offset, monkeypatch):
 def test_masked_steps_do_not_count(waves):
     train = waves.splits["train"]
     values = [waves.x[i][:, waves.mask[i]] for i in train]
-    np.testing.assert_allclose(
-        waves.preprocessing.mean, np.concatenate(values, axis=1).mean(axis=1), rtol=1e-6
-    )
+    np.testing.assert_allclose(waves.preprocessing.mean, np.concatenate(values, axis=1).mean(axis=1), rtol=1e-6)
     np.testing.assert_allclose(waves.preprocessing.std, np.concatenate(values, axis=1).std(axis=1), rtol=1e-6)
 
 

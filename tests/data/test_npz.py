@@ -12,9 +12,7 @@ Y = np.arange(10) % 2
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_train_and_test(write, compressed):
-    path = write.npz(
-        "a.npz", compressed, x_train=X, y_train=Y, x_test=X[:4] + 1, y_test=Y[:4], names=["even", "odd"]
-    )
+    path = write.npz("a.npz", compressed, x_train=X, y_train=Y, x_test=X[:4] + 1, y_test=Y[:4], names=["even", "odd"])
     ds = load(path)
     np.testing.assert_array_equal(ds.x[:, 0], np.concatenate([X, X[:4] + 1]))
     np.testing.assert_array_equal(ds.y, np.concatenate([Y, Y[:4]]))

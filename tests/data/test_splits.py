@@ -11,9 +11,7 @@ from nervure.errors import InputError
 
 
 def split(n, strata=None, given=None, validation=0.1, test=0.2, seed=0, gap=None):
-    return make_splits(
-        n, strata, given or {}, validation=validation, test=test, seed=seed, gap=gap, where="here"
-    )
+    return make_splits(n, strata, given or {}, validation=validation, test=test, seed=seed, gap=gap, where="here")
 
 
 @given(st.lists(st.integers(-1, 4), min_size=4, max_size=120), st.integers(0, 9))

@@ -51,9 +51,7 @@ class Browser:
 
     def _call(self, method, path, data=None):
         body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request(
-            self.root + path, body, {"Content-Type": "application/json"}, method=method
-        )
+        request = urllib.request.Request(self.root + path, body, {"Content-Type": "application/json"}, method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)["value"]
 
@@ -84,9 +82,7 @@ class Browser:
         """Addresses asked for since the page was opened, other than the page itself and data within it."""
         events = [json.loads(entry["message"])["message"] for entry in self.log("performance")]
         asked = [
-            event["params"]["request"]["url"]
-            for event in events
-            if event["method"] == "Network.requestWillBeSent"
+            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
         ]
         assert any(url.startswith("file:") for url in asked), "the log must have seen the page itself"
         return [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
@@ -104,9 +100,7 @@ def browser(tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    driver = subprocess.Popen(
-        ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(150):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -57,16 +57,10 @@ def sample_evidence(rng):
 
     pictures = np.uint8(load_digits().images[:, None] * 15.9)
     target = load_digits().target
-    confusion = np.diag(rng.integers(32, 38, 10)) + (rng.random((10, 10)) > 0.88) * rng.integers(
-        1, 5, (10, 10)
-    )
+    confusion = np.diag(rng.integers(32, 38, 10)) + (rng.random((10, 10)) > 0.88) * rng.integers(1, 5, (10, 10))
     many = rng.poisson(0.08, (100, 100)) + np.diag(rng.integers(60, 95, 100))
-    points = np.stack([np.cos(target * 0.63), np.sin(target * 0.63)], 1) * 4 + rng.normal(
-        0, 0.6, (len(target), 2)
-    )
-    layers = [
-        f"layer{stage}.{block}.conv{conv}" for stage in (1, 2, 3) for block in range(3) for conv in (1, 2)
-    ]
+    points = np.stack([np.cos(target * 0.63), np.sin(target * 0.63)], 1) * 4 + rng.normal(0, 0.6, (len(target), 2))
+    layers = [f"layer{stage}.{block}.conv{conv}" for stage in (1, 2, 3) for block in range(3) for conv in (1, 2)]
     widths = np.repeat([16, 32, 64], 6)
     kinds = [f"{['maple', 'oak', 'bee', 'crab', 'shark'][at % 5]} {at}" for at in range(100)]
     bins = np.linspace(0.05, 0.95, 10)
@@ -249,9 +243,7 @@ class TestRunPage:
         browser.look()
         browser.open(run_page)
         lively(browser)
-        assert (
-            browser.do("return document.querySelectorAll('figure').length") == len(sample_run().evidence) + 4
-        )
+        assert browser.do("return document.querySelectorAll('figure').length") == len(sample_run().evidence) + 4
         tall = browser.do("return [...document.querySelectorAll('figure')].map(one => one.offsetHeight)")
         assert min(tall) > 60
         assert browser.do("return document.querySelectorAll('table.nv-heat td').length") > 100
@@ -300,9 +292,7 @@ class TestRunPage:
             time.sleep(0.1)
         assert browser.do(hover) is False
         assert "sample" in browser.do("return document.querySelector('.nv-hover').textContent")
-        shown = (
-            "const one = document.querySelector('.nv-hover i'); return [one.offsetWidth, one.offsetHeight]"
-        )
+        shown = "const one = document.querySelector('.nv-hover i'); return [one.offsetWidth, one.offsetHeight]"
         assert min(browser.do(shown)) > 40
 
 

@@ -31,9 +31,7 @@ class TestWritten:
         assert done.path.stat().st_size == done.bytes
         assert 0 <= done.largest_difference <= 1e-4
         assert done.samples == len(written[kind].x)
-        assert sorted(path.name for path in done.path.parent.iterdir()) == sorted(
-            f"net.{n}" for n in formats.names()
-        )
+        assert sorted(path.name for path in done.path.parent.iterdir()) == sorted(f"net.{n}" for n in formats.names())
 
     @pytest.mark.parametrize("name", formats.names())
     def test_every_format_says_the_same_of_itself(self, written, name):
@@ -74,15 +72,11 @@ def _spoiled(job):
 
 class TestGate:
     @pytest.mark.parametrize("name", ["onnx", "pt2"])
-    def test_a_file_with_other_weights_is_refused_and_leaves_nothing(
-        self, monkeypatch, tmp_path, image_case, name
-    ):
+    def test_a_file_with_other_weights_is_refused_and_leaves_nothing(self, monkeypatch, tmp_path, image_case, name):
         from nervure.export.graph import capture
 
         monkeypatch.setattr(f"nervure.export.{name}_file.capture", lambda job: capture(_spoiled(job)))
-        with pytest.raises(
-            NervureError, match=rf"{name}: .* differs from the network's by .* on sample \d"
-        ) as caught:
+        with pytest.raises(NervureError, match=rf"{name}: .* differs from the network's by .* on sample \d") as caught:
             write(
                 image_case.net,
                 tmp_path / f"a.{name}",
@@ -112,9 +106,7 @@ class TestGate:
         from nervure.export import exported
 
         real = exported.Deployed
-        monkeypatch.setattr(
-            exported, "Deployed", lambda net, preprocessing, task: real(net, Preprocessing(), task)
-        )
+        monkeypatch.setattr(exported, "Deployed", lambda net, preprocessing, task: real(net, Preprocessing(), task))
         with pytest.raises(NervureError, match="differs"):
             _write(tmp_path / "a.safetensors")
 

@@ -27,9 +27,7 @@ def test_one_graph_serves_every_batch_size(nets):
 
 
 def test_a_branch_on_values_names_layer_line_and_remedy(nets):
-    with pytest.raises(
-        InputError, match=r"^layer 'gate' \(Sign, conftest\.py:\d+\) decides .* torch\.where"
-    ) as caught:
+    with pytest.raises(InputError, match=r"^layer 'gate' \(Sign, conftest\.py:\d+\) decides .* torch\.where") as caught:
         capture(_job(nets.Branching(), 4))
     assert "\n" not in str(caught.value)
 

@@ -74,9 +74,7 @@ def test_modules_are_timed_at_batch_and_threads_and_put_back(series_case):
 
     class Watch(nn.Module):
         def forward(self, x, mask=None):
-            seen.append(
-                (len(x), len(mask), torch.get_num_threads(), self.training, torch.is_inference_mode_enabled())
-            )
+            seen.append((len(x), len(mask), torch.get_num_threads(), self.training, torch.is_inference_mode_enabled()))
             return x
 
     before = torch.get_num_threads()
@@ -127,9 +125,7 @@ def test_a_file_of_another_network_is_noted(written, nets):
 
 def test_a_missing_file_is_a_row_with_a_note(tmp_path):
     net = nn.Linear(2, 2)
-    table = latency_table(
-        net, torch.rand(1, 2), engines=["eager", "onnxruntime"], onnx_path=tmp_path / "a.onnx"
-    )
+    table = latency_table(net, torch.rand(1, 2), engines=["eager", "onnxruntime"], onnx_path=tmp_path / "a.onnx")
     assert table.rows[0][3] is not None
     assert table.rows[1][3] is None
     assert "a.onnx" in table.rows[1][-1]

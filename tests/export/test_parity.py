@@ -19,9 +19,7 @@ values = arrays(np.float32, (4, 3), elements=st.floats(-100, 100, width=32))
 @given(values, values)
 def test_difference_is_the_loop_over_samples(found, wanted):
     scale = np.abs(wanted).max() or 1.0
-    by_hand = max(
-        float(np.abs(a.astype(float) - b.astype(float)).max()) for a, b in zip(found, wanted, strict=True)
-    )
+    by_hand = max(float(np.abs(a.astype(float) - b.astype(float)).max()) for a, b in zip(found, wanted, strict=True))
     got = difference({"output": torch.from_numpy(found)}, {"output": torch.from_numpy(wanted)})
     assert got.value == pytest.approx(by_hand / scale, rel=1e-6)
 

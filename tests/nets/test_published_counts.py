@@ -92,9 +92,7 @@ def test_thin_resnets(name, ops):
 def test_resnet50_by_where_the_stride_is():
     shape = (3, 224, 224)
     first = nets.count(nets.build("resnet50", in_shape=shape, classes=1000), shape, unit="flop2")
-    later = nets.count(
-        nets.build("resnet50", in_shape=shape, classes=1000, stride_on="3x3"), shape, unit="flop2"
-    )
+    later = nets.count(nets.build("resnet50", in_shape=shape, classes=1000, stride_on="3x3"), shape, unit="flop2")
     assert f"{first.ops:.3e}" == "7.716e+09"
     assert f"{later.ops:.3e}" == "8.178e+09"
     assert first.params == later.params == 25_557_032

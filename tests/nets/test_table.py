@@ -45,9 +45,7 @@ def test_runs_forward_and_backward_and_rebuilds(name, in_shape, classes):
 
     origin = nets.Origin.from_json(nets.origin_of(copy.deepcopy(net)).to_json())
     again = nets.rebuild(origin)
-    assert {k: v.shape for k, v in again.state_dict().items()} == {
-        k: v.shape for k, v in net.state_dict().items()
-    }
+    assert {k: v.shape for k, v in again.state_dict().items()} == {k: v.shape for k, v in net.state_dict().items()}
     again.load_state_dict(net.state_dict())
     assert torch.equal(again.eval()(x), net.eval()(x))
     assert nets.origin_of(again) == origin

@@ -12,9 +12,14 @@ from nervure.store.atomic import replacing, write_json, write_text
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "old")
-    with pytest.raises(RuntimeError), replacing(tmp_path / "a") as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def stop_half_way() -> None:
+        with replacing(tmp_path / "a") as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        stop_half_way()
     assert (tmp_path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["a"]
 

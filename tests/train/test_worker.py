@@ -48,7 +48,7 @@ class TestTwoProcesses:
         assert [where.row["epoch"] for where in seen if where.row is not None] == [1, 2]
 
     def test_with_batch_norm_to_1e_4(self, tmp_path: Path) -> None:
-        """24 steps; tanh, because behind ReLU and max pooling rounding alone (1e-7) grows to 1e-3 in one process too."""
+        """24 steps; tanh, because behind ReLU and max pooling rounding alone grows to 1e-3 in one process too."""
         ds = data.load("synthetic-shapes", n=300, size=16)
         # 41 samples a batch over 210: the last batch has five, of which one rank sees three and the other two
         recipe = Recipe(epochs=4, batch=41, optimizer="sgd", lr=0.005, keep="last")

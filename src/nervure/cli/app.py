@@ -13,8 +13,21 @@ from typing import Annotated
 
 import typer
 
-from nervure.cli import compare, data, evaluate, export, predict, report, reproduce, shape, train
+from nervure.cli import (
+    compare,
+    compare_pruning,
+    data,
+    evaluate,
+    export,
+    predict,
+    prune,
+    report,
+    reproduce,
+    shape,
+    train,
+)
 from nervure.cli.console import say
+from nervure.cli.group import FirstByDefault
 from nervure.errors import NervureError
 
 __all__ = ["app", "main"]
@@ -35,7 +48,11 @@ app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("export")(export.command)
 app.command("report")(report.command)
-app.command("compare")(compare.command)
+comparing = typer.Typer(cls=FirstByDefault, help="Hold runs, or criteria, side by side.", no_args_is_help=True)
+comparing.command("runs")(compare.command)
+comparing.command("pruning")(compare_pruning.command)
+app.add_typer(comparing, name="compare")
+app.command("prune")(prune.command)
 app.command("reproduce")(reproduce.command)
 app.command("shape")(shape.command)
 
@@ -72,7 +89,7 @@ def _run(arguments: list[str]) -> int:
     debug, quiet = "--debug" in arguments, not {"--quiet", "-q"}.isdisjoint(arguments)
     with _voice(quiet=quiet, debug=debug):
         try:
-            code = app(args=arguments or ["--help"], standalone_mode=False, prog_name="nervure")
+            code = app(args=arguments or ["--help"], standalone_mode=False, prog_name="nervure", obj=tuple(arguments))
             sys.stdout.flush()
         except BaseException as error:
             if debug and not isinstance(error, SystemExit):
@@ -85,6 +102,8 @@ def _run(arguments: list[str]) -> int:
 
 def _tell(error: BaseException) -> int:
     """One line that says what went wrong, and the exit code."""
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been shown
+        return 0
     if isinstance(error, _UsageError):
         context = getattr(error, "ctx", None)
         hint = f"; see: {context.command_path} --help" if context is not None else ""
@@ -94,7 +113,8 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         # who read our output has gone; what is left of it must not be flushed when Python ends
         with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            stdout = sys.stdout.fileno()
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
         return 1
     if isinstance(error, NervureError):
         return _fail(str(error), error.exit_code)
@@ -133,7 +153,7 @@ class _Handler(logging.Handler):
 
 @contextlib.contextmanager
 def _voice(*, quiet: bool, debug: bool) -> Iterator[None]:
-    """Our own warnings as one line each, none if quiet; other packages' only for debugging: nobody could act on them."""
+    """Our own warnings as a line each, none if quiet; other packages' only when debugging: nobody could act on them."""
     log, handler = logging.getLogger("nervure"), _Handler(logging.ERROR if quiet else logging.WARNING)
     log.addHandler(handler)
     try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from nervure.errors import InputError
 
@@ -16,7 +19,17 @@ if TYPE_CHECKING:
     from nervure.data import Dataset
     from nervure.store import Run
 
-__all__ = ["check_device", "check_file", "is_function", "load_data", "load_run", "own_code", "pairs", "set_threads"]
+__all__ = [
+    "check_device",
+    "check_file",
+    "is_function",
+    "load_data",
+    "load_run",
+    "own_code",
+    "pairs",
+    "set_threads",
+    "typed",
+]
 
 _ARGUMENT = re.compile(r"\b(kind|label|layout|on_corrupt|size|target|task)='?([\w-]+)'?")
 
@@ -92,6 +105,12 @@ def load_run(path: Path, function: str | None) -> Run:
 
     own_code(function)
     return store.load(path, build=function)
+
+
+def typed(context: typer.Context) -> str:
+    """The command as it was typed, for a run's lineage."""
+    held = context.find_root().obj
+    return shlex.join(["nervure", *held]) if isinstance(held, tuple) else ""
 
 
 def load_data(source: str, data_dir: Path | None, options: dict[str, object]) -> Dataset:

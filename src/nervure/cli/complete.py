@@ -1,4 +1,4 @@
-"""Names for shell completion, read from the source of the static tables: no room is imported, so Tab answers at once."""
+"""Names for shell completion, read from the source of the static tables: no room is imported, so it is quick."""
 
 from __future__ import annotations
 

@@ -44,14 +44,17 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = RichTable(title=Text(title) if title else None, box=box.SIMPLE_HEAD, title_justify="left")
+    table = RichTable(box=box.SIMPLE_HEAD)
     for place, column in enumerate(columns):
         figures = all(isinstance(row[place], int | float) or row[place] is None for row in rows)
         table.add_column(Text(column), justify="right" if figures and place else "left")
     for row in rows:
         table.add_row(*(Text(number(cell)) for cell in row))
     wide = None if sys.stdout.isatty() else 200
-    Console(file=sys.stdout, width=wide).print(table)
+    console = Console(file=sys.stdout, width=wide)
+    if title:
+        console.print(Text(title), soft_wrap=True)
+    console.print(table)
 
 
 def print_figure(table: Table) -> None:
@@ -80,50 +83,63 @@ def number(value: object) -> str:
 
 @contextlib.contextmanager
 def training_bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
-    """Progress of training: a bar with rate and time left on a terminal, a line an epoch elsewhere."""
+    """Progress of training: a line an epoch, and on a terminal a bar with rate and time left below them."""
     if quiet:
         yield lambda where: None
     elif not sys.stderr.isatty():
-        yield _lines
+        yield lambda where: _lines(where, say)
     else:
         from rich import progress as rich
         from rich.console import Console
 
         with rich.Progress(
-            rich.TextColumn("{task.description}"),
-            rich.BarColumn(),
-            rich.MofNCompleteColumn(),
+            rich.TextColumn("epoch {task.fields[epoch]}"),
+            rich.BarColumn(bar_width=20),
+            rich.TaskProgressColumn(),
             rich.TextColumn("{task.fields[rate]}"),
-            rich.TimeRemainingColumn(),
-            rich.TextColumn("{task.fields[row]}"),
+            rich.TimeRemainingColumn(compact=True),
+            rich.TextColumn("left"),
             console=Console(stderr=True),
+            transient=True,
         ) as bars:
-            task = bars.add_task("training", total=None, rate="", row="")
+            task = bars.add_task("training", total=None, epoch="1", rate="")
 
             def show(where: Progress) -> None:
                 done = where.epoch * where.steps + (where.step if where.row is None else 0)
                 speed = bars.tasks[0].speed
-                if where.row is not None:
-                    bars.update(task, row=_row(where.row))
+                _lines(where, lambda line: bars.console.print(line, highlight=False, markup=False, soft_wrap=True))
                 bars.update(
                     task,
                     total=where.epochs * where.steps,
                     completed=done,
-                    description=f"epoch {min(where.epoch + 1, where.epochs)}/{where.epochs}",
-                    rate=f"{speed:.1f} steps/s" if speed else "",
+                    epoch=f"{min(where.epoch + 1, where.epochs)}/{where.epochs}",
+                    rate=f"{speed:.0f} steps/s" if speed else "",
                 )
 
             yield show
 
 
-def _lines(where: Progress) -> None:
+def _lines(where: Progress, tell: Callable[[str], None]) -> None:
     if where.row is not None:
-        say(f"epoch {where.epoch}/{where.epochs}  {_row(where.row)}")
+        tell(f"epoch {where.epoch}/{where.epochs}  {_row(where.row)}")
 
 
 def _row(row: Mapping[str, float | int | str | None]) -> str:
-    shown = {name: value for name, value in row.items() if isinstance(value, float) and name not in {"lr"}}
-    return "  ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown.items())
+    """An epoch's measures, by the split that they are of.
+
+    >>> _row({"epoch": 1, "train_loss": 2.26, "train_accuracy": 0.5, "validation_loss": 1.8623, "seconds": 0.41})
+    'train loss 2.26, accuracy 0.5 | validation loss 1.862 | 0.41 s'
+    """
+    loss_first = sorted(row.items(), key=lambda pair: not pair[0].endswith("_loss"))
+    values = {name: value for name, value in loss_first if isinstance(value, float)}
+    parts = []
+    for split in ("train", "validation"):
+        of = {name.removeprefix(f"{split}_"): value for name, value in values.items() if name.startswith(f"{split}_")}
+        if of:
+            parts.append(f"{split} " + ", ".join(f"{name.replace('_', ' ')} {value:.4g}" for name, value in of.items()))
+    rest = {key: value for key, value in values.items() if not key.startswith(("train_", "validation_"))}
+    parts += [f"{name.replace('_', ' ')} {value:.4g}" for name, value in rest.items() if name not in ("lr", "seconds")]
+    return " | ".join([*parts, *([f"{rest['seconds']:.3g} s"] if "seconds" in rest else [])])
 
 
 def _plain(data: object) -> object:

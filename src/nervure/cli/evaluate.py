@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import dataclasses
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import data_of, pairs, set_threads
+from nervure.cli.common import check_device, load_run, pairs, set_threads
 from nervure.cli.console import print_json, print_table
+from nervure.cli.samples import data_of
+from nervure.errors import InputError
+from nervure.registry import nearest
+
+if TYPE_CHECKING:
+    from nervure.data import Dataset
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    split: Annotated[str, typer.Option(help="Which split: train, validation or test.")] = "test",
+    run: opt.RunFolder,
+    split: Annotated[
+        str, typer.Option(help="Which split: train, validation, test, or all of them.", metavar="NAME")
+    ] = "test",
     data: opt.DataSource = None,
-    data_option: Annotated[list[str] | None, typer.Option(help="A source's option, as key=value; repeatable.")] = None,
+    data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
-    build: opt.NetFunction = None,
-    batch: Annotated[int, typer.Option(help="Samples at a time.", min=1)] = 256,
+    net: opt.NetFunction = None,
+    batch: Annotated[int, typer.Option(help="Samples at a time.", metavar="N", min=1)] = 256,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
     json_: opt.Json = False,
+    quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Measure a run: quality by its task, recall of each class, and cost.
 
+    Other data is cut into splits as when training on it; give --split all to measure every sample.
+
     Examples:
 
-      nervure evaluate runs/base
+    $ nervure evaluate runs/base
 
-      nervure evaluate runs/base --data new_photos/ --json
+    $ nervure evaluate runs/base --data new_photos/ --split all --json
     """
-    from nervure import store, train
+    from nervure import train
 
     set_threads(threads)
-    held = store.load(run, build=build)
-    ds = data_of(held, data, data_dir, pairs(data_option or [], "--data-option"))
+    check_device(device)
+    held = load_run(run, net)
+    ds = _with_all(data_of(held, data, data_dir, pairs(data_option, "--data-option")), split)
     found = train.evaluate(held, ds, split=split, batch=batch, device=device)
     recall = found.evidence.get("recall")
     classes = [] if recall is None else list(zip(recall.bars, recall.values[0].tolist(), strict=True))  # type: ignore[attr-defined]
+    count = len(ds.splits[split])
     if json_:
-        print_json({"run": str(run), "split": split, "metrics": found.metrics, "recall": dict(classes)})
+        measured = {"run": str(run), "data": ds.source, "split": split, "samples": count}
+        print_json({**measured, "metrics": found.metrics, "recall": dict(classes)})
         return
-    print_table(("measure", "value"), list(found.metrics.items()), title=f"{run}, split {split}")
+    rows = list(found.metrics.items())
+    print_table(("measure", "value"), rows, title=f"{run} on {ds.source}, split {split}, {count:,} samples")
     if classes:
         print_table(("class", "recall"), classes)
+
+
+def _with_all(ds: Dataset, split: str) -> Dataset:
+    known = {**ds.splits, "all": ds.indices()}
+    if split not in known:
+        raise InputError(f"{ds.source}: unknown split {split!r}; {nearest(split, tuple(known))}")
+    return dataclasses.replace(ds, splits=known)

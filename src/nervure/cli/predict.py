@@ -4,115 +4,137 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import fits, load_data, pairs, set_threads
-from nervure.cli.console import as_json, say
+from nervure.cli.common import check_device, check_file, load_run, pairs, set_threads
+from nervure.cli.console import as_json, print_json, say
+from nervure.cli.samples import new_samples, pictures
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
     from nervure.data import Dataset
     from nervure.store import Run
 
+Row = tuple[str, list[float]]
+
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run's folder.")],
-    sources: Annotated[list[str], typer.Argument(help="Files or folders of samples.")],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="A .csv or .json file; stdout if not given.")] = None,
-    data_option: Annotated[list[str] | None, typer.Option(help="A source's option, as key=value; repeatable.")] = None,
+    run: opt.RunFolder,
+    sources: Annotated[list[str], typer.Argument(help="Pictures, folders, or files of samples.", metavar="SOURCES")],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A .csv or .json file; CSV on stdout if not given.", metavar="FILE"),
+    ] = None,
+    data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
-    skip_corrupt: Annotated[bool, typer.Option("--skip-corrupt", help="Leave out files that cannot be read.")] = False,
-    build: opt.NetFunction = None,
-    batch: Annotated[int, typer.Option(help="Samples at a time.", min=1)] = 256,
+    skip_corrupt: Annotated[
+        bool, typer.Option("--skip-corrupt", help="Leave out pictures that cannot be decoded.", metavar="")
+    ] = False,
+    net: opt.NetFunction = None,
+    batch: Annotated[int, typer.Option(help="Samples at a time.", metavar="N", min=1)] = 256,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    overwrite: opt.Replace = False,
     json_: opt.Json = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace --out.")] = False,
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
     """Write a label and the probabilities for each sample (or the outputs, for other tasks).
 
+    Pictures are brought to the size and the channels that the network reads; other samples must have its shape.
+
     Examples:
 
-      nervure predict runs/base new/ -o labels.csv
+    $ nervure predict runs/base new/ -o labels.csv
 
-      nervure predict runs/base a.png b.png
+    $ nervure predict runs/base a.png b.png
     """
-    from nervure import store
-
     set_threads(threads)
-    as_json_file = json_ or (out is not None and out.suffix == ".json")
-    if out is not None and out.suffix not in {".csv", ".json"}:
-        raise InputError(f"{out}: the ending must be .csv or .json")
-    if out is not None and out.exists() and not overwrite:
-        raise InputError(f"{out} exists; give --overwrite to replace it")
-    held = store.load(run, build=build)
-    options = pairs(data_option or [], "--data-option") | ({"on_corrupt": "skip"} if skip_corrupt else {})
-    rows: list[dict[str, Any]] = []
-    for source in sources:
-        rows += _rows(held, _samples(held, source, data_dir, options), source, batch, device)
-    text = as_json(rows) if as_json_file else _as_csv(rows)
+    check_device(device)
+    check_file(out, overwrite, (".csv", ".json"))
+    held = load_run(run, net)
+    options = pairs(data_option, "--data-option") | ({"on_corrupt": "skip"} if skip_corrupt else {})
+    rows: list[Row] = []
+    for ds in _sets(held, sources, data_dir, options, skip_corrupt):
+        rows += _rows(held, ds, batch, device)
     if out is None:
-        typer.echo(text, nl=False)
-    else:
-        from nervure.store.atomic import write_text
+        typer.echo(_as_json(held, rows) if json_ else _as_csv(held, rows), nl=False)
+        return
+    from nervure.store.atomic import write_text
 
-        write_text(out, text)
-        say(f"wrote {len(rows)} rows to {out}", quiet=quiet)
-
-
-def _samples(run: Run, source: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
-    """New samples in the shape that the network reads; pictures are brought to its size."""
-    import dataclasses
-
-    from nervure.data import sources
-
-    picture = run.kind == "image" and source not in sources
-    if picture and Path(source).suffix.lower() not in {".npz", ".npy", ".gz"} and ":" not in source:
-        options = {
-            "size": run.in_shape[-1] if len(set(run.in_shape[1:])) == 1 else list(run.in_shape[1:]),
-            **options,
-        }
-        options.setdefault("channels", run.in_shape[0])
-    ds = load_data(source, data_dir, {"standardize": False, **options})
-    fits(run, dataclasses.replace(ds, task="none"))
-    return dataclasses.replace(ds, preprocessing=run.preprocessing)
+    write_text(out, _as_json(held, rows) if out.suffix == ".json" else _as_csv(held, rows))
+    if json_:
+        print_json({"file": str(out), "samples": len(rows)})
+    say(f"wrote {len(rows)} rows to {out}", quiet=quiet)
 
 
-def _rows(run: Run, ds: Dataset, source: str, batch: int, device: str) -> list[dict[str, Any]]:
+def _sets(
+    run: Run, sources: Sequence[str], data_dir: Path | None, options: dict[str, Any], skip_corrupt: bool
+) -> Iterator[Dataset]:
+    """A data set for each source; picture files in a row make one."""
+    from nervure.data.pictures import SUFFIXES
+
+    def single(source: str) -> bool:
+        return Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir()
+
+    try:
+        for alone, group in itertools.groupby(sources, single):
+            if alone:
+                yield pictures(run, list(group), skip_corrupt=skip_corrupt)
+            else:
+                yield from (new_samples(run, source, data_dir, options) for source in group)
+    except InputError as error:
+        said = str(error).replace("--data-option on_corrupt=skip", "--skip-corrupt")
+        raise InputError(said.replace("on_corrupt='skip'", "--skip-corrupt")) from error
+
+
+def _rows(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
+    """Each sample's name with its probabilities, or its outputs."""
     import numpy as np
 
     from nervure.train import predict
 
     out = predict(run, ds, batch=batch, device=device)
-    samples = ds.items or tuple(f"{source}[{place}]" for place in range(len(ds)))
+    values = out.reshape(len(out), -1).astype(np.float64)
+    if run.task == "classification":
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+        values = (values / values.sum(axis=1, keepdims=True)).round(6)
+    samples = ds.items or tuple(f"{ds.source}[{place}]" for place in range(len(ds)))
+    return list(zip(samples, values.tolist(), strict=True))
+
+
+def _best(run: Run, values: list[float]) -> str:
+    return run.names[values.index(max(values))]
+
+
+def _as_json(run: Run, rows: Sequence[Row]) -> str:
     if run.task != "classification":
-        flat = out.reshape(len(out), -1)
-        return [
-            {"sample": sample, **{f"output_{place}": float(value) for place, value in enumerate(values)}}
-            for sample, values in zip(samples, flat, strict=True)
+        return as_json([{"sample": sample, "output": values} for sample, values in rows])
+    return as_json(
+        [
+            {
+                "sample": sample,
+                "label": _best(run, values),
+                "probabilities": dict(zip(run.names, values, strict=True)),
+            }
+            for sample, values in rows
         ]
-    scores = out.astype(np.float64)
-    shares = np.exp(scores - scores.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return [
-        {
-            "sample": sample,
-            "label": run.names[int(values.argmax())],
-            **{f"p_{name}": round(float(value), 6) for name, value in zip(run.names, values, strict=True)},
-        }
-        for sample, values in zip(samples, shares, strict=True)
-    ]
+    )
 
 
-def _as_csv(rows: list[dict[str, Any]]) -> str:
+def _as_csv(run: Run, rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(text, lineterminator="\n")
+    if run.task == "classification":
+        writer.writerow(["sample", "label", *(f"p_{name}" for name in run.names)])
+        writer.writerows([sample, _best(run, values), *values] for sample, values in rows)
+    else:
+        writer.writerow(["sample", *(f"output_{place}" for place in range(len(rows[0][1])))])
+        writer.writerows([sample, *values] for sample, values in rows)
     return text.getvalue()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +57,7 @@ def pictures(run: Run, files: Sequence[str], *, skip_corrupt: bool) -> Dataset:
     for file in files:
         if not Path(file).is_file():
             raise InputError(f"{file}: no such file")
-    where = files[0] if len(files) == 1 else os.path.commonpath([os.path.dirname(file) or "." for file in files])
+    where = files[0] if len(files) == 1 else f"{len(files)} pictures"
     x, kept = read_pictures(
         [Path(file) for file in files],
         files,
@@ -72,10 +74,18 @@ def _adapted(run: Run, source: str, data_dir: Path | None, options: dict[str, An
     drawn = run.kind == "image" and folder is not None and _holds_pictures(folder)
     if drawn:
         options = {"size": list(run.in_shape[1:]), **options}
-    ds = load_data(source, data_dir, {"standardize": False, **options})
+    ds = _loaded(run, source, data_dir, {"standardize": False, **options})
     if drawn and ds.items:
         ds = dataclasses.replace(ds, items=tuple(os.path.join(source, item) for item in ds.items))
     return _read_as(run, ds) if drawn else _stored_as(run, ds)
+
+
+def _loaded(run: Run, source: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
+    """Plain arrays do not say what they hold, so they are read as the run's kind where that is possible."""
+    if re.search(r"\.np[yz](:|$)", source) and "kind" not in options:
+        with contextlib.suppress(InputError):
+            return load_data(source, data_dir, {**options, "kind": run.kind})
+    return load_data(source, data_dir, options)
 
 
 def _places(source: str, data_dir: Path | None) -> list[Path]:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import load_data, pairs, set_threads, typed
+from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.cli.train import make_recipe
 
 
 def command(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="A name, file or folder; see: nervure data --list.")],
+    source: opt.Source,
     out: opt.Out,
-    net: Annotated[str | None, typer.Option(help="A network's name; chosen by the data if not given.")] = None,
+    net: opt.Net = None,
     epochs: Annotated[
-        int | None, typer.Option(help="Passes over the training split.  Enough for 1,500 steps if not given.")
+        int | None,
+        typer.Option(help="Passes over the training split; enough for 1,500 steps if not given.", metavar="N"),
     ] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe as JSON.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Any field of the recipe, as key=value; repeatable.")
-    ] = None,
-    data_option: Annotated[list[str] | None, typer.Option(help="A source's option, as key=value; repeatable.")] = None,
+    macs: Annotated[
+        float,
+        typer.Option(help="Share of multiply-adds that may remain; 1 cuts nothing.", metavar="SHARE", min=0.01, max=1),
+    ] = 0.5,
+    recipe: opt.RecipeFile = None,
+    settings: opt.RecipeField = None,
+    data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
-    seed: opt.Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of everything random; 0 if not given.", metavar="N", rich_help_panel=opt.COMMON, min=0),
+    ] = None,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
     resume: opt.Resume = False,
@@ -36,28 +41,33 @@ def command(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Go the whole way: train a network for the data, measure it, export it, and write a page that shows why.
+    """Go the whole way: train a network for the data, cut it, repair it, export it, and write a page that shows why.
+
+    Several criteria cut the network to the same size; the one that serves best on the validation split is taken. The
+    uncut network stays in OUT/base, so that both can be compared.
 
     Examples:
 
-      nervure shape digits -o runs/shaped
+    $ nervure shape digits -o runs/shaped
     """
     from nervure import report
+    from nervure.store.folder import claim
     from nervure.study.shape import default_recipe, shape
     from nervure.train.interrupt import stopping
 
     set_threads(threads)
-    ds = load_data(source, data_dir, pairs(data_option or [], "--data-option"))
-    given = {"epochs": epochs} if epochs is not None else {}
-    if recipe is not None:
-        how = make_recipe(recipe, dict(given), settings, seed=seed)
-    else:
-        how = default_recipe(ds, **{"seed": seed, **pairs(settings or [], "--set"), **given})
+    check_device(device)
+    claim(out, resume=resume, overwrite=overwrite)
+    given = {key: value for key, value in {"epochs": epochs, "seed": seed}.items() if value is not None}
+    how = None if recipe is None else make_recipe(recipe, given, settings)
+    ds = load_data(source, data_dir, pairs(data_option, "--data-option"))
+    own_code(net)
+    build = net if is_function(net) else None
     with training_bar(quiet) as bar, stopping() as stop:
         run = shape(
-            ds, out, net=net, recipe=how, device=device, resume=resume, overwrite=overwrite, command=typed(context),
-            progress=bar, stop=stop,
-            tell=lambda line: say(line, quiet=quiet),
+            ds, out, net=net, recipe=how or default_recipe(ds, **{**pairs(settings, "--set"), **given}),
+            macs=macs, threads=threads or 1, device=device, resume=resume, overwrite=overwrite, build=build,
+            command=typed(context), progress=bar, stop=stop, tell=lambda line: say(line, quiet=quiet),
         )  # fmt: skip
     page = report.write(out / "report.html", report.run_page(run), overwrite=True)
     if json_:

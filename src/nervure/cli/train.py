@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import load_data, pairs, set_threads, typed
+from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
@@ -20,32 +21,69 @@ if TYPE_CHECKING:
 
 def command(
     context: typer.Context,
-    source: Annotated[str, typer.Argument(help="A name, file or folder; see: nervure data --list.")],
+    source: opt.Source,
     out: opt.Out,
-    net: Annotated[
+    net: opt.Net = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Passes over the training split; 10 if not given.", metavar="N")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples a step; 128 if not given.", metavar="N")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; 0.001 if not given.", metavar="X")] = None,
+    optimizer: Annotated[
         str | None,
-        typer.Option(help="A network's name, blueprint.json, or package.module:function; by the data if not given."),
+        typer.Option(
+            help="sgd, adam, adamw or rmsprop; adam if not given.",
+            metavar="NAME",
+            autocompletion=complete.choices("train/recipe.py", "optimizer"),
+        ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training split.  [default: 10]")] = None,
-    batch: Annotated[int | None, typer.Option(help="Samples a step.  [default: 128]")] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate.  [default: 0.001]")] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, adam, adamw or rmsprop.  [default: adam]")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, cosine, linear or step.")] = None,
-    weight_decay: Annotated[float | None, typer.Option(help="Weight decay.")] = None,
-    objective: Annotated[str | None, typer.Option(help="What to minimise; follows the task by default.")] = None,
-    patience: Annotated[int | None, typer.Option(help="Stop after so many epochs without a better one.")] = None,
-    recipe: Annotated[Path | None, typer.Option(help="A recipe as JSON; options given here win over it.")] = None,
-    settings: Annotated[
+    schedule: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the learning rate: constant, cosine, linear or step; constant if not given.",
+            metavar="NAME",
+            autocompletion=complete.choices("train/recipe.py", "schedule"),
+        ),
+    ] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay; 0 if not given.", metavar="X")] = None,
+    objective: Annotated[
+        str | None,
+        typer.Option(
+            help="What to minimise; by the task if not given.",
+            metavar="NAME",
+            autocompletion=complete.rows("objectives/__init__.py", "objective"),
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after so many epochs without a better one.", metavar="N")
+    ] = None,
+    recipe: opt.RecipeFile = None,
+    settings: opt.RecipeField = None,
+    augment: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any other field of the recipe, as key=value; repeatable."),
+        typer.Option(help="Augmentation, such as flip=0.5; repeatable.", metavar="KEY=VALUE"),
     ] = None,
-    augment: Annotated[list[str] | None, typer.Option(help="Augmentation, as key=value; repeatable.")] = None,
-    callback: Annotated[list[str] | None, typer.Option(help="A callback, as name or name:{json}; repeatable.")] = None,
-    net_option: Annotated[list[str] | None, typer.Option(help="A network's setting, as key=value; repeatable.")] = None,
-    data_option: Annotated[list[str] | None, typer.Option(help="A source's option, as key=value; repeatable.")] = None,
-    weights: Annotated[Path | None, typer.Option(help="Weights to start from, as .safetensors.")] = None,
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A callback, as NAME or NAME:{json}; repeatable.",
+            metavar="NAME",
+            autocompletion=complete.rows("train/callbacks.py", "callback"),
+        ),
+    ] = None,
+    net_option: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of the network; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    data_option: opt.DataOption = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights to start from: .safetensors, .pt or .pth.", metavar="FILE")
+    ] = None,
     data_dir: opt.DataDir = None,
-    seed: opt.Seed = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(help="Seed of everything random; 0 if not given.", metavar="N", rich_help_panel=opt.COMMON, min=0),
+    ] = None,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
     devices: opt.Devices = 1,
@@ -63,26 +101,32 @@ def command(
 
     Examples:
 
-      nervure train digits --net lenet5 --epochs 10 -o runs/base
+    $ nervure train digits --net lenet5 --epochs 10 -o runs/base
 
-      nervure train photos/ --net resnet20 --data-option size=32 --augment flip=true -o runs/photos
+    $ nervure train photos/ --net resnet20 --data-option size=32 --augment flip=0.5 -o runs/photos
     """
     from nervure import nets
+    from nervure.store.folder import claim
 
     set_threads(threads)
+    check_device(device)
+    claim(out, resume=resume, overwrite=overwrite)
     given = {
         "epochs": epochs, "batch": batch, "lr": lr, "optimizer": optimizer, "schedule": schedule,
         "weight_decay": weight_decay, "objective": objective, "patience": patience, "precision": precision,
+        "seed": seed,
     }  # fmt: skip
-    how = make_recipe(recipe, given, settings, augment, callback, seed)
-    ds = load_data(source, data_dir, pairs(data_option or [], "--data-option"))
+    how = make_recipe(recipe, given, settings, augment, callback)
+    ds = load_data(source, data_dir, pairs(data_option, "--data-option"))
     net = net or nets.default_for(ds)
-    net_options: dict[str, Any] = pairs(net_option or [], "--net-option")
-    module = nets.build(net, ds, weights=weights, seed=seed, **net_options)
-    build = net if ":" in net else None
+    own_code(net)
+    net_options: dict[str, Any] = pairs(net_option, "--net-option")
+    module = nets.build(net, ds, weights=weights, seed=how.seed, **net_options)
+    build = net if is_function(net) else None
     run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet, typed(context))
     show(run, json_)
-    say(f"{out}: go on with  nervure report {out}", quiet=quiet)
+    function = f" --net {build}" if build else ""
+    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
 
 
 def make_recipe(
@@ -91,7 +135,6 @@ def make_recipe(
     settings: list[str] | None = None,
     augment: list[str] | None = None,
     callback: list[str] | None = None,
-    seed: int = 0,
 ) -> Recipe:
     """A recipe from a file, then ``--set``, then the command's own options."""
     import json
@@ -99,7 +142,7 @@ def make_recipe(
     from nervure.train import Recipe
 
     values: dict[str, Any] = Recipe.from_file(file).to_json() if file is not None else {}
-    values |= pairs(settings or [], "--set")
+    values |= pairs(settings, "--set")
     values |= {key: value for key, value in given.items() if value is not None}
     if augment:
         values["augment"] = pairs(augment, "--augment")
@@ -109,8 +152,6 @@ def make_recipe(
             values["callbacks"] = [{"name": name, "options": json.loads(text or "{}")} for name, _, text in named]
         except ValueError as error:
             raise InputError(f"--callback: the options are no JSON ({error})") from error
-    if file is None or seed:
-        values.setdefault("seed", seed)
     return Recipe.of(values)
 
 

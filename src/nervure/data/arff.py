@@ -54,9 +54,7 @@ def _parse(path: Path) -> Cases:
         series, label = _relational(text, where) if header.relational else _flat(text, header)
         if cases.labels is not None:
             if header.names and label not in header.names and label != "?":
-                raise InputError(
-                    f"{where}: label {label!r} is none of its classes: {', '.join(header.names)}"
-                )
+                raise InputError(f"{where}: label {label!r} is none of its classes: {', '.join(header.names)}")
             cases.labels.append(label)
         cases.series.append(
             np.stack([numbers(one, where) for one in series]) if _even(series) else _ragged(series, where)

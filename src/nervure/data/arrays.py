@@ -118,9 +118,7 @@ def assemble(
         gap=contents.gap,
         where=where,
     )
-    preprocessing = measure(
-        x, kind, splits["train"], mask=mask, scale=contents.scale, standardize=standardize
-    )
+    preprocessing = measure(x, kind, splits["train"], mask=mask, scale=contents.scale, standardize=standardize)
     return Dataset(
         x,
         y,

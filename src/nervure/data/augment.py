@@ -97,27 +97,17 @@ class Augmentation:
         for name, value in dataclasses.asdict(self).items():
             if name == "border":
                 if value not in get_args(Border):
-                    raise InputError(
-                        f"augmentation: border = {value!r}; give one of {', '.join(get_args(Border))}"
-                    )
+                    raise InputError(f"augmentation: border = {value!r}; give one of {', '.join(get_args(Border))}")
                 continue
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, int | float)
-                or not 0 <= value <= _MOST.get(name, 1e6)
-            ):
-                raise InputError(
-                    f"augmentation: {name} = {value!r}; give a number from 0 to {_MOST.get(name, 1e6):g}"
-                )
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST.get(name, 1e6):
+                raise InputError(f"augmentation: {name} = {value!r}; give a number from 0 to {_MOST.get(name, 1e6):g}")
             object.__setattr__(self, name, float(value))
 
     def __bool__(self) -> bool:
         return bool(self._wanted())
 
     def _wanted(self) -> tuple[str, ...]:
-        return tuple(
-            one.name for one in dataclasses.fields(self) if one.name != "border" and getattr(self, one.name)
-        )
+        return tuple(one.name for one in dataclasses.fields(self) if one.name != "border" and getattr(self, one.name))
 
     def to_json(self) -> dict[str, object]:
         """What differs from the defaults, as plain JSON data."""
@@ -186,8 +176,7 @@ class Augmentation:
     def _move(self, x: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
         height, width = x.shape[-2:]
         down, across = (
-            self.shift * side * _both_ways(draw[f"shift_{way}"])
-            + _whole(self.crop * side, draw[f"crop_{way}"])
+            self.shift * side * _both_ways(draw[f"shift_{way}"]) + _whole(self.crop * side, draw[f"crop_{way}"])
             for side, way in ((height, "down"), (width, "across"))
         )
         flip = torch.where(draw["flip"] < self.flip, -1.0, 1.0)

@@ -56,9 +56,7 @@ def apply(x: Tensor, matrix: Tensor | None, contrast: Tensor, brightness: Tensor
     if matrix is not None:
         m = matrix[..., None, None]
         channels = x.unbind(1)
-        rows = [
-            sum((m[:, i, j] * channels[j] for j in range(1, 3)), m[:, i, 0] * channels[0]) for i in range(3)
-        ]
+        rows = [sum((m[:, i, j] * channels[j] for j in range(1, 3)), m[:, i, 0] * channels[0]) for i in range(3)]
         x = torch.stack(rows, dim=1)
     gain = (brightness * contrast)[:, None, None, None]
     shift = (brightness * (1 - contrast) * pivot)[:, None, None, None]

@@ -122,11 +122,7 @@ def join(parts: Sequence[Array], where: str) -> Array:
     if len(parts) == 1:
         return parts[0]
     large = sum(part.nbytes for part in parts) > JOIN_BYTES
-    if (
-        large
-        and all(isinstance(part, np.memmap) for part in parts)
-        and len({part.dtype for part in parts}) == 1
-    ):
+    if large and all(isinstance(part, np.memmap) for part in parts) and len({part.dtype for part in parts}) == 1:
         return cast(Array, Stacked(parts))
     return np.concatenate(parts)
 

@@ -102,8 +102,6 @@ def normal(index: Tensor, seed: int, count: int) -> Tensor:
     """
     words = _words(index, seed, (count + 1) // 2)
     low = words.bitwise_and((1 << 24) - 1).to(torch.float32).mul_(2.0**-24 * 2 * math.pi)
-    high = (
-        words.bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1).to(torch.float32).add_(0.5).mul_(2.0**-24)
-    )
+    high = words.bitwise_right_shift_(40).bitwise_and_((1 << 24) - 1).to(torch.float32).add_(0.5).mul_(2.0**-24)
     radius = high.log_().mul_(-2).sqrt_()
     return torch.cat([radius * low.cos(), radius * low.sin()], dim=1)[:, :count]

@@ -45,9 +45,7 @@ class _Sheet(NamedTuple):
         try:
             place = int(which)
         except ValueError:
-            raise InputError(
-                f"{self.where}: no column {which!r}; {nearest(str(which), tuple(self.names))}"
-            ) from None
+            raise InputError(f"{self.where}: no column {which!r}; {nearest(str(which), tuple(self.names))}") from None
         if not -len(self.names) <= place < len(self.names):
             raise InputError(f"{self.where}: no column {place}; it has {len(self.names)}")
         return place % len(self.names)
@@ -94,16 +92,12 @@ def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
         raise InputError(f"{path}: holds no samples")
     top = [word.strip() for word in rows[0]]
     if header is None:
-        header = not any(_numeric(word) for word in top) or any(
-            word in top and not _numeric(word) for word in wanted
-        )
+        header = not any(_numeric(word) for word in top) or any(word in top and not _numeric(word) for word in wanted)
     rows = rows[1:] if header else rows
     if not rows:
         raise InputError(f"{path}: holds no samples below its header")
     width = max(map(len, rows))
-    names = (
-        top + [str(place) for place in range(len(top), width)] if header else [str(n) for n in range(width)]
-    )
+    names = top + [str(place) for place in range(len(top), width)] if header else [str(n) for n in range(width)]
     return _Sheet(names, rows, 2 if header else 1, str(path))
 
 
@@ -172,9 +166,7 @@ def _windows(
     ahead = (horizon or 1) if horizon is not None or targets else 0
     count = (len(values) - window - ahead) // stride + 1
     if count < 1:
-        raise InputError(
-            f"{sheet.where}: {len(values)} rows are too few for a window of {window} and {ahead} ahead"
-        )
+        raise InputError(f"{sheet.where}: {len(values)} rows are too few for a window of {window} and {ahead} ahead")
     sliding = np.lib.stride_tricks.sliding_window_view
     y: Array | None = None
     if ahead:
@@ -219,7 +211,6 @@ def _columns(sheet: _Sheet, aside: int | None) -> tuple[Array, list[int]]:
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise InputError(
-            f"{sheet.where}, line {int(np.argmax(bad)) + sheet.first}: "
-            "a value is missing or infinite; fill it in"
+            f"{sheet.where}, line {int(np.argmax(bad)) + sheet.first}: a value is missing or infinite; fill it in"
         )
     return values, places

@@ -207,7 +207,5 @@ def hash_arrays(*arrays: NDArray[np.generic] | None) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         rows = max(1, (1 << 24) // max(1, array.nbytes // max(1, len(array)))) if array.ndim else 1
         for start in range(0, len(array) if array.ndim else 1, rows):
-            digest.update(
-                np.ascontiguousarray(array[start : start + rows] if array.ndim else array).tobytes()
-            )
+            digest.update(np.ascontiguousarray(array[start : start + rows] if array.ndim else array).tobytes())
     return digest.hexdigest()

@@ -18,9 +18,7 @@ WHOLE_BYTES = 1 << 28
 SAMPLES = 1024
 
 
-def fingerprint(
-    x: Array, y: Array | None, mask: NDArray[np.bool_] | None, splits: Mapping[str, Indices]
-) -> str:
+def fingerprint(x: Array, y: Array | None, mask: NDArray[np.bool_] | None, splits: Mapping[str, Indices]) -> str:
     """SHA-256 over values, labels, mask and splits.
 
     Of memory-mapped values (or overlapping windows of a series) larger than 256 MiB: the number type, the

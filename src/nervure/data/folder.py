@@ -32,9 +32,7 @@ def read(path: Path, *, size: Size = None, on_corrupt: OnCorrupt = "refuse") -> 
     """
     where = str(path)
     tops = _folders(path)
-    as_splits = "train" in {_SPLITS.get(one.name) for one in tops} and all(
-        one.name in _SPLITS for one in tops
-    )
+    as_splits = "train" in {_SPLITS.get(one.name) for one in tops} and all(one.name in _SPLITS for one in tops)
     roots = {_SPLITS[one.name]: one for one in tops} if as_splits else {"": path}
     found: list[tuple[Path, str | None, str]] = []
     for split, root in roots.items():
@@ -43,9 +41,7 @@ def read(path: Path, *, size: Size = None, on_corrupt: OnCorrupt = "refuse") -> 
     if len(labelled) > 1:
         raise InputError(f"{where}: some of its splits have class folders and some have none")
     names = [str(file.relative_to(path)) for file, _, _ in found]
-    x, kept = read_pictures(
-        [file for file, _, _ in found], names, size=size, on_corrupt=on_corrupt, where=where
-    )
+    x, kept = read_pictures([file for file, _, _ in found], names, size=size, on_corrupt=on_corrupt, where=where)
     classes = sorted({label for _, label, _ in found if label is not None})
     place = {label: number for number, label in enumerate(classes)}
     owners = np.array([found[number][2] for number in kept])

@@ -13,9 +13,7 @@ __all__ = ["Border", "backward_map", "move"]
 Border = Literal["zeros", "border", "reflection"]
 
 
-def backward_map(
-    angle: Tensor, factor: Tensor, flip: Tensor, down: Tensor, across: Tensor
-) -> tuple[Tensor, Tensor]:
+def backward_map(angle: Tensor, factor: Tensor, flip: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
     """Where each output pixel is read from: ``q = matrix p + offset``, from the centre.
 
     Points are (across, down) in pixels.

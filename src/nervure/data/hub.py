@@ -45,9 +45,7 @@ def read(
     labels = label or _label_column(first.features, samples)
     for wanted in filter(None, (samples, labels)):
         if wanted not in first.features:
-            raise InputError(
-                f"{where}: has no column {wanted!r}; its columns are {', '.join(first.features)}"
-            )
+            raise InputError(f"{where}: has no column {wanted!r}; its columns are {', '.join(first.features)}")
     if type(first.features[samples]).__name__ == "Image":
         x, kept = _images(tables, samples, size, on_corrupt, where)
         kind, layout = "image", "chw"
@@ -76,9 +74,7 @@ def _tables(name: str, config: str | None, where: str) -> dict[str, Any]:
     except ImportError as error:
         raise MissingExtra("datasets", "hub", "reading hf: sources") from error
     path = Path(name)
-    saved = path.is_dir() and any(
-        (path / file).exists() for file in ("dataset_dict.json", "dataset_info.json")
-    )
+    saved = path.is_dir() and any((path / file).exists() for file in ("dataset_dict.json", "dataset_info.json"))
     try:
         found = datasets.load_from_disk(name) if saved else datasets.load_dataset(name, config)
     except Exception as error:
@@ -131,6 +127,4 @@ def _numbers(table: Any, column: str, where: str) -> Array:
     try:
         return np.asarray(table.with_format("numpy")[:][column], dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{where}: column {column!r} does not hold numbers of one shape ({error})"
-        ) from error
+        raise InputError(f"{where}: column {column!r} does not hold numbers of one shape ({error})") from error

@@ -52,9 +52,7 @@ def read_idx(path: Path) -> Array:
         raise InputError(f"{path}: cannot be read as an idx file ({error})") from error
     expected = start + math.prod(shape) * dtype.itemsize
     if size != expected:
-        raise InputError(
-            f"{path}: is {size} bytes long where its header announces {expected}; fetch it again"
-        )
+        raise InputError(f"{path}: is {size} bytes long where its header announces {expected}; fetch it again")
     if 0 in shape:
         raise InputError(f"{path}: holds no samples")
     if content:
@@ -123,6 +121,4 @@ def _beside(path: Path) -> Path | None:
         return None
     name = path.name.replace("images", "labels").replace("idx3", "idx1").replace("idx4", "idx1")
     plain = name.removesuffix(".gz")
-    return next(
-        (path.with_name(one) for one in (name, plain, plain + ".gz") if path.with_name(one).exists()), None
-    )
+    return next((path.with_name(one) for one in (name, plain, plain + ".gz") if path.with_name(one).exists()), None)

@@ -44,9 +44,7 @@ def encode(
     y, found = _numbers(y, names, where)
     if len(found) < 2:
         seen = f"only the class {found[0]!r}" if found else "no known class"
-        raise InputError(
-            f"{where}: {seen} occurs; classification needs two or more (task='none' ignores labels)"
-        )
+        raise InputError(f"{where}: {seen} occurs; classification needs two or more (task='none' ignores labels)")
     return y, found, task
 
 

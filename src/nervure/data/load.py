@@ -180,9 +180,7 @@ def _reader(path: Path) -> tuple[Reader, tuple[Path]]:
     if suffix in formats and suffix != "folder":
         return formats.get(suffix), (path,)
     known = ", ".join(one for one in formats.names() if one != "folder")
-    raise InputError(
-        f"{path}: files that end in {suffix or 'nothing'!r} are not read; known are {known} and folders"
-    )
+    raise InputError(f"{path}: files that end in {suffix or 'nothing'!r} are not read; known are {known} and folders")
 
 
 def _holds_idx(folder: Path) -> bool:
@@ -209,9 +207,7 @@ def _not_found(name: str, data_dir: Path | None) -> str:
     known = sources.names()
     if data_dir is not None:
         known += tuple(sorted(path.name.removesuffix(".npz") for path in data_dir.iterdir()))
-        return (
-            f"no source, file or folder {name!r}, neither as given nor in {data_dir}; {nearest(name, known)}"
-        )
+        return f"no source, file or folder {name!r}, neither as given nor in {data_dir}; {nearest(name, known)}"
     looked = f"no source named {name!r}, and no file or folder either"
     if os.sep in name or "." in name:
         return f"{name}: no such file or folder (give data_dir if it lies in another folder)"

@@ -171,10 +171,7 @@ def _reason(error: Exception) -> str:
 
 def _pieces(keys: tuple[str, ...], prefix: str) -> dict[str, str]:
     found = {
-        split: suffix
-        for split, suffixes in _SUFFIXES.items()
-        for suffix in suffixes
-        if f"{prefix}x{suffix}" in keys
+        split: suffix for split, suffixes in _SUFFIXES.items() for suffix in suffixes if f"{prefix}x{suffix}" in keys
     }
     if found:
         return found if "train" in found else {}
@@ -188,9 +185,7 @@ def _joined(archive: Archive, prefix: str, stem: str, pieces: dict[str, str], wh
         return None
     if not all(there):
         lack = wanted[there.index(False)]
-        raise InputError(
-            f"{where}: has {wanted[there.index(True)]!r} but no {lack!r}; add it (-1 for unknown labels)"
-        )
+        raise InputError(f"{where}: has {wanted[there.index(True)]!r} but no {lack!r}; add it (-1 for unknown labels)")
     return np.concatenate([archive[key] for key in wanted])
 
 

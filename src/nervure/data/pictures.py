@@ -85,9 +85,7 @@ def _errors() -> tuple[type[Exception], ...]:
     return (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
-def _decode(
-    file: Path | IO[bytes], wanted: tuple[int, int] | None
-) -> tuple[tuple[tuple[int, int], bool], Array]:
+def _decode(file: Path | IO[bytes], wanted: tuple[int, int] | None) -> tuple[tuple[tuple[int, int], bool], Array]:
     from PIL import Image, ImageOps
 
     with Image.open(file) as picture:
@@ -121,8 +119,7 @@ def _report(corrupt: list[str], total: int, on_corrupt: OnCorrupt, where: str) -
     others = f" and {len(corrupt) - 1} more" if len(corrupt) > 1 else ""
     if on_corrupt == "refuse":
         raise InputError(
-            f"{where}: {corrupt[0]}{others} cannot be decoded; "
-            "mend or remove, or leave out with on_corrupt='skip'"
+            f"{where}: {corrupt[0]}{others} cannot be decoded; mend or remove, or leave out with on_corrupt='skip'"
         )
     log.warning(
         "%s: left out %d of %d images that cannot be decoded: %s%s",

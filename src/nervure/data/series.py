@@ -79,9 +79,7 @@ def pad(series: Sequence[Array], where: str) -> Array:
     x = np.full((len(series), channels, steps), np.nan, dtype=np.float32)
     for number, one in enumerate(series):
         if len(one) != channels:
-            raise InputError(
-                f"{where}: series {number} has {len(one)} channels where the first has {channels}"
-            )
+            raise InputError(f"{where}: series {number} has {len(one)} channels where the first has {channels}")
         x[number, :, : one.shape[1]] = one
     return x
 

@@ -52,9 +52,7 @@ def make_splits(
         taken[at] = name != "train"
     pool = splits.get("train", np.flatnonzero(~taken))
     shares = {
-        name: share
-        for name, share in (("test", test), ("validation", validation))
-        if name not in splits and share > 0
+        name: share for name, share in (("test", test), ("validation", validation)) if name not in splits and share > 0
     }
     if gap is not None:
         splits |= _in_time(pool, shares, gap)
@@ -83,9 +81,7 @@ def apportion(sizes: Array, total: int) -> Indices:
 
 
 def _drawn(pool: Indices, strata: Array | None, shares: Mapping[str, float], seed: int) -> dict[str, Indices]:
-    groups = (
-        np.zeros(len(pool), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
-    )
+    groups = np.zeros(len(pool), dtype=np.int64) if strata is None else np.unique(strata, return_inverse=True)[1]
     left = pool[order(len(pool), seed, 1)]
     group = groups[order(len(pool), seed, 1)]
     found: dict[str, Indices] = {}

@@ -129,9 +129,7 @@ def read_shapes(
     (10, 1, 32, 32)
     """
     made = shapes(n, size, generator_seed, noise=noise, channels=channels)
-    return Contents(
-        x=made.images, y=made.labels, kind="image", layout="chw", names=SHAPES, where="synthetic-shapes"
-    )
+    return Contents(x=made.images, y=made.labels, kind="image", layout="chw", names=SHAPES, where="synthetic-shapes")
 
 
 def read_series(
@@ -149,6 +147,4 @@ def read_series(
     (8, 3, 64)
     """
     made = series(n, length, generator_seed, channels=channels, noise=noise, unequal=unequal)
-    return Contents(
-        x=made.values, y=made.labels, kind="series", layout="ct", names=WAVES, where="synthetic-series"
-    )
+    return Contents(x=made.values, y=made.labels, kind="series", layout="ct", names=WAVES, where="synthetic-series")

@@ -78,6 +78,4 @@ def _case(line: str, cases: Cases, where: str) -> None:
         raise InputError(f"{where}: has no values")
     channels = [numbers(part.split(","), where) for part in parts]
     longest = max(map(len, channels))
-    cases.series.append(
-        np.stack([np.pad(one, (0, longest - len(one)), constant_values=np.nan) for one in channels])
-    )
+    cases.series.append(np.stack([np.pad(one, (0, longest - len(one)), constant_values=np.nan) for one in channels]))

@@ -39,9 +39,7 @@ class Deployed(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, net: nn.Module, preprocessing: Preprocessing | None = None, task: Task = "none"
-    ) -> None:
+    def __init__(self, net: nn.Module, preprocessing: Preprocessing | None = None, task: Task = "none") -> None:
         super().__init__()
         given = preprocessing or Preprocessing()
         self.net = net
@@ -110,9 +108,7 @@ def name_outputs(given: object, task: Task) -> dict[str, Tensor]:
     wrong = [key for key, value in named.items() if not isinstance(value, Tensor)]
     if wrong or not named:
         what = f"{wrong[0]!r} is a {type(named[wrong[0]]).__name__}" if wrong else "it is empty"
-        raise InputError(
-            f"the network's output cannot be exported: {what}; return a tensor or several tensors"
-        )
+        raise InputError(f"the network's output cannot be exported: {what}; return a tensor or several tensors")
     if task != "classification":
         return named
     logits = named.pop("logits" if "logits" in named else next(iter(named)))

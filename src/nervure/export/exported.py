@@ -135,11 +135,7 @@ def metadata(path: Path | str) -> dict[str, object]:
                 raise
             except Exception as error:
                 raise InputError(f"{path}: not a readable {name} file ({type(error).__name__})") from error
-            ours = {
-                key.removeprefix("nervure."): value
-                for key, value in found.items()
-                if key.startswith("nervure.")
-            }
+            ours = {key.removeprefix("nervure."): value for key, value in found.items() if key.startswith("nervure.")}
             return {key: json.loads(value) for key, value in ours.items()}
     raise InputError(f"{path}: of no known format; there are: {', '.join(formats.names())}")
 
@@ -200,9 +196,7 @@ def _float32_copy(net: nn.Module) -> nn.Module:
     own = own_copy(net)
     for name, value in own.state_dict().items():
         if isinstance(value, Tensor) and value.is_floating_point() and value.dtype != torch.float32:
-            raise InputError(
-                f"{name} is {value.dtype}; exported files hold float32, so call .float() on a copy first"
-            )
+            raise InputError(f"{name} is {value.dtype}; exported files hold float32, so call .float() on a copy first")
     return own
 
 
@@ -224,14 +218,10 @@ def _check_samples(samples: Tensor, mask: Tensor | None, tolerance: float) -> Te
         raise InputError(f"samples of shape {tuple(samples.shape)}; give at least one, as (n, ...)")
     samples = samples.detach().cpu().to(torch.float32).contiguous()
     if not bool(torch.isfinite(samples).all()):
-        raise InputError(
-            "samples hold NaN or infinity; give finite ones, with a mask where series are padded"
-        )
+        raise InputError("samples hold NaN or infinity; give finite ones, with a mask where series are padded")
     if mask is not None and (samples.ndim != 3 or mask.shape != (len(samples), samples.shape[-1])):
         wanted = f"({len(samples)}, {samples.shape[-1]})"
-        raise InputError(
-            f"mask of shape {tuple(mask.shape)} for samples {tuple(samples.shape)}; give {wanted}"
-        )
+        raise InputError(f"mask of shape {tuple(mask.shape)} for samples {tuple(samples.shape)}; give {wanted}")
     return samples
 
 
@@ -242,9 +232,7 @@ def _check_names(names: Sequence[str], wanted: Cases, task: Task) -> None:
     if logits.ndim < 2:
         raise InputError(f"logits of shape {tuple(logits.shape)}; a classifier gives (n, classes)")
     if names and len(names) != logits.shape[1]:
-        raise InputError(
-            f"{len(names)} class names for {logits.shape[1]} outputs; give one name for each output"
-        )
+        raise InputError(f"{len(names)} class names for {logits.shape[1]} outputs; give one name for each output")
 
 
 @contextmanager

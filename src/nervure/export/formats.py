@@ -91,7 +91,7 @@ formats: Table[Format] = Table(
             "Hugging Face",
         ),
     },
-    group="nervure.formats",
+    group="nervure.export_formats",
 )
 names = formats.names
 get = formats.get

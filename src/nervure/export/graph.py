@@ -137,9 +137,7 @@ def _why_not(error: BaseException, deployed: nn.Module) -> str:
             "which no fixed graph can follow; use torch.where or torch.cond there"
         )
     if "Constraints violated" in text or "specialized" in text:
-        return (
-            f"{where} works at one batch size only; take the batch from x.shape[0] there, not from a number"
-        )
+        return f"{where} works at one batch size only; take the batch from x.shape[0] there, not from a number"
     reason = _first_line(error)
     return f"{where} cannot be traced by torch.export ({reason}); rewrite it with plain tensor operations"
 

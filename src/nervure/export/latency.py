@@ -58,9 +58,7 @@ class Timing:
 
     def ratio(self, base: Timing) -> float:
         """The median over rounds of this duration over that of ``base`` in the same round."""
-        return statistics.median(
-            mine / theirs for mine, theirs in zip(self.seconds, base.seconds, strict=True)
-        )
+        return statistics.median(mine / theirs for mine, theirs in zip(self.seconds, base.seconds, strict=True))
 
 
 def measure(
@@ -193,9 +191,7 @@ def latency_table(
     return _as_table(rows, batch, threads)
 
 
-def _row(
-    name: str, timing: Timing | None, batch: int, threads: int, note: str
-) -> tuple[str | int | float | None, ...]:
+def _row(name: str, timing: Timing | None, batch: int, threads: int, note: str) -> tuple[str | int | float | None, ...]:
     if timing is None:
         return (name, batch, threads, None, None, None, None, 0, note)
     times = [1e3 * seconds for seconds in (timing.median, *timing.spread)]
@@ -256,9 +252,7 @@ def _onnx_caller(
     names = [one.name for one in opened.get_outputs()]
 
     def call() -> Outputs:
-        return {
-            name: torch.from_numpy(value) for name, value in zip(names, opened.run(None, feed), strict=True)
-        }
+        return {name: torch.from_numpy(value) for name, value in zip(names, opened.run(None, feed), strict=True)}
 
     return call
 
@@ -283,9 +277,7 @@ def _first(name: str, call: Callable[[], Outputs]) -> Outputs:
         raise
     except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise InputError(
-            f"{name} does not run on this example ({reason[:160]}); give its own input"
-        ) from error
+        raise InputError(f"{name} does not run on this example ({reason[:160]}); give its own input") from error
 
 
 def _note(error: Exception) -> str:

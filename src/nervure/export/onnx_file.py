@@ -89,9 +89,7 @@ def session(source: Path | str | bytes, threads: int | None = None) -> Session:
         return cast(Session, runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"]))
     except Exception as error:
         shown = "this file" if isinstance(source, bytes) else source
-        raise InputError(
-            f"{shown}: ONNX Runtime cannot load it ({str(error).splitlines()[0][:200]})"
-        ) from error
+        raise InputError(f"{shown}: ONNX Runtime cannot load it ({str(error).splitlines()[0][:200]})") from error
 
 
 def load(path: Path, job: Job) -> Runner:

@@ -62,15 +62,11 @@ def cases(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, m
             ) from error
         for name, value in references[size].items():
             if not bool(torch.isfinite(value).all()):
-                raise NervureError(
-                    f"the network's {name} holds NaN or infinity on the samples; it is not exported"
-                )
+                raise NervureError(f"the network's {name} holds NaN or infinity on the samples; it is not exported")
     return Cases(x, mask, references)
 
 
-def _eager(
-    net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None
-) -> Outputs:
+def _eager(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None) -> Outputs:
     x = preprocessing(x)
     if mask is None:
         return name_outputs(net(x), task)
@@ -146,9 +142,7 @@ def check(runner: Runner, wanted: Cases, form: str, tolerance: float) -> float:
                 f"{worst.value:.3g} of its largest value {where} (tolerance {tolerance:g}), so it was "
                 "not written"
             )
-        other = (
-            disagreement(found["logits"], reference["logits"], tolerance) if "logits" in reference else None
-        )
+        other = disagreement(found["logits"], reference["logits"], tolerance) if "logits" in reference else None
         if other is not None:
             raise NervureError(
                 f"{form}: the exported file gives another class on sample {other} at batch size {size} "

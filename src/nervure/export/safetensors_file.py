@@ -20,9 +20,7 @@ def dump(job: Job) -> bytes:
     from safetensors.torch import save
 
     # Cloned, because tied weights share memory, which the format refuses.
-    weights = {
-        name: value.detach().clone().contiguous() for name, value in job.deployed.net.state_dict().items()
-    }
+    weights = {name: value.detach().clone().contiguous() for name, value in job.deployed.net.state_dict().items()}
     return _in_order(save(weights, metadata={"format": "pt", **job.metadata}))
 
 

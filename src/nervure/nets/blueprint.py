@@ -169,13 +169,9 @@ class Blueprint(_Data):
         flat = False
         for at, layer in enumerate(self.layers):
             if flat and layer.type in ("conv", "pool", "global-pool"):
-                raise ValueError(
-                    f"layer {at} ({layer.type}) comes after a dense layer or flatten, and needs maps"
-                )
+                raise ValueError(f"layer {at} ({layer.type}) comes after a dense layer or flatten, and needs maps")
             if layer.type == "dense" and layer.units is None and at < len(self.layers) - 1:
-                raise ValueError(
-                    f"layer {at} (dense) has no units; only the last one may leave them to the classes"
-                )
+                raise ValueError(f"layer {at} (dense) has no units; only the last one may leave them to the classes")
             flat = flat or layer.type in ("dense", "flatten", "global-pool")
         return self
 

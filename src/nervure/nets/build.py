@@ -105,9 +105,7 @@ def rebuild(origin: Origin, build: str | Network | None = None) -> nn.Module:
             )
         function = _import(build) if isinstance(build, str) else build
     elif build is not None:
-        raise InputError(
-            f"build={build!r} is not needed: this network was made from a {base.kind}; leave it out"
-        )
+        raise InputError(f"build={build!r} is not needed: this network was made from a {base.kind}; leave it out")
     else:
         spec = base.spec if isinstance(base.spec, str) else Blueprint.from_json(base.spec)
         _, function = _resolve(spec, base.in_shape, base.classes, dict(base.settings))
@@ -115,15 +113,11 @@ def rebuild(origin: Origin, build: str | Network | None = None) -> nn.Module:
     return steps.replay(net, origin.steps)
 
 
-def _sizes(
-    ds: Dataset | None, in_shape: Sequence[int] | None, classes: int | None
-) -> tuple[tuple[int, ...], int]:
+def _sizes(ds: Dataset | None, in_shape: Sequence[int] | None, classes: int | None) -> tuple[tuple[int, ...], int]:
     if in_shape is not None:
         shape = tuple(in_shape)
         if ds is not None and shape != ds.in_shape:
-            raise InputError(
-                f"in_shape={shape}, but samples of {ds.source} are {ds.in_shape}; leave in_shape out"
-            )
+            raise InputError(f"in_shape={shape}, but samples of {ds.source} are {ds.in_shape}; leave in_shape out")
     elif ds is not None:
         shape = ds.in_shape
     else:
@@ -153,17 +147,13 @@ def _import(spec: str) -> Network:
     try:
         function = resolve(spec)
     except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{spec}: cannot be imported ({error}); is it installed or on PYTHONPATH?"
-        ) from error
+        raise InputError(f"{spec}: cannot be imported ({error}); is it installed or on PYTHONPATH?") from error
     if not callable(function):
         raise InputError(f"{spec} is no function; give package.module:function")
     return function
 
 
-def _resolve(
-    spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[str, object]
-) -> tuple[Base, Network]:
+def _resolve(spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[str, object]) -> tuple[Base, Network]:
     if isinstance(spec, os.PathLike) or (isinstance(spec, str) and spec.endswith(".json")):
         spec = Blueprint.load(Path(spec))
     if isinstance(spec, Blueprint):

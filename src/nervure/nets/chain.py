@@ -87,9 +87,7 @@ class _Builder:
 
     def dims(self, where: str) -> int:
         if not 1 <= len(self.sides) <= 3:
-            raise InputError(
-                f"{where} needs images or series; these samples have shape {(self.units, *self.sides)}"
-            )
+            raise InputError(f"{where} needs images or series; these samples have shape {(self.units, *self.sides)}")
         return len(self.sides)
 
     def conv(self, layer: bp.Conv, where: str) -> None:
@@ -102,9 +100,7 @@ class _Builder:
             padding = _each(0 if layer.padding == "valid" else layer.padding, dims, where)
         room = [side + 2 * pad - width for side, pad, width in zip(self.sides, padding, kernel, strict=True)]
         if min(room) < 0:
-            raise InputError(
-                f"{where}: its kernel {kernel} is larger than the map {self.sides} with its padding"
-            )
+            raise InputError(f"{where}: its kernel {kernel} is larger than the map {self.sides} with its padding")
         if self.units % layer.groups or layer.units % layer.groups:
             raise InputError(
                 f"{where}: {layer.groups} groups do not divide {self.units} inputs and {layer.units} units"

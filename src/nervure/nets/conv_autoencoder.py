@@ -48,9 +48,7 @@ def _mirror(small: Sides, large: Sides, kernel: int, padding: Sides) -> tuple[Si
         # A larger decoder kernel may need more padding than the encoder had; output padding is 0 or 1.
         pad = pad if 0 <= high - grown + 2 * pad <= 1 else max(0, math.ceil((grown - high) / 2))
         if not 0 <= high - grown + 2 * pad <= 1:
-            raise InputError(
-                f"conv-autoencoder: a decoder kernel of {kernel} cannot lead from {low} to {high} pixels"
-            )
+            raise InputError(f"conv-autoencoder: a decoder kernel of {kernel} cannot lead from {low} to {high} pixels")
         pads.append(pad)
         extra.append(high - grown + 2 * pad)
     return tuple(pads), tuple(extra)
@@ -129,9 +127,7 @@ def conv_autoencoder(
     return initialise(AutoEncoder(nn.Sequential(*forth), nn.Sequential(*away)), "none")
 
 
-def _down(
-    channels: int, units: Sequence[int], kernels: Sequence[int], plan: Plan, follow: Follow
-) -> list[nn.Module]:
+def _down(channels: int, units: Sequence[int], kernels: Sequence[int], plan: Plan, follow: Follow) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for before, count, kernel, (padding, _) in zip((channels, *units), units, kernels, plan, strict=False):
         conv = CONV[len(padding)]
@@ -154,9 +150,7 @@ def _up(
     return layers
 
 
-def _check(
-    in_shape: Sequence[int], units: Sequence[int], kernels: Sequence[int], back: Sequence[int]
-) -> None:
+def _check(in_shape: Sequence[int], units: Sequence[int], kernels: Sequence[int], back: Sequence[int]) -> None:
     if not 2 <= len(in_shape) <= 4:
         raise InputError(
             f"conv-autoencoder reads images or series; these samples are {tuple(in_shape)}: take autoencoder"

@@ -89,9 +89,7 @@ class Cost:
         for one in self.rows:
             if one.name == name:
                 return one
-        raise InputError(
-            f"no module {name!r} in this cost; there are: {', '.join(one.name for one in self.rows)}"
-        )
+        raise InputError(f"no module {name!r} in this cost; there are: {', '.join(one.name for one in self.rows)}")
 
     def table(self) -> evidence.Table:
         """As a figure: one line for each module that holds parameters or computes, and the totals."""
@@ -207,15 +205,11 @@ def _inputs(net: nn.Module, given: Sequence[int] | Tensor | Sequence[Tensor]) ->
         return batches
     sides = [side for side in given if isinstance(side, int) and side > 0]
     if not sides or len(sides) < len(given):
-        raise InputError(
-            f"{given!r} is no sample; give its shape without the batch, such as (1, 28, 28), or a batch"
-        )
+        raise InputError(f"{given!r} is no sample; give its shape without the batch, such as (1, 28, 28), or a batch")
     return [torch.zeros(1, *sides, dtype=place_of(net)[1])]
 
 
-def _refuse_uncounted(
-    name: str, module: nn.Module, ledger: _Ledger, free: tuple[type[nn.Module], ...]
-) -> None:
+def _refuse_uncounted(name: str, module: nn.Module, ledger: _Ledger, free: tuple[type[nn.Module], ...]) -> None:
     held = [one for one in module.parameters(recurse=False) if sum(side > 1 for side in one.shape) > 1]
     if not held or name not in ledger.outputs or isinstance(module, free):
         return
@@ -231,7 +225,7 @@ class _Ledger(TorchDispatchMode):
     """Enters each operation under the innermost module that runs, and follows the memory of its results."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs: dict[str, int] = defaultdict(int)
         self.adds: dict[str, int] = defaultdict(int)
         self.outputs: dict[str, tuple[tuple[int, ...], int]] = {}

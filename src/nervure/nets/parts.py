@@ -107,9 +107,7 @@ def require_images(name: str, in_shape: Sequence[int], smallest: int = 1) -> tup
     """
     if len(in_shape) != 3:
         other = "series-cnn or mlp" if len(in_shape) == 2 else "mlp"
-        raise InputError(
-            f"{name} reads images (channels, height, width), not {tuple(in_shape)}; take {other}"
-        )
+        raise InputError(f"{name} reads images (channels, height, width), not {tuple(in_shape)}; take {other}")
     channels, height, width = in_shape
     if min(height, width) < smallest:
         raise InputError(

@@ -27,11 +27,7 @@ def _sizes(module: nn.Module) -> Sizes:
     found: Sizes = {}
     for name, kept in vars(module).items():
         value = int(kept) if isinstance(kept, Integral) and not isinstance(kept, bool) else kept
-        whole = (
-            isinstance(value, (tuple, list))
-            and bool(value)
-            and all(isinstance(one, Integral) for one in value)
-        )
+        whole = isinstance(value, (tuple, list)) and bool(value) and all(isinstance(one, Integral) for one in value)
         if name not in _IGNORED and (value is None or whole or isinstance(value, int)):
             found[name] = value
     return found
@@ -126,9 +122,7 @@ def _resize(module: nn.Module, change: Mapping[str, Mapping[str, object]], tied:
         if name in _IGNORED or name not in vars(module) or name not in _sizes(module):
             raise InputError(f"{name!r} is no size that it keeps")
         was = vars(module)[name]
-        setattr(
-            module, name, tuple(value) if isinstance(value, list) and not isinstance(was, list) else value
-        )
+        setattr(module, name, tuple(value) if isinstance(value, list) and not isinstance(was, list) else value)
     for name, shape in change.get("parameters", {}).items():
         # Through setattr, so that recurrent modules see the change in their flat list of weights too.
         setattr(module, name, None if shape is None else _parameter(module, name, shape, tied))

@@ -64,6 +64,4 @@ def try_out(net: nn.Module, inputs: Sequence[Tensor], use: Callable[[nn.Module, 
             except Exception as error:
                 shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
                 reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                raise InputError(
-                    f"{type(net).__name__} does not run on input of shape {shapes}: {reason}"
-                ) from error
+                raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {reason}") from error

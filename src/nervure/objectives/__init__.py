@@ -42,6 +42,11 @@ table: Table[Callable[..., Objective]] = Table(
             "the output against the input",
             "standard",
         ),
+        "distillation": (
+            "nervure.objectives.distillation:Distillation",
+            "a teacher's softened scores and labels; in code alone, for recipes hold no network",
+            "Hinton, Vinyals and Dean 2015",
+        ),
     },
     group="nervure.objectives",
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
+from nervure.errors import InputError
 from nervure.objectives.call import call
 
 __all__ = ["Reconstruction"]
@@ -27,7 +28,13 @@ class Reconstruction:
 
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean over samples of each sample's mean squared error."""
-        error = (call(net, batch) - batch.x).square()
+        out = call(net, batch)
+        if out.shape != batch.x.shape:
+            raise InputError(
+                f"reconstruction: the network gives {tuple(out.shape[1:])} for samples of {tuple(batch.x.shape[1:])}; "
+                "it needs an auto-encoder, which gives back what it reads"
+            )
+        error = (out - batch.x).square()
         if batch.mask is None:
             return error.flatten(1).mean(dim=1).mean(), {}
         seen = batch.mask[:, None].expand_as(error)

@@ -44,11 +44,26 @@ class CrossEntropy:
     label_smoothing: float = 0.0
     class_weights: Sequence[float] | None = None
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise InputError(f"cross-entropy: label_smoothing = {self.label_smoothing}; give a value from 0 to below 1")
+
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, Logs]:
         """Mean loss of a batch, and its accuracy."""
         scores = call(net, batch)
         labels = _targets(batch)
-        losses = functional.cross_entropy(scores, labels, label_smoothing=self.label_smoothing, reduction="none")
+        if scores.ndim != 2 or (self.class_weights is not None and len(self.class_weights) != scores.shape[1]):
+            weights = "" if self.class_weights is None else f", and there are {len(self.class_weights)} class weights"
+            raise InputError(
+                f"cross-entropy: the network gives outputs of shape {tuple(scores.shape[1:])}{weights}; it needs one "
+                "score, and one weight, a class"
+            )
+        try:
+            losses = functional.cross_entropy(scores, labels, label_smoothing=self.label_smoothing, reduction="none")
+        except IndexError as error:  # a GPU says this in its own words, later
+            raise InputError(
+                f"cross-entropy: a label is outside 0 to {scores.shape[1] - 1}, the classes that the network knows"
+            ) from error
         if self.class_weights is not None:
             losses = losses * losses.new_tensor(self.class_weights)[labels]
         with torch.no_grad():
@@ -58,7 +73,12 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class SquaredError:
-    """Mean squared difference of output and target."""
+    """Mean squared difference of output and target.
+
+    >>> batch = Batch(torch.tensor([[2.0], [0.0]]), torch.tensor([0.0, 0.0]), torch.arange(2))
+    >>> float(SquaredError()(nn.Identity(), batch)[0])
+    2.0
+    """
 
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, Logs]:
         """Mean loss of a batch."""
@@ -68,7 +88,12 @@ class SquaredError:
 
 @dataclass(frozen=True)
 class AbsoluteError:
-    """Mean absolute difference of output and target."""
+    """Mean absolute difference of output and target.
+
+    >>> batch = Batch(torch.tensor([[2.0], [0.0]]), torch.tensor([0.0, 0.0]), torch.arange(2))
+    >>> float(AbsoluteError()(nn.Identity(), batch)[0])
+    1.0
+    """
 
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, Logs]:
         """Mean loss of a batch."""
@@ -78,9 +103,18 @@ class AbsoluteError:
 
 @dataclass(frozen=True)
 class HuberError:
-    """Squared difference up to ``delta``, absolute beyond."""
+    """Squared difference up to ``delta``, absolute beyond.
+
+    >>> batch = Batch(torch.tensor([[2.0], [0.0]]), torch.tensor([0.0, 0.0]), torch.arange(2))
+    >>> float(HuberError(delta=1.0)(nn.Identity(), batch)[0])
+    0.75
+    """
 
     delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.delta > 0:
+            raise InputError(f"huber: delta = {self.delta}; give a value above 0")
 
     def __call__(self, net: nn.Module, batch: Batch) -> tuple[Tensor, Logs]:
         """Mean loss of a batch."""
@@ -95,5 +129,8 @@ def _targets(batch: Batch) -> Tensor:
 
 
 def _paired(net: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-    out, target = call(net, batch), _targets(batch).to(torch.float32)
-    return out.flatten(1), target.reshape(len(target), -1)
+    out, target = call(net, batch).flatten(1), _targets(batch)
+    target = target.to(out.dtype if out.dtype == torch.float64 else torch.float32).reshape(len(target), -1)
+    if out.shape != target.shape:
+        raise InputError(f"the network gives {out.shape[1]} outputs a sample, the data has {target.shape[1]} targets")
+    return out, target

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.objectives.call import call
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
 from nervure.observe.place import Place
@@ -42,7 +43,7 @@ def collect(
     Parameters
     ----------
     net : Module
-        Called as ``net(batch.x)``, or by ``objective`` where a gradient is wanted.
+        Called on the batch, with its mask where the network takes one, or by ``objective`` where a gradient is wanted.
     batches : iterable of Batch or Tensor
         A tensor stands for a batch without labels.
     wanted : mapping of site to statistics
@@ -142,7 +143,7 @@ def _run(
                 place.batch = batch
             if objective is None:
                 with torch.inference_mode():
-                    net(batch.x)
+                    call(net, batch)
             else:
                 _backward(net, batch, objective)
             seen += len(batch.x)

@@ -204,7 +204,8 @@ def _fitted(received: Tensor, x: Tensor) -> Tensor:
 class RelevanceResult:
     """``units`` (units,) float64 mean relevance of an example; ``start`` the mean logit that it began as.
 
-    With the rule's conservation ``units.sum()`` equals ``start``, where no bias and no dead sum interferes.
+    The rule conserves: ``units.sum()`` equals ``start`` for a layer through which all must pass, unless there
+    are logits to which nothing adds, whose relevance has nowhere to go.
     """
 
     units: Tensor

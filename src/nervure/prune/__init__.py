@@ -1,1 +1,20 @@
-"""Whole units: criteria judge them, a plan says which stay, apply removes the others, recover repairs."""
+"""Whole units: criteria judge them, a plan says which stay, apply removes the others, recover repairs.
+
+>>> from nervure import nets, prune
+>>> net = nets.build("lenet5", in_shape=(1, 28, 28), classes=10)
+>>> plan = prune.plan(net, None, criterion="l1", target=prune.Target(macs=0.5))
+>>> small = plan.apply(net)
+>>> nets.count(small, (1, 28, 28)).macs == plan.macs_after <= plan.macs_before / 2
+True
+"""
+
+from nervure.prune import criteria
+from nervure.prune.apply import apply
+from nervure.prune.layers import layers
+from nervure.prune.mask import ablated
+from nervure.prune.plan import Plan
+from nervure.prune.planner import plan
+from nervure.prune.probe import MaskProbe
+from nervure.prune.target import Target
+
+__all__ = ["MaskProbe", "Plan", "Target", "ablated", "apply", "criteria", "layers", "plan"]

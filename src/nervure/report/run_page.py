@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,6 +72,7 @@ _PLACES = {
         "evaluation",
         "accuracy",
     ),
+    "decisions": ("plan", "pruned", "widths", "recovery"),
     "cost": ("cost", "costs", "latency", "layers", "memory"),
 }
 _KEYS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -101,6 +102,7 @@ def run_page(run: RunLike) -> str:
         Section("The data", _data_words(run), [*placed["data"], _facts(run)]),
         Section("Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]),
         Section("What it gets right and wrong", _verdict_words(run), placed["evaluation"]),
+        Section("What was cut, and why", "", placed["decisions"]),
         Section(
             "Cost",
             "What one sample costs to compute, and how long that takes where it was measured.",

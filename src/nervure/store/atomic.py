@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nervure.errors import InputError
 
-__all__ = ["clear_errors", "replacing", "write_json", "write_text"]
+__all__ = ["clear_errors", "making", "replacing", "write_json", "write_text"]
 
 _WHY = {
     errno.ENOSPC: "no room left on the disk; free some, or write elsewhere",
@@ -21,6 +21,9 @@ _WHY = {
     errno.EPERM: "no permission to write there; choose another folder",
     errno.EROFS: "the file system is read-only; choose another folder",
     errno.ENOTDIR: "a file stands where a folder is needed; choose another name",
+    errno.EFBIG: "the file grew larger than the system allows; write elsewhere",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ENOENT: "no folder can be made there; choose another one",
     errno.EEXIST: "a file stands where a folder is needed; choose another name",
 }
 
@@ -50,20 +53,40 @@ def replacing(path: Path | str) -> Iterator[Path]:
     ['a.txt']
     """
     path = Path(path)
-    with clear_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with clear_errors(path), making(path.parent):
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        with clear_errors(path):
+        os.close(handle)
+        temporary = Path(name)
+        try:
             yield temporary
             _sync(temporary)
             os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
             _sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def making(folder: Path) -> Iterator[None]:
+    """A folder to write in; on failure, what had to be made of it and holds nothing is removed again.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place:
+    ...     with contextlib.suppress(KeyError), making(Path(place) / "a" / "b"):
+    ...         raise KeyError
+    ...     list(Path(place).iterdir())
+    []
+    """
+    fresh = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            for one in fresh:
+                one.rmdir()
+        raise
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -33,7 +33,7 @@ _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD = (
     "checkpoint",
     "run.json",
 )
-_OURS = {_MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json"}
+_OURS = {_MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json", "base"}
 
 
 def is_run(path: Path | str) -> bool:
@@ -194,10 +194,18 @@ def _rebuild(
     if build is None:
         raise InputError(
             f"{path}: this network was not built by Nervure; give build=, the function that makes it "
-            "(package.module:function, called as f(in_shape, classes))"
+            "(package.module:function, called as f(in_shape, classes); on the command line: --net)"
         )
-    function: Callable[..., nn.Module] = resolve(build) if isinstance(build, str) else build  # type: ignore[assignment]
-    return function(in_shape, len(record.data.names))
+    return _function(build)(in_shape, len(record.data.names))
+
+
+def _function(build: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    if not isinstance(build, str):
+        return build
+    try:
+        return resolve(build)  # type: ignore[return-value]
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"{build}: cannot be imported ({error}); is it installed or on PYTHONPATH?") from error
 
 
 def _record(path: Path, run: Run, files: list[str]) -> Record:

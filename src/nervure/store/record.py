@@ -67,7 +67,8 @@ def parse(path: Path) -> Record:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise RunError(f"{path.parent}: not a run (it has no run.json)") from error
+        what = "not a run (it has no run.json)" if path.parent.exists() else "no such folder"
+        raise RunError(f"{path.parent}: {what}") from error
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({error}); the run is damaged") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema_version"), int):

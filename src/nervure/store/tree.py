@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,10 @@ def save_tree(path: Path | str, tree: Tree) -> None:
     ...     load_tree(f"{folder}/state.safetensors")
     {'epoch': 3, 'm': [tensor([1., 1.])]}
     """
-    from safetensors.torch import save_file
-
     tensors: dict[str, Tensor] = {}
     plain = _strip(tree, tensors)
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"tree": json.dumps(plain, ensure_ascii=False)})
+        _write(tensors, temporary, {"tree": json.dumps(plain, ensure_ascii=False)})
 
 
 def load_tree(path: Path | str) -> Tree:
@@ -54,16 +54,28 @@ def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
 
     Tensors that share memory are written once each: a loader fills them one by one.
     """
-    from safetensors.torch import save_file
-
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file(whole, temporary)
+        _write(whole, temporary)
 
 
 def load_weights(path: Path | str) -> dict[str, Tensor]:
     """Read a safetensors file."""
     return _read(path)[0]
+
+
+def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Write a file; what the system refuses becomes its own error again, which safetensors only tells in words."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
 def _read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -84,6 +84,7 @@ class Crew:
                 "seed": trial.seed,
                 "data_dir": self.data_dir,
                 "device": self.device,
+                "cache": str(self.out / "cache"),
             },
             "parent": os.getpid(),
         }

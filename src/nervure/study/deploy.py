@@ -13,7 +13,7 @@ from nervure.evidence import Table
 from nervure.export import Deployed, Exported, latency_table, write
 from nervure.objectives.call import takes_mask
 from nervure.store import Run, annotate
-from nervure.store.atomic import clear_errors
+from nervure.store.atomic import clear_errors, making
 
 __all__ = ["deploy"]
 
@@ -45,16 +45,15 @@ def deploy(
     if ds.mask is not None and takes_mask(run.net):
         mask = torch.from_numpy(np.ascontiguousarray(ds.mask[at]))
     files = []
-    with clear_errors(out):
-        Path(out).mkdir(parents=True, exist_ok=True)
-    for name in formats:
-        tell(f"writing {name}, and running it on {len(at)} samples")
-        files.append(
-            write(
-                run.net, Path(out) / f"model.{name}", name, samples=raw, preprocessing=run.preprocessing,
-                names=run.names, task=run.task, mask=mask, overwrite=overwrite,
-            )
-        )  # fmt: skip
+    with clear_errors(out), making(Path(out)):
+        for name in formats:
+            tell(f"writing {name}, and running it on {len(at)} samples")
+            files.append(
+                write(
+                    run.net, Path(out) / f"model.{name}", name, samples=raw, preprocessing=run.preprocessing,
+                    names=run.names, task=run.task, mask=mask, overwrite=overwrite,
+                )
+            )  # fmt: skip
     if not measure:
         return files, None
     tell(f"measuring latency, batch {batch}, {threads} thread{'s' if threads > 1 else ''}")

@@ -1,19 +1,32 @@
-"""shape: the whole way in one go, from data to a network that is trained, measured and deployed."""
+"""shape: the whole way in one go, from data to a smaller network that is measured, explained and deployed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from nervure import nets, store, train
-from nervure.data import Dataset
-from nervure.store import Run
-from nervure.study.deploy import deploy
-from nervure.train import Progress, Recipe
+from torch import nn
 
-__all__ = ["default_recipe", "shape"]
+from nervure import nets, prune, store, train
+from nervure.data import Dataset
+from nervure.evidence import Figure, Table
+from nervure.export.formats import extra
+from nervure.prune.recover import Repair, figure, recover
+from nervure.prune.recover.fine_tune import FineTune
+from nervure.prune.runs import pruned_run
+from nervure.store import Action, Run, folder
+from nervure.study.deploy import deploy
+from nervure.train import Progress, Recipe, evaluate
+
+__all__ = ["CANDIDATES", "CONTROL", "default_recipe", "shape"]
+
+CANDIDATES = ("l1", "fpgm", "majority-vote")
+CONTROL = "random"
+"""Criteria that are tried, and the control that is shown beside them: the page says if nothing beats it."""
 
 _STEPS = 1500  # enough for the default networks on small data; large data gets fewer epochs
+_REPAIR = ("kernel-estimation", "batch-norm")
 
 
 def default_recipe(ds: Dataset, **values: object) -> Recipe:
@@ -26,12 +39,21 @@ def default_recipe(ds: Dataset, **values: object) -> Recipe:
     batch = 64
     steps = max(1, -(-len(ds.splits.get("train", ())) // batch))
     epochs = min(60, max(5, -(-_STEPS // steps)))
-    chosen = {"batch": batch, "epochs": epochs, "schedule": "cosine", "monitor": _monitor(ds)}
+    monitor = "accuracy" if ds.task == "classification" else "loss"
+    chosen = {"batch": batch, "epochs": epochs, "schedule": "cosine", "monitor": monitor}
     return Recipe.of({**chosen, **values})
 
 
-def _monitor(ds: Dataset) -> str:
-    return "accuracy" if ds.task == "classification" else "loss"
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """One criterion's way to the target: its plan, the recovered network, and how good that is on validation."""
+
+    criterion: str
+    plan: prune.Plan
+    net: nn.Module
+    as_cut: float
+    repaired: float
+    repairs: tuple[Repair, ...]
 
 
 def shape(
@@ -40,53 +62,143 @@ def shape(
     *,
     net: str | None = None,
     recipe: Recipe | None = None,
+    macs: float = 0.5,
     formats: tuple[str, ...] = ("onnx", "pt2"),
     threads: int = 1,
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    build: str | Callable[..., nn.Module] | None = None,
     command: str = "",
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
-    """Choose a network for the data, train it, measure it, and write files that run elsewhere.
+    """Train a network for the data, cut it by the criterion that serves it best, repair it, and deploy it.
+
+    Several criteria cut the trained network to the same size, each cut is recovered by kernel estimation, and the best
+    on the validation split is trained on for a while. The test split is read once, at the end.
 
     Parameters
     ----------
     ds : Dataset
         The data.
     out : path
-        The run's folder; exported files go to ``out/exports``.
+        The run's folder; the uncut network's run is ``out/base``, exported files go to ``out/exports``.
     net : str, optional
         A network's name; by the data otherwise.
     recipe : Recipe, optional
         How to train; :func:`default_recipe` otherwise.
+    macs : float
+        Share of multiply-adds that may remain; 1 cuts nothing.
     formats : tuple of str
         What to export.
-    resume, overwrite, command
+    resume, overwrite, build, command, progress, stop
         As in :func:`nervure.train.fit`.
+    tell : callable
+        Given a line at each stage.
 
     Returns
     -------
     Run
-        The trained run, with its latency table.
+        The smaller network's run, with its plan, what was tried, and measured latency.
     """
-    name = net or nets.default_for(ds)
-    recipe = recipe or default_recipe(ds)
-    tell(f"{ds.source}: {len(ds)} {ds.kind} samples of shape {ds.in_shape}; training {name}")
+    out = folder.claim(out, resume=resume, overwrite=overwrite)
+    if resume and store.is_run(out):
+        return store.load(out, build=build)
+    _need(formats)
+    name, recipe = net or nets.default_for(ds), recipe or default_recipe(ds)
     module = nets.build(name, ds, seed=recipe.seed)
-    run = train.fit(
-        module,
-        ds,
-        recipe,
-        out=out,
-        resume=resume,
-        overwrite=overwrite,
-        device=device,
-        command=command,
-        progress=progress,
-        stop=stop,
+    if overwrite and not resume:
+        folder.discard(out)
+    tell(f"{ds.source}: {len(ds)} {ds.kind} samples of shape {ds.in_shape}; training {name}")
+    base = train.fit(
+        module, ds, recipe, out=out / "base", resume=True, device=device, build=build, command=command,
+        progress=progress, stop=stop,
+    )  # fmt: skip
+    final = base if macs >= 1 else _smaller(base, ds, recipe, macs, device, tell)
+    folder.write(out, final)
+    deploy(final, ds, out / "exports", formats, threads=threads, overwrite=True, tell=tell)
+    return store.load(out, build=build)
+
+
+def _need(formats: tuple[str, ...]) -> None:
+    """Refuse before training what would be refused after it: what a format stands on is not installed."""
+    if "onnx" in formats:
+        for package in ("onnx", "onnxscript", "onnxruntime"):
+            extra(package, "writing ONNX")
+
+
+def _smaller(base: Run, ds: Dataset, recipe: Recipe, macs: float, device: str, tell: Callable[[str], None]) -> Run:
+    cuts = []
+    for criterion in (*CANDIDATES, CONTROL):
+        tell(f"cutting to {macs:.0%} of multiply-adds by {criterion}")
+        cuts.append(_cut(base, ds, criterion, macs, recipe.seed, device))
+    best = max(cuts[:-1], key=lambda cut: cut.repaired)
+    tuning = _tuning(recipe)
+    tell(f"{best.criterion} served best; training on for {tuning.epochs} epochs with the uncut network as teacher")
+    distillation = 0.5 if ds.task == "classification" else 0.0
+    tuned = recover(best.net, base.net, ds, method=FineTune(recipe=tuning, distillation=distillation), kept=best.plan)
+    better = _quality(tuned, ds, device) >= best.repaired
+    small = tuned if better else best.net
+    run = pruned_run(base, ds, best.plan, small, device=device)
+    run.lineage = (
+        *base.lineage,
+        run.lineage[-1],
+        Action("recover", {"methods": [*_REPAIR, *(["fine-tune"] if better else [])], "tuning": tuning.to_json()}),
     )
-    deploy(run, ds, Path(out) / "exports", formats, threads=threads, overwrite=True, tell=tell)
-    return store.load(out)
+    run.history = base.history
+    samples = {name: one for name, one in base.evidence.items() if name.startswith("data-")}
+    tried: dict[str, Figure] = {"plan-tried": _tried(cuts, best, tuned if better else None, ds, device)}
+    if best.repairs:
+        tried["recovery"] = figure(best.repairs)
+    run.evidence = {**samples, **run.evidence, **tried}
+    return run
+
+
+def _cut(base: Run, ds: Dataset, criterion: str, macs: float, seed: int, device: str) -> _Cut:
+    plan = prune.plan(base.net, ds, criterion, prune.Target(macs=macs), seed=seed)
+    cut = plan.apply(base.net)
+    repairs: list[Repair] = []
+    net = recover(cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append)
+    return _Cut(criterion, plan, net, _quality(cut, ds, device), _quality(net, ds, device), tuple(repairs))
+
+
+def _tuning(recipe: Recipe) -> Recipe:
+    """Half of the epochs, at the same rate."""
+    values: Mapping[str, object] = recipe.to_json()
+    return Recipe.of({**values, "epochs": max(1, recipe.epochs // 2), "warmup": 0.0})
+
+
+def _quality(net: nn.Module, ds: Dataset, device: str) -> float:
+    """How good a network is on validation, higher being better: accuracy, or minus the error."""
+    found = evaluate(net, ds, split=_selection(ds), device=device).metrics
+    return found["accuracy"] if "accuracy" in found else -found.get("rmse", found.get("mse", 0.0))
+
+
+def _selection(ds: Dataset) -> str:
+    return "validation" if len(ds.splits.get("validation", ())) else "train"
+
+
+def _tried(cuts: list[_Cut], best: _Cut, tuned: nn.Module | None, ds: Dataset, device: str) -> Table:
+    measure = "accuracy" if ds.task == "classification" else "minus error"
+    rows: list[tuple[str | int | float | None, ...]] = [
+        (
+            cut.criterion,
+            cut.plan.macs_after,
+            cut.as_cut,
+            cut.repaired,
+            "taken" if cut is best else "control" if cut.criterion == CONTROL else "",
+        )
+        for cut in cuts
+    ]
+    if tuned is not None:
+        rows.append((f"{best.criterion}, trained on", best.plan.macs_after, None, _quality(tuned, ds, device), "kept"))
+    beaten = best.repaired > cuts[-1].repaired
+    verdict = f"better than {CONTROL} selection" if beaten else f"no better than {CONTROL} selection here"
+    return Table(
+        title=f"Criteria tried: {best.criterion} was taken, {verdict}",
+        alt=f"{measure} on the {_selection(ds)} split of {len(cuts)} cuts to the same size.",
+        columns=("criterion", "MACs", f"{measure} as cut", "after recovery", "choice"),
+        rows=rows,
+    )

@@ -26,6 +26,9 @@ class Job:
         Where this machine keeps its data; not part of the result.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    cache : str, optional
+        A folder in which trials of a study keep what they share, such as a network trained once for all of them;
+        not part of the result.
     """
 
     source: str
@@ -34,6 +37,7 @@ class Job:
     seed: int = 0
     data_dir: str | None = None
     device: str = "auto"
+    cache: str | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,49 @@ TrialFunction = Callable[[Job], Measured]
 
 trials: Table[TrialFunction] = Table(
     "trial",
-    {"train": ("nervure.study.train_trial:train", "train one network and measure it on test", "own")},
+    {
+        "train": ("nervure.study.train_trial:train", "train one network and measure it on test", "own"),
+        "prune": ("nervure.study.prune_trial:prune_trial", "prune one network, recover it, measure both", "own"),
+        "prune-criteria": (
+            "nervure.study.prune_trial:criteria_trial",
+            "prune one network by many criteria, recover it, measure each",
+            "own",
+        ),
+        "prune-ablation": (
+            "nervure.study.ablation_trial:ablation_trial",
+            "silence what criteria find unimportant, layer by layer",
+            "spec majority-voting-pruning, 3 and 12",
+        ),
+        "prune-steps": (
+            "nervure.study.steps_trial:steps_trial",
+            "judge, cut and recover layer by layer, then train",
+            "spec majority-voting-pruning, 10 and 11",
+        ),
+        "prune-iterative": (
+            "nervure.study.iterative_trial:iterative_trial",
+            "lose neurons or connections while training once",
+            "spec majority-voting-pruning, 4 to 6",
+        ),
+        "prune-layerwise": (
+            "nervure.study.layerwise_trial:layerwise_trial",
+            "prune a layer, retrain the network, go on",
+            "spec ssim-kmeans-pruning, 2.8",
+        ),
+        "prune-clusters": (
+            "nervure.study.clusters_trial:clusters_trial",
+            "how many clusters of filters the silhouette finds",
+            "spec ssim-kmeans-pruning, 2.5",
+        ),
+        "prune-structure": (
+            "nervure.study.structure_trial:structure_trial",
+            "count a network of given widths, without training",
+            "spec majority-voting-pruning, 0.5",
+        ),
+        "prune-agreement": (
+            "nervure.study.prune_trial:agreement_trial",
+            "how far criteria agree on the order of units",
+            "own",
+        ),
+    },
     group="nervure.trials",
 )

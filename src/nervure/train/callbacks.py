@@ -59,6 +59,21 @@ table: Table[Callable[..., Callback]] = Table(
             "keeps a running average of the weights and hands it over at the end",
             "Polyak and Juditsky 1992",
         ),
+        "iterative-votes": (
+            "nervure.prune.training.iterative:IterativeVotes",
+            "prunes dense layers by votes at each cycle that sets a new best on validation",
+            "spec majority-voting-pruning, 4",
+        ),
+        "set": (
+            "nervure.prune.training.evolve:SparseEvolution",
+            "sparse dense layers whose weakest connections move after each epoch",
+            "spec majority-voting-pruning, 5",
+        ),
+        "weight-mask": (
+            "nervure.prune.training.masks:WeightMask",
+            "keeps all weights of cut units at zero",
+            "spec majority-voting-pruning, 4",
+        ),
     },
     group="nervure.callbacks",
 )

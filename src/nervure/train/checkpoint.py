@@ -16,7 +16,7 @@ from nervure.store.tree import load_tree, save_tree
 from nervure.train.loop import Loop
 from nervure.train.recipe import Recipe
 
-__all__ = ["clear", "file_of", "network_of", "read", "write"]
+__all__ = ["check_network", "clear", "file_of", "network_of", "read", "write"]
 
 
 def file_of(out: Path) -> Path:
@@ -49,15 +49,25 @@ def network_of(
     state: Mapping[str, Any], given: nn.Module, out: Path, build: str | Callable[..., nn.Module] | None
 ) -> nn.Module:
     """The network that a checkpoint's weights fit: rebuilt if its structure changed on the way."""
+    held = None if state["origin"] is None else Origin.from_json(state["origin"])
     origin = origin_of(given)
-    if state["origin"] is None or origin is None:
-        if (state["origin"] is None) != (origin is None):
+    check_network(held, origin, out)
+    return given if held is None or held == origin else rebuild(held, build=build)
+
+
+def check_network(held: Origin | None, origin: Origin | None, out: Path) -> None:
+    """Refuse to go on with a network that does not begin as the one held in ``out``."""
+    if held is None or origin is None:
+        if held is not origin:
             raise InputError(f"{out} was started with another network")
-        return given
-    held = Origin.from_json(state["origin"])
-    if held.base != origin.base or held.steps[: len(origin.steps)] != origin.steps:
-        raise InputError(f"{out} was started with another network: {held.base.spec}, not {origin.base.spec}")
-    return given if held == origin else rebuild(held, build=build)
+    elif held.base != origin.base or held.steps[: len(origin.steps)] != origin.steps:
+        raise InputError(f"{out} was started with another network: {_named(held)}, not {_named(origin)}")
+
+
+def _named(origin: Origin) -> str:
+    base = origin.base
+    settings = ", ".join(f"{name}={value}" for name, value in base.settings.items())
+    return (base.spec if isinstance(base.spec, str) else "a blueprint") + (f" with {settings}" if settings else "")
 
 
 def clear(out: Path) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 
 from nervure.data import Dataset, describe
 from nervure.errors import DivergedError, InputError, InterruptedWork
+from nervure.nets.origin import origin_of
 from nervure.objectives import Objective
 from nervure.objectives import make as make_objective
 from nervure.store import Action, Run, is_run, load
@@ -91,7 +92,7 @@ def fit(
     given, lineage = (net.net, net.lineage) if isinstance(net, Run) else (net, ())
     out = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
     if out is not None and is_run(out) and resume:
-        return _finished(out, recipe, ds, build)
+        return _finished(out, recipe, ds, given, build)
     goal, ds = _prepare(ds, recipe, objective)
     state = None
     if out is not None and resume and checkpoint.file_of(out).is_file():
@@ -167,6 +168,8 @@ def _go(
 ) -> None:
     def keep() -> None:
         if out is not None and loop.rank == 0:
+            if is_run(out):  # a run to be replaced, which stood until there is something in its place
+                runs.discard(out)
             checkpoint.write(out, loop)
 
     try:
@@ -203,8 +206,11 @@ def _measure(run: Run, ds: Dataset, device: str) -> None:
     run.evidence = {**samples, **found.evidence, **run.evidence}
 
 
-def _finished(out: Path, recipe: Recipe, ds: Dataset, build: str | Callable[..., nn.Module] | None) -> Run:
+def _finished(
+    out: Path, recipe: Recipe, ds: Dataset, given: nn.Module, build: str | Callable[..., nn.Module] | None
+) -> Run:
     run = load(out, build=build)
+    checkpoint.check_network(run.origin, origin_of(given), out)
     trained = [action for action in run.lineage if action.name == "train"]
     if not trained:
         raise InputError(f"{out} holds a run that was not trained; give --overwrite to replace it")

@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from nervure.data import Augmentation, Loader
 from nervure.data.dataset import Batch, Dataset
-from nervure.errors import DivergedError, InterruptedWork
+from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.evidence import Figure
 from nervure.objectives import Objective
+from nervure.registry import nearest
 from nervure.store.run import History
 from nervure.train.callbacks import Callback
 from nervure.train.diverged import first_broken
@@ -279,9 +280,14 @@ class Loop:
 
     def _judge(self, row: Mapping[str, float | int | str | None]) -> None:
         """Keep the best epoch; lower loss is better, higher anything else."""
+        if self.validation_data is None:
+            return
         value = row.get(f"validation_{self.recipe.monitor}")
         if value is None:
-            return
+            measured = tuple(name.removeprefix("validation_") for name in row if name.startswith("validation_"))
+            raise InputError(
+                f"recipe: unknown monitor {self.recipe.monitor!r}; {nearest(self.recipe.monitor, measured)}"
+            )
         score = -float(value) if self.recipe.monitor == "loss" else float(value)
         if self.best is None or score > self.best.score:
             state = {name: one.detach().clone() for name, one in self.net.state_dict().items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nervure.errors import InputError
+from nervure.registry import nearest
 
 __all__ = ["CallbackSpec", "Recipe", "learning_rate"]
 
@@ -21,9 +23,20 @@ class _Data(BaseModel):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"]) or "recipe"
-            raise InputError(f"recipe: {where}: {first['msg']}") from error
+            raise InputError(_line(error, tuple(type(self).model_fields))) from error
+
+
+def _line(error: ValidationError, known: tuple[str, ...]) -> str:
+    """The first thing that is wrong, on one line."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        return f"recipe: unknown field {where!r}; {nearest(where, known)}"
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        names = tuple(re.findall(r"'([^']+)'", first["ctx"]["expected"]))
+        return f"recipe: unknown {where} {first['input']!r}; {nearest(first['input'], names)}"
+    got = f", got {first['input']!r}" if first["loc"] else ""
+    return f"recipe: {where + ': ' if where else ''}{first['msg'].removeprefix('Value error, ')}{got}"
 
 
 class CallbackSpec(_Data):
@@ -70,7 +83,7 @@ class Recipe(_Data):
     128
     >>> Recipe(epochs=0)
     Traceback (most recent call last):
-    nervure.errors.InputError: recipe: epochs: Input should be greater than or equal to 1
+    nervure.errors.InputError: recipe: epochs: Input should be greater than or equal to 1, got 0
     """
 
     epochs: int = Field(default=10, ge=1)

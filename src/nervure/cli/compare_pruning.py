@@ -1,0 +1,94 @@
+"""``nervure compare pruning``: criteria side by side on one network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nervure.cli import options as opt
+from nervure.cli.common import load_run, pairs
+from nervure.cli.console import print_figure, print_json, say
+from nervure.cli.samples import data_of
+from nervure.cli.train import make_recipe
+from nervure.errors import InputError
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="A folder for the trials, the result and the page.")],
+    criteria: Annotated[str, typer.Option(help="Names, with commas; see: nervure prune --list.")] = "random,l1",
+    keep: Annotated[str, typer.Option(help="Kept shares of units, with commas.")] = "0.7,0.5,0.3",
+    seeds: Annotated[int, typer.Option(help="How many seeds.", min=1)] = 3,
+    samples: Annotated[int, typer.Option(help="Training samples that criteria see.", min=1)] = 1000,
+    recover: Annotated[str, typer.Option(help="Methods of recovery, with commas; none for none.")] = (
+        "kernel-estimation,batch-norm"
+    ),
+    tune: Annotated[int | None, typer.Option(help="Also train for so many epochs afterwards.", min=1)] = None,
+    data: opt.DataSource = None,
+    data_option: opt.DataOption = None,
+    data_dir: opt.DataDir = None,
+    jobs: Annotated[int, typer.Option(help="Trials at a time.", min=1)] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Start no trial after so many minutes.", min=0)] = None,
+    threads: opt.Threads = None,
+    device: opt.Device = "auto",
+    json_: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Prune one network by several criteria at several sizes, and hold them side by side.
+
+    Each trial runs in a process of its own, and what is done already is not done again. The page shows accuracy before
+    and after recovery, the front of accuracy against cost, and how far criteria agree.
+
+    Examples:
+
+    $ nervure compare pruning runs/base --criteria l1,random,majority-vote --keep 0.7,0.5 --seeds 3 -o runs/compare
+    """
+    from nervure import report
+    from nervure.study.compare_pruning import compare_pruning
+    from nervure.study.run import Progress
+    from nervure.train.interrupt import stopping
+
+    held = load_run(run, None)
+    ds = data_of(held, data, data_dir, pairs(data_option or [], "--data-option"))
+    recipe = None if tune is None else make_recipe(None, {"epochs": tune}).to_json()
+
+    def tell(where: Progress) -> None:
+        done = where.record
+        accuracy = done.metrics.get("accuracy_recovered")
+        result = done.error or ("done" if accuracy is None else f"{100 * accuracy:.2f} %")
+        say(f"{where.made}/{where.total}  {done.trial.arm}, seed {done.trial.seed}: {result}", quiet=quiet)
+
+    with stopping() as stop:
+        found = compare_pruning(
+            run, ds, criteria=_words(criteria), keep=_shares(keep), seeds=seeds, out=out, samples=samples,
+            recover=[one for one in _words(recover) if one != "none"] or ["none"], tune=recipe, jobs=jobs,
+            minutes=minutes, threads=threads, device=device, data_dir=data_dir, progress=tell, stop=stop,
+        )  # fmt: skip
+    figures = found.figures()
+    page = report.write(
+        out / "compare.html", report.page(f"Pruning {run}", [report.Section("Criteria side by side", "", figures)]),
+        overwrite=True,
+    )  # fmt: skip
+    if json_:
+        table = found.table()
+        print_json({"page": str(page), "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]})
+    else:
+        print_figure(found.table())
+        typer.echo(str(page))
+    if found.results.failed:
+        first = found.results.failed[0]
+        raise InputError(f"{len(found.results.failed)} trials failed; the first, {first.trial}: {first.error}")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _shares(text: str) -> list[float]:
+    try:
+        return [float(word) for word in _words(text)]
+    except ValueError:
+        raise InputError(f"--keep {text!r}: write shares with commas, such as 0.7,0.5") from None

@@ -1,0 +1,289 @@
+"""``nervure prune``: a smaller network from a run, as another run."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nervure.cli import complete
+from nervure.cli import options as opt
+from nervure.cli.common import check_device, load_run, pairs, set_threads, typed
+from nervure.cli.console import print_figure, print_json, print_table, say
+from nervure.cli.samples import data_of
+from nervure.errors import InputError
+from nervure.registry import nearest
+
+if TYPE_CHECKING:
+    from nervure.evidence import Figure
+    from nervure.judge import Criterion
+    from nervure.prune import Plan
+
+
+def command(
+    context: typer.Context,
+    run: Annotated[Path | None, typer.Argument(help="A run's folder.", metavar="RUN")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder to write the run to.", metavar="FOLDER")
+    ] = None,
+    criterion: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How units are judged: see --list; repeat to combine; l1 if not given.",
+            metavar="NAME",
+            autocompletion=complete.rows("prune/criteria/__init__.py", "criterion"),
+        ),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Units that stay: a share or number, natural (the criterion's own), or LAYER=SHARE, repeatable.",
+            metavar="SHARE",
+        ),
+    ] = None,
+    macs: Annotated[
+        str | None, typer.Option(help="Multiply-adds that stay: a share, or a number.", metavar="SHARE")
+    ] = None,
+    params: Annotated[
+        str | None, typer.Option(help="Parameters that stay: a share, or a number.", metavar="SHARE")
+    ] = None,
+    latency: Annotated[
+        float | None, typer.Option(help="Share of the time of a call that stays, as measured.", metavar="SHARE")
+    ] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a call, as measured.", metavar="X")] = None,
+    accuracy_drop: Annotated[
+        float | None, typer.Option(help="Points of validation accuracy that may be lost.", metavar="X")
+    ] = None,
+    recover: Annotated[
+        str, typer.Option(help="How accuracy is recovered before --accuracy-drop measures it.", metavar="NAME")
+    ] = "none",
+    ranking: Annotated[
+        str, typer.Option(help="layer: the same share of each; global: all units together.", metavar="NAME")
+    ] = "layer",
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(help="A layer, or a module of layers, that stays whole; repeatable.", metavar="LAYER"),
+    ] = None,
+    shortcuts: Annotated[bool, typer.Option(help="Whether residual streams take part.", metavar="")] = True,
+    round_to: Annotated[
+        int | None,
+        typer.Option(help="Widths become multiples of it; 8 for latency, else 1.", metavar="N", min=1),
+    ] = None,
+    rounding: Annotated[
+        str, typer.Option(help="Of kept shares: floor, or round to the nearest.", metavar="NAME")
+    ] = "floor",
+    combine: Annotated[str, typer.Option(help="Several criteria by rank, or by vote.", metavar="NAME")] = "rank",
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of the criterion; repeatable.", metavar="KEY=VALUE"),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(help="Training samples to judge on, over all classes.", metavar="N", min=1)
+    ] = 1000,
+    batch: Annotated[int, typer.Option(help="Samples at a time.", metavar="N", min=1)] = 128,
+    plan: Annotated[
+        Path | None, typer.Option(help="A plan.json to apply in place of planning.", metavar="FILE")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would stay, and write nothing.", metavar="")
+    ] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the criteria, and stop.", metavar="")] = False,
+    data: opt.DataSource = None,
+    data_option: opt.DataOption = None,
+    data_dir: opt.DataDir = None,
+    net: opt.NetFunction = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    overwrite: opt.Overwrite = False,
+    json_: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Remove the units that matter least by the evidence, and write the smaller network as a run.
+
+    The plan, with a reason for every layer, is kept beside it as plan.json.
+
+    Examples:
+
+    $ nervure prune runs/base --macs 0.5 -o runs/small
+
+    $ nervure prune runs/base --criterion majority-vote --keep 0.7 --dry-run
+
+    $ nervure prune --list
+    """
+    if list_:
+        _list(json_)
+        return
+    if run is None:
+        raise InputError("say which run to prune, as in: nervure prune runs/base --macs 0.5 -o runs/small")
+    if out is None and not dry_run:
+        raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
+    from nervure import prune
+    from nervure.prune.runs import pruned_run, save_pruned
+    from nervure.store import folder
+
+    set_threads(threads)
+    check_device(device)
+    if out is not None and not dry_run:
+        folder.claim(out, overwrite=overwrite)
+    given: dict[str, Any] = {
+        "macs": _amount(macs, "--macs"), "params": _amount(params, "--params"), "keep": _keep(keep),
+        "latency": latency, "latency_ms": latency_ms, "accuracy_drop": accuracy_drop,
+    }  # fmt: skip
+    given = {name: value for name, value in given.items() if value is not None}
+    if plan is not None and given:
+        raise InputError(f"--plan already says what stays; leave out --{next(iter(given)).replace('_', '-')}")
+    target = None if plan is not None else prune.Target(**given, recover=recover)
+    held = load_run(run, net)
+    ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    if target is None:
+        made = prune.Plan.load(plan or "")
+    else:
+        with _bar(quiet) as bar:
+            made = prune.plan(
+                held.net, ds, _criteria(criterion, settings, seed), target, exclude=exclude or (),
+                ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
+                rounding=_one_of("--rounding", rounding, ("floor", "round")),
+                combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
+                progress=bar,
+            )  # fmt: skip
+    if dry_run:
+        made.check(held.net)
+        _show(made, json_)
+        return
+    assert out is not None
+    small = made.apply(held.net, ds.batch(ds.indices("train")[:3]).x)
+    kept = made if made.applied is None else made.applied
+    done = pruned_run(held, ds, kept, small, device=device, command=typed(context))
+    save_pruned(out, done, kept, overwrite=overwrite)
+    _show(kept, json_, out, done.evidence["pruned"])
+    function = f" --net {net}" if net else ""
+    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+
+
+@contextlib.contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Samples judged, with the time left, on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task("judging", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise InputError(f"{option} {value!r}; take {' or '.join(allowed)}")
+    return value
+
+
+def _list(json_: bool) -> None:
+    """Each criterion in a line, with its source."""
+    from nervure.prune import criteria
+
+    rows = [(name, row.line, row.source) for name, row in criteria.criteria.rows.items()]
+    if json_:
+        print_json([{"criterion": name, "line": line, "source": source} for name, line, source in rows])
+    else:
+        print_table(("criterion", "what it does", "source"), rows)
+
+
+def _amount(text: str | None, option: str) -> int | float | None:
+    """``"0.5"`` is a share, ``"200"`` a number."""
+    if text is None:
+        return None
+    try:
+        return int(text.replace("_", "").replace(",", ""))
+    except ValueError:
+        pass
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give a share such as 0.5, or a whole number") from None
+
+
+def _keep(given: list[str] | None) -> int | float | str | dict[str, Any] | None:
+    if not given:
+        return None
+    if given == ["natural"]:
+        return "natural"
+    if len(given) == 1 and "=" not in given[0]:
+        return _amount(given[0], "--keep")
+    if missing := [one for one in given if "=" not in one]:
+        raise InputError(f"--keep {missing[0]!r}: give one share for all layers, or LAYER=SHARE for each")
+    named = (one.rpartition("=") for one in given)
+    return {layer: _amount(amount, "--keep") for layer, _, amount in named}
+
+
+def _criteria(names: list[str] | None, settings: list[str] | None, seed: int) -> str | list[str] | Criterion:
+    from nervure.prune import criteria
+
+    asked = names or ["l1"]
+    options = pairs(settings, "--set")
+    if not options:
+        return asked[0] if len(asked) == 1 else asked
+    if len(asked) > 1:
+        raise InputError("--set goes with one criterion; give one --criterion")
+    import inspect
+
+    kind = criteria.get(asked[0])
+    known = tuple(inspect.signature(kind).parameters)
+    for name in options:
+        if name not in known:
+            end = nearest(name, known) if known else "it takes none"
+            raise InputError(f"criterion {asked[0]!r} has no setting {name!r}; {end}")
+    return kind(**{**({"seed": seed} if "seed" in known else {}), **options})
+
+
+def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | None = None) -> None:
+    """The plan's table, and what was measured, on stdout."""
+    from nervure.evidence import Table
+
+    rows = measures.rows if isinstance(measures, Table) else ()
+    if json_:
+        _print_json(plan, out, {str(name): [before, after] for name, before, after in rows})
+        return
+    print_figure(plan.table())
+    if plan.trials:
+        tried = [
+            (
+                one.share,
+                one.units,
+                one.params,
+                one.macs,
+                one.accuracy,
+                one.drop,
+                one.latency_ms,
+                "yes" if one.fits else "no",
+            )
+            for one in plan.trials
+        ]
+        print_table(("share", "units", "parameters", "MACs", "accuracy", "drop", "ms", "fits"), tried, "Trials")
+    if rows:
+        print_table(("measure", "before", "after"), rows, str(out))
+
+
+def _print_json(plan: Plan, out: Path | None, measures: dict[str, list[Any]]) -> None:
+    names = ("layer", "before", "after", "macs_before", "macs_after", "why")
+    layers = [dict(zip(names, row, strict=True)) for row in plan.table().rows[:-1]]
+    print_json(
+        {
+            "run": None if out is None else str(out),
+            "params": [plan.params_before, plan.params_after],
+            "macs": [plan.macs_before, plan.macs_after],
+            "layers": layers,
+            "metrics": measures,
+            "latency_ms": None if plan.latency is None else [plan.latency.before_ms, plan.latency.after_ms],
+            "trials": [trial.model_dump() for trial in plan.trials],
+        }
+    )

@@ -1,0 +1,48 @@
+"""SSIM k-means: filters whose weights look alike are grouped, one of each group stays.
+
+Spec ssim-kmeans-pruning, after Al Dallal (2021).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from nervure.features.ssim import Mode
+from nervure.prune.ssim.criterion import OneOfEach
+from nervure.prune.ssim.methods import SSIMKMeans
+from nervure.prune.ssim.profiles import Effort, Profile, profile_of
+
+__all__ = ["SSIMKMeansCriterion"]
+
+
+class SSIMKMeansCriterion(OneOfEach):
+    """One filter of each cluster by SSIM of weights.
+
+    Parameters
+    ----------
+    profile : str or Profile
+        ``"corrected"``, or ``"thesis"`` as published (whose silhouette peaks on noise too: see the null curve).
+    mode : str, optional
+        ``"window3"``, ``"global"`` or ``"kernel"``, in place of the profile's.
+    effort, runs, seed
+        As for :class:`OneOfEach`.
+
+    Examples
+    --------
+    >>> SSIMKMeansCriterion("thesis").method.silhouette
+    'thesis_min'
+    """
+
+    def __init__(
+        self,
+        profile: str | Profile = "corrected",
+        *,
+        mode: Mode | None = None,
+        effort: str | Effort = "quick",
+        runs: int = 10,
+        seed: int = 0,
+    ) -> None:
+        chosen = profile_of(profile)
+        if mode is not None:
+            chosen = dataclasses.replace(chosen, measure=dataclasses.replace(chosen.measure, mode=mode))
+        super().__init__(SSIMKMeans(chosen), effort=effort, runs=runs, seed=seed)

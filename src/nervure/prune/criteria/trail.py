@@ -1,0 +1,90 @@
+"""What a layer's output passes next: its batch norm, and the place behind its activation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nervure.judge import Layer
+from nervure.observe.borrowed import borrowed
+from nervure.observe.statistic import Site
+
+__all__ = ["Trail", "trails"]
+
+NORMS = nn.modules.batchnorm._BatchNorm
+WEIGHTED = (nn.Linear, nn.modules.conv._ConvNd, nn.MultiheadAttention, nn.RNNBase, nn.Embedding)
+QUIET = (nn.modules.dropout._DropoutNd, nn.Identity, nn.Flatten)
+
+
+@dataclass
+class Trail:
+    """``norm`` is the batch norm that a layer's output passes, ``active`` the place behind its activation.
+
+    ``mapped`` is the last place where its units are still maps, before a flatten. Each is None where there is
+    none, before another layer reads the output or an operation that is no module changes it. ``active`` lies
+    before any pooling.
+    """
+
+    norm: str | None = None
+    active: Site | None = None
+    mapped: Site | None = None
+
+    def maps(self, layer: Layer, tensor: str = "seen") -> Site:
+        """Where the units of ``layer`` are maps: behind the activation, or as they are read but for a flatten.
+
+        >>> Trail(active=Site("1"), mapped=Site("2")).maps(Layer("0", nn.Conv2d(1, 1, 1), 1), "active").module
+        '1'
+        """
+        if tensor == "active" and self.active is not None:
+            return self.active
+        if layer.spread > 1 or layer.reader is None:
+            return self.mapped or Site(layer.name)
+        return layer.reader
+
+
+def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trail]:
+    """The trail of each layer when ``net`` evaluates ``x``, by layer name; ``net`` is left as it was.
+
+    >>> net = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.ReLU(), nn.Linear(1, 1))
+    >>> trails(net, torch.zeros(2, 1), [Layer("0", net[0], 1)])["0"]
+    Trail(norm='1', active=Site(module='2', side='output'), mapped=Site(module='2', side='output'))
+    """
+    found = {layer.name: Trail() for layer in layers}
+    owners: dict[int, tuple[str, Tensor]] = {}
+
+    def after(name: str, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        if not isinstance(out, Tensor):
+            return
+        if name in found:
+            owners[id(out)] = (name, out)
+            return
+        owner = owners.get(id(args[0])) if args else None
+        if owner is None or isinstance(module, WEIGHTED):
+            return
+        # Tensors are kept while the trail is followed, so that no other can take over an identity.
+        owners[id(out)] = (owner[0], out)
+        _step(found[owner[0]], name, module, args[0].shape, out.shape)
+
+    with ExitStack() as stack:
+        device = stack.enter_context(borrowed(net))
+        for name, module in net.named_modules():
+            if name in found or not any(True for _ in module.children()):
+                hook = module.register_forward_hook(lambda module, args, out, name=name: after(name, module, args, out))
+                stack.callback(hook.remove)
+        with torch.inference_mode():
+            net(x.to(device))
+    return found
+
+
+def _step(trail: Trail, name: str, module: nn.Module, before: torch.Size, after: torch.Size) -> None:
+    if isinstance(module, NORMS):
+        trail.norm = trail.norm or name
+    elif before == after and trail.active is None and not isinstance(module, QUIET):
+        trail.active = Site(name)
+    if before[:2] == after[:2] and len(before) == len(after):
+        trail.mapped = Site(name)

@@ -1,0 +1,299 @@
+"""Plan: which units each layer keeps, and why; data that can be saved, read, compared and applied again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, JsonValue, PrivateAttr, ValidationError
+from torch import Tensor, nn
+
+from nervure.errors import InputError
+from nervure.evidence import Figure, Flow, Table
+from nervure.prune.target import Target
+
+if TYPE_CHECKING:
+    from nervure.prune.surgery import Graph
+
+__all__ = ["Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure", "weights_digest"]
+
+log = logging.getLogger(__name__)
+SCHEMA = 1
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Spread(_Data):
+    """Scores of a layer in short, as its criterion gave them, or in the group's own scale for several criteria.
+
+    ``kept`` is the lowest score that stays, ``cut`` the highest that goes; None where nothing does.
+    """
+
+    low: float
+    mean: float
+    high: float
+    kept: float | None
+    cut: float | None
+
+
+class Row(_Data):
+    """What happens to one layer, or to the part of it that lies in one group."""
+
+    layer: str
+    group: str
+    units: int
+    places: int
+    kept: tuple[int, ...]
+    macs_before: int
+    macs_after: int
+    why: str
+    scores: Spread | None = None
+
+
+class Trial(_Data):
+    """One network that was measured on the way: its kept share, its size, and what came out."""
+
+    share: float
+    units: int
+    params: int
+    macs: int
+    accuracy: float | None = None
+    drop: float | None = None
+    latency_ms: float | None = None
+    fits: bool
+
+
+class Latency(_Data):
+    """Medians over interleaved runs, in milliseconds, with the durations behind them."""
+
+    before_ms: float
+    after_ms: float
+    runs: int
+    batch: int
+    threads: int
+    before: tuple[float, ...]
+    after: tuple[float, ...]
+
+
+class Judging(_Data):
+    """The criteria, by name, with what they were made with, and how several were combined."""
+
+    names: tuple[str, ...]
+    settings: tuple[dict[str, JsonValue], ...]
+    combine: Literal["rank", "vote"]
+    seed: int
+    samples: int
+
+
+class Plan(_Data):
+    """Which units stay, and why.
+
+    Parameters
+    ----------
+    structure : mapping of str to shape
+        Names and shapes of the weights of the network that it is for.
+    weights : str
+        A digest of its weights, which may change.
+    input_shape : tuple of int
+        One sample that it reads.
+    rows : tuple of Row
+        A row a layer, in the order in which the network calls them.
+    params_before, params_after, macs_before, macs_after : int
+        Predicted exactly; multiply-adds are of one sample.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from nervure import nets, prune
+    >>> net = nets.build("mlp", in_shape=(4,), classes=2, widths=[8])
+    >>> plan = prune.plan(net, None, "l1", prune.Target(keep=0.5))
+    >>> plan.params_before, plan.params_after, plan.widths
+    (58, 30, {'classifier.0': (8, 4), 'classifier.2': (2, 2)})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Plan.load(plan.save(f"{folder}/plan.json")) == plan
+    True
+    """
+
+    schema_version: int = SCHEMA
+    structure: dict[str, tuple[int, ...]]
+    weights: str
+    input_shape: tuple[int, ...]
+    rows: tuple[Row, ...]
+    params_before: int
+    params_after: int
+    macs_before: int
+    macs_after: int
+    judging: Judging
+    target: Target
+    ranking: Literal["layer", "global"]
+    rounding: Literal["floor", "round"]
+    round_to: int
+    shortcuts: bool
+    exclude: tuple[str, ...]
+    trials: tuple[Trial, ...] = ()
+    latency: Latency | None = None
+
+    _figures: dict[str, Figure] = PrivateAttr(default_factory=dict)
+    _graph: Graph | None = PrivateAttr(default=None)
+    _trial: list[Tensor] | None = PrivateAttr(default=None)
+    _applied: Plan | None = PrivateAttr(default=None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.model_dump_json() == other.model_dump_json()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def kept(self) -> dict[str, tuple[int, ...]]:
+        """The units that stay, by layer, of the layers that lose some."""
+        found: dict[str, list[int]] = {}
+        for row in self.rows:
+            found.setdefault(row.layer, []).extend(row.kept)
+        cut = {row.layer for row in self.rows if len(row.kept) < row.places}
+        return {layer: tuple(sorted(units)) for layer, units in found.items() if layer in cut}
+
+    @property
+    def widths(self) -> dict[str, tuple[int, int]]:
+        """Units before and after, by layer."""
+        found: dict[str, tuple[int, int]] = {}
+        for row in self.rows:
+            before, after = found.get(row.layer, (0, 0))
+            found[row.layer] = before + row.places, after + len(row.kept)
+        return found
+
+    @property
+    def applied(self) -> Plan | None:
+        """The plan as it was last applied, where a group had to stay whole against it; None if it was kept to."""
+        return self._applied
+
+    @property
+    def evidence(self) -> dict[str, Figure]:
+        """Widths before and after, the table of layers, and in the process that planned the criterion's figures."""
+        return {"widths": self.flow(), "plan": self.table(), **self._figures}
+
+    def flow(self) -> Flow:
+        """Widths before and after."""
+        before = [one for one, _ in self.widths.values()]
+        after = [one for _, one in self.widths.values()]
+        return Flow(
+            title="Units before and after",
+            alt=f"{sum(after):,} of {sum(before):,} units stay in {len(before)} layers.",
+            steps=tuple(self.widths),
+            before=before,  # type: ignore[arg-type]
+            after=after,  # type: ignore[arg-type]
+            y_label="units",
+        )
+
+    def table(self) -> Table:
+        """A line a layer: units and multiply-adds before and after, and why; the whole network last."""
+        rows: list[tuple[str | int, ...]] = [
+            (row.layer, row.places, len(row.kept), row.macs_before, row.macs_after, row.why) for row in self.rows
+        ]
+        before, after = (sum(row[at] for row in rows) for at in (1, 2))  # type: ignore[misc]
+        said = f"{self.params_before:,} parameters become {self.params_after:,}"
+        rows.append(("network", before, after, self.macs_before, self.macs_after, said))
+        return Table(
+            title="What stays",
+            alt=f"{said}, {self.macs_before:,} multiply-adds {self.macs_after:,}.",
+            columns=("layer", "units before", "units after", "MACs before", "MACs after", "why"),
+            rows=rows,
+        )
+
+    def save(self, path: Path | str) -> Path:
+        """Write the plan as JSON, whole or not at all; its figures are kept apart."""
+        from nervure.store.atomic import write_text
+
+        write_text(path, self.model_dump_json(indent=1) + "\n")
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: Path | str) -> Plan:
+        """Read a plan; a file that is none is refused."""
+        try:
+            return cls.model_validate_json(Path(path).read_bytes())
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+        except (ValidationError, InputError) as error:
+            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
+            where = ".".join(str(part) for part in first["loc"])
+            raise InputError(f"{path}: not a plan that Nervure wrote ({where}: {first['msg']})") from error
+
+    def check(self, net: nn.Module) -> None:
+        """Refuse a network of another structure, naming the first difference; other weights only warn."""
+        now = structure(net)
+        for name in (*self.structure, *now):
+            mine, theirs = self.structure.get(name), now.get(name)
+            if mine != theirs:
+                was, found = (f"has shape {one}" if one is not None else "is not there" for one in (mine, theirs))
+                raise InputError(f"this plan is for another network: {name!r} {was} in it, and here {found}; plan anew")
+        if weights_digest(net) != self.weights:
+            log.warning("this plan was made for other weights of the same structure; its reasons may not hold")
+
+    def apply(self, net: nn.Module, example: Tensor | Sequence[Tensor] | None = None) -> nn.Module:
+        """A smaller copy of ``net``: see :func:`nervure.prune.apply.apply`."""
+        from nervure.prune.apply import apply
+
+        return apply(self, net, example)
+
+    def masked(self, net: nn.Module, example: Tensor | Sequence[Tensor] | None = None) -> nn.Module:
+        """A copy of ``net`` in its own size whose cut units are silenced where they are read."""
+        from nervure.prune.apply import masked
+
+        return masked(self, net, example)
+
+    def masks(self) -> dict[str, Tensor]:
+        """The plan as masks (units,) by layer: True stays."""
+        sizes = {row.layer: row.units for row in self.rows}
+        found = {layer: torch.zeros(units, dtype=torch.bool) for layer, units in sizes.items()}
+        for row in self.rows:
+            found[row.layer][list(row.kept)] = True
+        return found
+
+
+def structure(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of all weights and buffers.
+
+    >>> structure(nn.Linear(2, 3))
+    {'weight': (3, 2), 'bias': (3,)}
+    """
+    return {name: tuple(value.shape) for name, value in net.state_dict().items() if isinstance(value, Tensor)}
+
+
+def weights_digest(net: nn.Module, values: int = 64) -> str:
+    """A digest of up to ``values`` values of each tensor, evenly spread: equal weights give the same anywhere.
+
+    >>> weights_digest(nn.Linear(2, 2)) == weights_digest(nn.Linear(2, 2))
+    False
+    """
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        if not isinstance(value, Tensor) or value.device.type == "meta":
+            continue
+        flat = value.detach().flatten()
+        some = flat[:: max(1, -(-len(flat) // values))]
+        digest.update(name.encode() + some.to(device="cpu", dtype=torch.float64).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def spread(scores: Tensor, kept: Mapping[int, object] | set[int]) -> Spread:
+    """Scores (units,) in short.
+
+    >>> spread(torch.tensor([1.0, 3.0, 2.0]), {1, 2})
+    Spread(low=1.0, mean=2.0, high=3.0, kept=2.0, cut=1.0)
+    """
+    values = scores.detach().to(device="cpu", dtype=torch.float64)
+    stays = torch.zeros(len(values), dtype=torch.bool)
+    stays[sorted(kept)] = True
+    return Spread(
+        low=float(values.min()),
+        mean=float(values.mean()),
+        high=float(values.max()),
+        kept=float(values[stays].min()) if bool(stays.any()) else None,
+        cut=float(values[~stays].max()) if not bool(stays.all()) else None,
+    )

@@ -1,0 +1,360 @@
+"""plan: judge a network's units, and decide how many each layer keeps to reach a target."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nervure.data.dataset import Batch, Dataset
+from nervure.errors import InputError
+from nervure.evidence import Figure
+from nervure.judge import Criterion, Layer, Probe
+from nervure.nets.cost import count
+from nervure.nets.shadow import place_of
+from nervure.prune import budget, scores, trials
+from nervure.prune.budget import Counts, Rounding
+from nervure.prune.draft import Draft, Ranking
+from nervure.prune.groups import Group
+from nervure.prune.layers import examined, layers_in
+from nervure.prune.mask import default_example
+from nervure.prune.plan import Judging, Plan, Row, spread, structure, weights_digest
+from nervure.prune.probe import MaskProbe
+from nervure.prune.surgery import Graph
+from nervure.prune.target import Target
+from nervure.prune.twin import lighten
+from nervure.registry import nearest
+
+__all__ = ["plan"]
+
+Objective = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
+Recovery = Callable[[nn.Module, nn.Module, Dataset], nn.Module]
+
+
+def plan(
+    net: nn.Module,
+    ds: Dataset | None,
+    criterion: str | Criterion | Sequence[str | Criterion] = "l1",
+    target: Target | None = None,
+    *,
+    exclude: Sequence[str] = (),
+    ranking: Ranking = "layer",
+    shortcuts: bool = True,
+    round_to: int | None = None,
+    rounding: Rounding = "floor",
+    combine: scores.Combine = "rank",
+    samples: int | None = 1000,
+    seed: int = 0,
+    batch: int = 128,
+    objective: Objective | None = None,
+    probe: Probe | None = None,
+    recover: Recovery | None = None,
+    example: Tensor | Sequence[Tensor] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Plan:
+    """Decide which units each layer keeps.
+
+    Units are judged layer by layer in one pass over a sample of the training split, and chosen by group: units of
+    layers whose outputs are added go together, and are scored by the mean of their layers' scores, each divided by
+    its layer's mean magnitude. Every group that can be cut takes part; the network's outputs never do.
+
+    Parameters
+    ----------
+    net : Module
+        Any network; it is not changed.
+    ds : Dataset or None
+        Its training split is judged on, its validation split measures accuracy. None suits criteria of weights.
+    criterion : str, Criterion, or sequence of these
+        A name of :data:`nervure.prune.criteria.criteria`; several are combined within each group.
+    target : Target
+        How small the network should become.
+    exclude : sequence of str
+        Layers, or modules with all layers inside them, that stay whole.
+    ranking : str
+        ``"layer"``: the same share of every group. ``"global"``: units of all groups are ranked together by their
+        scores over their group's mean magnitude.
+    shortcuts : bool
+        Whether residual streams, whose units several layers have in common, take part.
+    round_to : int, optional
+        Widths become multiples of it, where a layer is as wide; by default 8 when the target is latency, else 1.
+    rounding : str
+        ``"floor"`` or ``"round"`` to the nearest, for kept shares.
+    combine : str
+        How several criteria become one: ``"rank"`` or ``"vote"``.
+    samples : int or None
+        How many training samples are judged on, balanced over classes; None for all.
+    seed, batch : int
+        Of the sample and of criteria that draw; samples at a time.
+    objective : callable, optional
+        The loss for criteria that need gradients; by default the task's own.
+    probe : Probe, optional
+        For criteria that search; by default one on the same sample.
+    recover : callable, optional
+        ``recover(small, net, ds)``, for ``accuracy_drop``; by default what the target names.
+    example : tensor or sequence of tensors, optional
+        Samples (n, ...) to trace the network with; by default of ``ds``, or of the shape that it was built for.
+    progress : callable, optional
+        Told (done, all) samples of the pass.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> from nervure import nets
+    >>> net = nets.build("mlp", in_shape=(4,), classes=2, widths=[8, 6])
+    >>> plan(net, None, "l1", Target(keep={"classifier.0": 3})).widths
+    {'classifier.0': (8, 3), 'classifier.2': (6, 6), 'classifier.4': (2, 2)}
+    """
+    if target is None:
+        raise InputError("say how small the network should become: target=Target(macs=0.5), or keep, params, ...")
+    criteria = scores.named(criterion, seed)
+    inputs, shape = _example(net, ds, example)
+    multiple = _multiple(round_to, target)
+    graph, trial, twin = examined(net, inputs)
+    graph = _restricted(graph, exclude, shortcuts, target)
+    if not graph.free:
+        why = next((f": {group.name!r}: {group.why}" for group in graph.groups), "")
+        raise InputError(f"{type(net).__name__} has no layer whose units could be cut{why}")
+    layers = layers_in(net, graph, graph.free)
+    if probe is None and any(one.needs_probe for one in criteria.values()):
+        probe = _probe(net, ds, graph, samples, seed, batch, objective)
+    batches = scores.sampled(
+        ds, criteria, samples, seed, size=batch, example=trial[0], objective=objective, progress=progress
+    )
+    found = scores.verdicts(net, batches, criteria, layers, objective=objective, probe=probe)
+    cost = count(lighten(twin), [one[:1] for one in inputs])
+    draft = Draft(
+        net, graph, scores.scored(graph.free, found, combine), cost, inputs, shape,
+        ranking, rounding, multiple, *_own_ways(criteria, graph, layers, found),
+    )  # fmt: skip
+    outcome = _counts(draft, ds, target, recover)
+    judged = Judging(
+        names=tuple(criteria),
+        settings=tuple(scores.settings_of(one) for one in criteria.values()),
+        combine=combine,
+        seed=seed,
+        samples=len(batches.at) if batches.read or probe is not None else 0,
+    )
+    made = Plan(
+        structure=structure(net), weights=weights_digest(net), input_shape=shape,
+        rows=_rows(draft, outcome.counts, found), judging=judged, target=target, ranking=ranking, rounding=rounding,
+        round_to=multiple, shortcuts=shortcuts, exclude=tuple(exclude), trials=outcome.trials, latency=outcome.latency,
+        **draft.predicted(outcome.counts),
+    )  # fmt: skip
+    made._graph, made._trial = graph, trial
+    made._figures = _figures(found, made)
+    return made
+
+
+def _own_ways(
+    criteria: Mapping[str, Criterion],
+    graph: Graph,
+    layers: Sequence[Layer],
+    found: scores.Verdicts,
+) -> tuple[dict[str, Callable[[int], Tensor]], dict[str, int]]:
+    """What a criterion decides better than by scores: which units to keep of a layer for a number, and how many.
+
+    One that groups units keeps one of each cluster, which no order of units can say for every number; it may have
+    ``choose(layer, judgement, keep)``, and ``natural_keep`` among its notes. Only for a group of one plain layer.
+    """
+    if len(criteria) > 1:
+        return {}, {}
+    (name, criterion) = next(iter(criteria.items()))
+    choose = getattr(criterion, "choose", None)
+    by_name = {layer.name: layer for layer in layers}
+    choosers: dict[str, Callable[[int], Tensor]] = {}
+    natural: dict[str, int] = {}
+    for group in graph.free:
+        verdicts = [found[name][layer] for layer in group.layers]
+        wishes = [note for one in verdicts if isinstance(note := one.notes.get("natural_keep"), int)]
+        if len(wishes) == len(verdicts):
+            natural[group.name] = max(wishes)
+        if choose is not None and len(group.layers) == 1 and group.step == 1 and group.side(group.layers[0]).plain:
+            choosers[group.name] = functools.partial(choose, by_name[group.layers[0]], verdicts[0])
+    return choosers, natural
+
+
+def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None) -> trials.Outcome:
+    """How many units each group keeps under the target, and what was measured on the way."""
+    name, value = target.goal
+    if name == "keep":
+        return trials.Outcome(_natural(draft) if isinstance(value, str) else _kept(draft, value))
+    if name in ("macs", "params"):
+        assert isinstance(value, int | float)
+        return trials.Outcome(_within(draft, name, value))
+    if name == "accuracy_drop":
+        return trials.accuracy(draft, ds, target, recover)
+    return trials.latency(draft, target)
+
+
+def _within(draft: Draft, name: str, value: float | int) -> Counts:
+    """The largest network of at most so many multiply-adds or parameters."""
+    which = ("params", "macs").index(name)
+    before = (draft.cost.params, draft.cost.macs)[which]
+    if isinstance(value, int) and value > before:
+        raise InputError(f"target {name}={value:,}: the network has {before:,}; ask for less")
+    limit = value if isinstance(value, int) else value * before
+    ladder = draft.ladder()
+    found = budget.search(ladder, lambda counts: draft.totals(counts)[which] <= limit, draft.free, draft.multiple)
+    return budget.require(found, name, draft.totals(ladder[0])[which], value)
+
+
+def _kept(draft: Draft, value: float | int | dict[str, float | int]) -> Counts:
+    """Counts from a share, a number, or a mapping by layer."""
+    if isinstance(value, float):
+        return draft.at_share(value)
+    whole = {group.name: group.units for group in draft.free}
+    if isinstance(value, int):
+        if draft.ranking == "global":
+            return _total(draft, value)
+        if value > max(whole.values()):
+            raise InputError(f"target keep={value}: the widest layer that may be cut has {max(whole.values())} units")
+        return {group.name: _at_most(group, value, draft.multiple) for group in draft.free}
+    asked: dict[str, str] = {}
+    for layer, amount in value.items():
+        for group in (one for one in draft.graph.groups if layer in one.layers):
+            if group.why:
+                raise InputError(f"layer {layer!r} cannot be cut: {group.why}")
+            units = _amount(draft, layer, group, amount)
+            if group.name in asked and whole[group.name] != units:
+                raise InputError(f"{layer!r} and {asked[group.name]!r} share their units; ask for the same of both")
+            whole[group.name], asked[group.name] = units, layer
+    return whole
+
+
+def _natural(draft: Draft) -> Counts:
+    """As many units of each group as the criterion finds right."""
+    if missing := [group.name for group in draft.free if group.name not in draft.natural]:
+        raise InputError(
+            f"target keep='natural': the criterion does not say how many units of {missing[0]!r} to keep; give a share"
+        )
+    return {group.name: _at_most(group, draft.natural[group.name], draft.multiple) for group in draft.free}
+
+
+def _amount(draft: Draft, layer: str, group: Group, amount: float | int) -> int:
+    if isinstance(amount, float):
+        return budget.kept_count(group, amount, draft.multiple, draft.rounding)
+    if amount > group.units:
+        raise InputError(f"target keep of {layer!r} is {amount}; it has {group.units} units")
+    if amount % group.step:
+        raise InputError(f"target keep of {layer!r} is {amount}; its units go {group.step} at a time")
+    return amount if draft.multiple == 1 else _at_most(group, amount, draft.multiple)
+
+
+def _at_most(group: Group, wanted: int, multiple: int) -> int:
+    fitting = [one for one in budget.levels(group, multiple) if one <= wanted]
+    return fitting[-1] if fitting else budget.levels(group, multiple)[0]
+
+
+def _total(draft: Draft, wanted: int) -> Counts:
+    everything = sum(group.units for group in draft.free)
+    if wanted > everything:
+        raise InputError(f"target keep={wanted}: the layers that may be cut have {everything} units together")
+    found = budget.search(draft.ladder(), lambda counts: sum(counts.values()) <= wanted, draft.free, draft.multiple)
+    return budget.require(found, "keep", sum(draft.ladder()[0].values()), wanted)
+
+
+def _restricted(graph: Graph, exclude: Sequence[str], shortcuts: bool, target: Target) -> Graph:
+    """Groups that the caller wants whole; a name that is no layer is refused."""
+    producers = tuple(dict.fromkeys(name for group in graph.groups for name in group.layers))
+    named = list(target.keep) if isinstance(target.keep, dict) else []
+    for name in named:
+        if name not in producers:
+            raise InputError(f"no layer {name!r} in this network; {nearest(name, producers)}")
+    for name in exclude:
+        if not any(one == name or one.startswith(f"{name}.") for one in producers):
+            raise InputError(f"exclude: no layer {name!r} in this network; {nearest(name, producers)}")
+    reasons = {}
+    for group in graph.free:
+        out = next((one for one in group.layers if any(one == e or one.startswith(f"{e}.") for e in exclude)), None)
+        if out is not None:
+            reasons[group.name] = f"{out!r} is excluded"
+        elif group.shortcut and not shortcuts:
+            reasons[group.name] = "it is a residual stream, and shortcuts stay whole"
+    return graph.without(reasons)
+
+
+def _example(
+    net: nn.Module, ds: Dataset | None, example: Tensor | Sequence[Tensor] | None
+) -> tuple[list[Tensor], tuple[int, ...]]:
+    if example is not None:
+        inputs = [example] if isinstance(example, Tensor) else list(example)
+    elif ds is not None:
+        inputs = [ds.batch(ds.indices("train")[:3]).x.to(place_of(net)[1])]
+    else:
+        inputs = [default_example(net).to(place_of(net)[1])]
+    return inputs, tuple(inputs[0].shape[1:])
+
+
+def _multiple(round_to: int | None, target: Target) -> int:
+    if round_to is None:
+        return 8 if target.goal[0].startswith("latency") else 1
+    if isinstance(round_to, bool) or not isinstance(round_to, int) or round_to < 1:
+        raise InputError(f"round_to={round_to!r}; give a whole number from 1")
+    return round_to
+
+
+def _probe(
+    net: nn.Module, ds: Dataset | None, graph: Graph, samples: int | None, seed: int, batch: int,
+    objective: Objective | None,
+) -> MaskProbe:  # fmt: skip
+    if ds is None:
+        raise InputError("a criterion that searches needs data to measure on")
+    if ds.task == "classification" and ds.y is None:
+        raise InputError("a criterion that searches needs labels, which the data has not")
+    at = scores.sample(ds, samples, seed)
+    batches = [ds.batch(at[start : start + batch]) for start in range(0, len(at), batch)]
+    return MaskProbe(net, graph, batches, scores._objective(ds, objective))
+
+
+def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ...]:
+    """A row for each layer of each group, in the order of calls."""
+    after = draft.forecast.macs(counts)
+    before = {row.name: row.ops for row in draft.cost.rows}
+    keep = draft.keep(counts)
+    rows = []
+    for group in draft.graph.groups:
+        stays = np.isin(np.arange(group.units), keep.get(group.name, np.arange(group.units)))
+        for layer in group.layers:
+            side = group.side(layer)
+            kept = tuple(np.unique(side.places[stays[side.units]]).tolist())
+            short = None
+            if not group.why:
+                raw = next(iter(found.values()))[layer].scores[torch.from_numpy(side.places)]
+                own = raw if len(found) == 1 else draft.scores[group.name].scores[torch.from_numpy(side.units)]
+                short = spread(own, set(np.flatnonzero(stays[side.units]).tolist()))
+            rows.append(
+                Row(
+                    layer=layer, group=group.name, units=side.size, places=len(side.places), kept=kept,
+                    macs_before=before.get(layer, 0), macs_after=after.get(layer, before.get(layer, 0)),
+                    why=_why(group, counts.get(group.name, group.units), tuple(found)), scores=short,
+                )
+            )  # fmt: skip
+    return tuple(sorted(rows, key=lambda row: draft.graph.order.get(row.layer, 0)))
+
+
+def _why(group: Group, count: int, criteria: Sequence[str]) -> str:
+    if group.why:
+        return f"whole: {group.why}"
+    by = " and ".join(criteria)
+    if count == group.units:
+        return "whole: the target is met without it"
+    others = f", one choice for {len(group.layers)} layers" if len(group.layers) > 1 else ""
+    steps = f", {group.step} at a time" if group.step > 1 else ""
+    return f"{count / group.units:.0%} best by {by}{others}{steps}"
+
+
+def _figures(found: scores.Verdicts, made: Plan) -> dict[str, Figure]:
+    """The criteria's figures, under names that a run's folder takes."""
+    figures = {}
+    for name, by_layer in found.items():
+        for layer, verdict in by_layer.items():
+            for at, figure in enumerate(verdict.evidence):
+                letters = (one if one.isalnum() else "-" for one in f"{name}-{layer}" + (f"-{at}" if at else ""))
+                figures["".join(letters)] = figure
+    return figures

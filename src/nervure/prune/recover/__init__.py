@@ -1,0 +1,152 @@
+"""recover: a cut network does again what the uncut one did, as far as its units allow."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from nervure.data.dataset import Dataset
+from nervure.errors import InputError
+from nervure.prune.recover.kept import check_pair
+from nervure.prune.recover.recovery import Given, Kept, Recovery, Repair, figure, pick
+from nervure.registry import Table, nearest
+
+if TYPE_CHECKING:
+    from nervure.prune.plan import Plan
+
+__all__ = ["Given", "Recovery", "Repair", "figure", "get", "methods", "names", "recover"]
+
+_HOME = "nervure.prune.recover"
+
+methods: Table[Callable[..., Recovery]] = Table(
+    "recovery",
+    {
+        "kernel-estimation": (
+            f"{_HOME}.kernel_estimation:KernelEstimation",
+            "each layer that lost inputs is fitted anew to the uncut layer's outputs, by least squares",
+            "spec majority-voting-pruning, 10",
+        ),
+        "batch-norm": (
+            f"{_HOME}.batch_norm:Recalibration",
+            "means and variances of batch norms are measured anew",
+            "standard",
+        ),
+        "bias": (
+            f"{_HOME}.bias:BiasCorrection",
+            "the mean output of each layer that lost inputs is put back where it was",
+            "standard",
+        ),
+        "fine-tune": (
+            f"{_HOME}.fine_tune:FineTune",
+            "training goes on, if wished with the uncut network as teacher",
+            "spec majority-voting-pruning, 11",
+        ),
+        "none": (f"{_HOME}.recovery:Nothing", "the network stays as it was cut", "the control"),
+    },
+    group="nervure.recoveries",
+)
+names = methods.names
+get = methods.get
+
+
+def recover(
+    small: nn.Module,
+    original: nn.Module,
+    ds: Dataset,
+    *,
+    method: str | Recovery | Sequence[str | Recovery] = "kernel-estimation",
+    kept: Plan | Kept | None = None,
+    samples: int = 200,
+    seed: int = 0,
+    tell: Callable[[Repair], None] | None = None,
+    **options: object,
+) -> nn.Module:
+    """Repair a cut network with the help of the uncut one; both stay as they are.
+
+    Parameters
+    ----------
+    small, original : Module
+        The cut network, and the one that it was cut from; layers are matched by name.
+    ds : Dataset
+        Its training split is read; all methods but ``fine-tune`` need no labels.
+    method : str, Recovery, or a sequence of them
+        Names of the table ``methods``, or what they make; several act one after the other.
+    kept : Plan or mapping of layer to indices, optional
+        Which outputs each layer kept. Without it they are found by comparing weights, which works as long as
+        the cut network's weights were not trained since.
+    samples : int
+        How many samples of the training split are read, drawn by ``seed``; ``fine-tune`` reads the whole split.
+    seed : int
+    tell : callable, optional
+        Given a :class:`Repair` for each layer that was repaired; :func:`figure` draws them.
+    **options
+        Settings of the methods, each handed to those that have it: ``ridge``, ``recipe``, ...
+
+    Returns
+    -------
+    Module
+        A new network of the same structure and Origin, in the mode and on the device of ``small``.
+
+    Examples
+    --------
+    >>> import nervure as nv
+    >>> from nervure import prune
+    >>> ds = nv.data.load("digits")
+    >>> net = nv.nets.build("mlp", ds, widths=[32, 32])
+    >>> plan = prune.plan(net, ds, "l1", prune.Target(keep=0.5))
+    >>> told = []
+    >>> small = recover(plan.apply(net), net, ds, kept=plan, tell=told.append)
+    >>> [(repair.layer, repair.after < repair.before) for repair in told]
+    [('classifier.2', True), ('classifier.4', True)]
+    """
+    check_pair(small, original)
+    chain = _chain(method, options)
+    given = Given(small, original, ds, pick(ds, samples, seed), _kept(kept), seed, tell or (lambda repair: None))
+    modes = {name: module.training for name, module in small.named_modules()}
+    net = copy.deepcopy(small)
+    for recovery in chain:
+        net = recovery(net, given)
+    for name, module in net.named_modules():
+        module.training = modes.get(name, False)
+    return net
+
+
+def _kept(kept: Plan | Kept | None) -> Kept:
+    if kept is None or isinstance(kept, Mapping):
+        return kept or {}
+    return (kept.applied or kept).kept
+
+
+def _chain(method: str | Recovery | Sequence[str | Recovery], options: Mapping[str, object]) -> list[Recovery]:
+    """The methods in order, each with those of the options that it has; an option that none has is refused."""
+    asked = list(method) if isinstance(method, Sequence) and not isinstance(method, str) else [method]
+    if not asked:
+        raise InputError("no method of recovery; give one or more, or 'none'")
+    factories = [get(one) if isinstance(one, str) else one for one in asked]
+    takes = [_settings(one) if isinstance(given, str) else () for one, given in zip(factories, asked, strict=True)]
+    known = tuple(dict.fromkeys(name for one in takes for name in one))
+    for name in options:
+        if name not in known:
+            said = nearest(name, known) if known else "they take none"
+            raise InputError(f"recovery by {_words(asked)} has no option {name!r}; {said}")
+    made: list[Recovery] = []
+    for one, given, own in zip(factories, asked, takes, strict=True):
+        mine = {name: value for name, value in options.items() if name in own}
+        made.append(one(**mine) if isinstance(given, str) else one)  # type: ignore[arg-type, call-arg]
+    return made
+
+
+def _settings(factory: object) -> tuple[str, ...]:
+    if is_dataclass(factory):
+        return tuple(field.name for field in fields(factory) if field.init)
+    import inspect
+
+    return tuple(inspect.signature(factory).parameters)  # type: ignore[arg-type]
+
+
+def _words(asked: Sequence[str | Recovery]) -> str:
+    return ", ".join(one if isinstance(one, str) else type(one).__name__ for one in asked)

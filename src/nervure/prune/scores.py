@@ -1,0 +1,248 @@
+"""Scores of groups: layers judged by one criterion or several, and what that makes of units they share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from torch import Tensor, nn
+
+from nervure.data.counter import order
+from nervure.data.dataset import Batch, Dataset, Indices
+from nervure.errors import InputError
+from nervure.judge import Criterion, Judgement, Layer, Probe, judge, select
+from nervure.prune.criteria import criteria as table
+from nervure.prune.groups import Group, Places
+
+__all__ = ["Combine", "Sample", "Score", "combined", "named", "sample", "sampled", "scored", "settings_of", "verdicts"]
+
+Combine = Literal["rank", "vote"]
+Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
+Verdicts = Mapping[str, Mapping[str, Judgement]]
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """Scores of a group's units (units,), in units of their mean magnitude, and what decides between equals."""
+
+    scores: Tensor
+    tiebreak: Tensor | None = None
+
+    def best(self, count: int, block: Tensor) -> Tensor:
+        """The ``count`` units to keep, ascending: equally many of each block."""
+        blocks = int(block.max()) + 1
+        parts = []
+        for one in range(blocks):
+            at = (block == one).nonzero().flatten()
+            tiebreak = None if self.tiebreak is None else self.tiebreak[at]
+            parts.append(at[select(self.scores[at], count // blocks, tiebreak)])
+        return torch.cat(parts).sort().values
+
+
+def named(criterion: str | Criterion | Sequence[str | Criterion], seed: int = 0) -> dict[str, Criterion]:
+    """Criteria by name, made with their defaults, and with ``seed`` where they take one."""
+    given = [criterion] if isinstance(criterion, str | Criterion) else list(criterion)
+    if not given:
+        raise InputError("give at least one criterion")
+    found: dict[str, Criterion] = {}
+    for one in given:
+        if isinstance(one, str):
+            kind = table.get(one)
+            takes = inspect.signature(kind).parameters
+            found[one] = cast(Callable[..., Criterion], kind)(**({"seed": seed} if "seed" in takes else {}))
+        elif isinstance(one, Criterion):
+            found[_name(one)] = one
+        else:
+            raise InputError(f"{one!r} is no criterion; give a name or a Criterion")
+    if len(found) < len(given):
+        raise InputError("a criterion is given twice; give each once")
+    return found
+
+
+def _name(criterion: Criterion) -> str:
+    target = f"{type(criterion).__module__}:{type(criterion).__qualname__}"
+    return next((name for name, row in table.rows.items() if row.target == target), type(criterion).__name__)
+
+
+def settings_of(criterion: Criterion) -> dict[str, JsonValue]:
+    """What a criterion was made with, as far as it is plain data."""
+    plain = (bool, int, float, str, type(None))
+    held = sorted(vars(criterion).items())
+    return {name: value for name, value in held if not name.startswith("_") and isinstance(value, plain)}
+
+
+def sample(ds: Dataset, count: int | None, seed: int) -> Indices:
+    """Positions of ``count`` training samples, as many of each class as there are; the same for the same seed.
+
+    >>> from nervure.data import from_arrays
+    >>> ds = from_arrays(np.zeros((60, 2)), np.repeat([0, 1, 1], 20), validation=0, test=0)
+    >>> np.bincount(ds.y[sample(ds, 10, seed=0)]).tolist()
+    [5, 5]
+    """
+    at = ds.indices("train")
+    if count is not None and count < 1:
+        raise InputError(f"samples={count}; give 1 or more")
+    if count is None or count >= len(at):
+        return at
+    drawn = at[order(len(at), seed, 0x5EED)]
+    if ds.task != "classification" or ds.y is None:
+        return np.sort(drawn[:count])
+    labels = ds.y[drawn].astype(np.int64)
+    turn = np.empty(len(drawn), dtype=np.int64)
+    for one in np.unique(labels):
+        turn[labels == one] = np.arange((labels == one).sum())
+    # Unknown labels come last; otherwise the classes take turns.
+    rank = np.lexsort((np.arange(len(drawn)), turn, labels < 0))
+    return np.sort(drawn[rank[:count]])
+
+
+class Sample:
+    """Batches of a sample that can be read again and again; ``read`` tells whether anyone did.
+
+    Without data it has one batch of what the network was traced with, for criteria that trace it themselves;
+    whoever reads on wants data, which is an error.
+    """
+
+    def __init__(
+        self,
+        ds: Dataset | None,
+        at: Indices,
+        size: int,
+        example: Tensor,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
+        self.read = False
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.ds is None:
+            yield Batch(self.example, None, torch.arange(len(self.example)))
+            raise InputError("this criterion looks at activations, not at weights alone; give data")
+        self.read = True
+        for start in range(0, len(self.at), self.size):
+            yield self.ds.batch(self.at[start : start + self.size])
+            if self.progress is not None:
+                self.progress(min(start + self.size, len(self.at)), len(self.at))
+
+
+def sampled(
+    ds: Dataset | None,
+    criteria: Mapping[str, Criterion],
+    count: int | None,
+    seed: int,
+    *,
+    size: int,
+    example: Tensor,
+    objective: Loss | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Sample:
+    """The sample that these criteria are to judge on: with labels where they need them."""
+    labels = [name for name, one in criteria.items() if one.needs_labels or one.needs_gradient]
+    if ds is None:
+        if labels:
+            raise InputError(f"criterion {labels[0]!r} needs labelled data; give data")
+        return Sample(None, np.empty(0, dtype=np.int64), size, example)
+    if labels and ds.y is None and objective is None:
+        raise InputError(f"criterion {labels[0]!r} needs labels, which the data has not; take one that does without")
+    at = sample(ds, count, seed)
+    if labels and ds.y is not None and ds.task == "classification":
+        at = at[ds.y[at].astype(np.int64) >= 0]
+        if not len(at):
+            raise InputError(f"{ds.source}: no training sample has a known label")
+    return Sample(ds, at, size, example, progress)
+
+
+def verdicts(
+    net: nn.Module,
+    batches: Sample,
+    criteria: Mapping[str, Criterion],
+    layers: Sequence[Layer],
+    *,
+    objective: Loss | None,
+    probe: Probe | None,
+) -> dict[str, dict[str, Judgement]]:
+    """Judge the layers by all criteria, in one pass over the sample where they want no more."""
+    gradient = batches.ds is not None and any(one.needs_gradient for one in criteria.values())
+    loss = _objective(batches.ds, objective) if gradient and batches.ds is not None else None
+    return judge(net, batches, criteria, layers=layers, objective=loss, probe=probe)
+
+
+def _objective(ds: Dataset, given: Loss | None) -> Loss:
+    from nervure import objectives
+
+    if given is not None:
+        return given
+    made = objectives.make({"classification": "cross-entropy", "regression": "mse"}.get(ds.task, "reconstruction"))
+    return cast(Loss, made)
+
+
+def scored(groups: Sequence[Group], found: Verdicts, combine: Combine = "rank") -> dict[str, Score]:
+    """What the verdicts on layers make of groups.
+
+    A group's score by one criterion is the mean over its layers of their scores, each divided by its layer's mean
+    magnitude. Several criteria are combined within the group: see :func:`combined`.
+    """
+    made = {}
+    for group in groups:
+        each = [_of_group(group, by_layer) for by_layer in found.values()]
+        made[group.name] = each[0] if len(each) == 1 else combined(each, combine)
+    return made
+
+
+def _of_group(group: Group, by_layer: Mapping[str, Judgement]) -> Score:
+    scores, ties = [], []
+    for layer in group.layers:
+        judged, side = by_layer[layer], group.side(layer)
+        if judged.scores.shape != (side.size,):
+            raise InputError(f"layer {layer!r}: a criterion of units gave scores {tuple(judged.scores.shape)}")
+        scores.append(_by_unit(_scaled(judged.scores), side.units, side.places))
+        if judged.tiebreak is not None:
+            ties.append(_by_unit(_scaled(judged.tiebreak), side.units, side.places))
+    tiebreak = torch.stack(ties).mean(0) if len(ties) == len(group.layers) else None
+    return Score(torch.stack(scores).mean(0), tiebreak)
+
+
+def _scaled(values: Tensor) -> Tensor:
+    wide = values.detach().to(device="cpu", dtype=torch.float64)
+    size = wide.abs().mean()
+    return wide / size if size > 0 else wide
+
+
+def _by_unit(values: Tensor, units: Places, places: Places) -> Tensor:
+    at = torch.from_numpy(units)
+    count = torch.bincount(at)
+    total = torch.zeros(len(count), dtype=values.dtype).index_add_(0, at, values[torch.from_numpy(places)])
+    mean: Tensor = total / count
+    return mean
+
+
+def combined(each: Sequence[Score], how: Combine = "rank") -> Score:
+    """Several criteria as one: by the mean of their ranks, or by their votes for their better half, then ranks.
+
+    >>> one, two = Score(torch.tensor([1.0, 2.0, 3.0])), Score(torch.tensor([5.0, 9.0, 8.0]))
+    >>> combined([one, two]).scores
+    tensor([0.0000, 1.5000, 1.5000], dtype=torch.float64)
+    """
+    ranks = torch.stack([_ranks(one) for one in each]).mean(0)
+    if how == "rank":
+        return Score(ranks)
+    if how != "vote":
+        raise InputError(f"combine={how!r}; take 'rank' or 'vote'")
+    votes = torch.zeros_like(ranks)
+    for one in each:
+        votes[select(one.scores, -(-len(ranks) // 2), one.tiebreak)] += 1
+    return Score(votes, ranks)
+
+
+def _ranks(one: Score) -> Tensor:
+    """Ranks from 0, equal scores sharing the mean of theirs."""
+    scores = one.scores if one.tiebreak is None else torch.stack([one.scores, one.tiebreak], dim=1)
+    _, place, count = scores.unique(dim=0, return_inverse=True, return_counts=True)
+    ends = count.cumsum(0).to(torch.float64)
+    shared: Tensor = ends - (count + 1) / 2
+    return shared[place]

@@ -1,0 +1,140 @@
+"""The criterion that clustering makes: one unit of each group of like units stays.
+
+Spec ssim-kmeans-pruning, 2.5 and 2.6. How many groups comes from the silhouette, or from the number to keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nervure.errors import InputError
+from nervure.features.silhouette import score
+from nervure.judge import Criterion, Judgement, Layer, Probe, select
+from nervure.prune.ssim.figures import figures
+from nervure.prune.ssim.kmeans import Clustering
+from nervure.prune.ssim.methods import Grouper, Method
+from nervure.prune.ssim.profiles import Effort, effort_of
+from nervure.prune.ssim.record import fingerprint
+from nervure.prune.ssim.search import LayerSearch, job_of, search_layer
+
+__all__ = ["OneOfEach"]
+
+
+class OneOfEach(Criterion):
+    """Groups the units of a layer by their weights and keeps one of each group; no data is looked at.
+
+    :meth:`judge` groups a layer into as many clusters as the silhouette likes best. Its scores rank units for any
+    number to keep: representatives first, those of larger clusters before others; then the rest, the least
+    like their centroid first. :meth:`choose` is exact: it clusters into the number to keep.
+
+    Parameters
+    ----------
+    method : Method
+        How units are grouped.
+    effort : str or Effort
+        How many clusterings :meth:`judge` makes of a layer: ``"quick"``, ``"fast"`` or ``"full"``.
+    runs : int
+        Clusterings from which :meth:`choose` takes the one with the best silhouette.
+    seed : int
+
+    Examples
+    --------
+    >>> from nervure.prune.ssim.methods import SSIMKMeans
+    >>> with torch.random.fork_rng():
+    ...     _ = torch.manual_seed(0)
+    ...     module = torch.nn.Conv2d(3, 8, 3)
+    >>> layer, criterion = Layer("conv1", module, 8), OneOfEach(SSIMKMeans())
+    >>> judgement = criterion.judge(layer, {"weight": module.weight}, {})
+    >>> len(criterion.choose(layer, judgement, 3)), judgement.notes["natural_keep"] == criterion.natural_keep(layer)
+    (3, True)
+    """
+
+    def __init__(self, method: Method, *, effort: str | Effort = "quick", runs: int = 10, seed: int = 0) -> None:
+        if runs < 1:
+            raise InputError(f"{type(self).__name__}: runs = {runs}; give 1 or more")
+        self.method = method
+        self.effort = effort_of(effort)
+        self.runs = runs if method.random else 1
+        self.seed = seed
+        self.settings = f"{method!r}, {self.effort!r}"
+        self._chosen: dict[tuple[str, str, int], Tensor] = {}
+        self._last: tuple[tuple[str, str], Grouper] | None = None
+
+    def judge(  # noqa: D102
+        self, layer: Layer, weights: Mapping[str, Tensor], results: Mapping[str, object], probe: Probe | None = None
+    ) -> Judgement:
+        weight = weights["weight"] if "weight" in weights else _weight(layer)
+        grouper = self._grouper(layer.name, weight)
+        found = search_layer(layer.name, weight, self.method, self.effort, seed=self.seed)
+        best = self._best(layer.name, grouper, found.natural(self.method.silhouette), found)
+        kind = self.method.silhouette
+        shown = figures(layer.name, weight, found, best, grouper.matrix, kind, self.method.measure_name)
+        notes = {
+            "natural_keep": best.k,
+            "method": repr(self.method),
+            "representatives": best.representatives().tolist(),
+            "stop": best.stop,
+            "repaired": best.repaired,
+            "kept_without_weight": int(
+                (weight[torch.from_numpy(best.representatives())].flatten(1).norm(dim=1) == 0).sum()
+            ),
+        }
+        norms = weight.detach().double().flatten(1).norm(dim=1).cpu()
+        return Judgement(_scores(best), tiebreak=norms, evidence=shown, notes=notes)
+
+    def choose(self, layer: Layer, judgement: Judgement, keep: int) -> Tensor:
+        """The units to keep, ascending: a representative of each of ``keep`` clusters.
+
+        Of a layer whose units are no longer those of its own weights, as in a group of layers cut together, the
+        scores decide.
+        """
+        weight = _weight(layer)
+        if len(weight) != len(judgement.scores):
+            return select(judgement.scores, keep, judgement.tiebreak)
+        if not 0 <= keep <= len(weight):
+            raise InputError(f"{layer.name}: cannot keep {keep} of {len(weight)} units")
+        if keep in (0, len(weight)):
+            return torch.arange(keep)
+        key = (layer.name, fingerprint(weight), keep)
+        if key not in self._chosen:
+            best = self._best(layer.name, self._grouper(layer.name, weight), keep)
+            self._chosen[key] = torch.from_numpy(np.sort(best.representatives()))
+        return self._chosen[key].clone()
+
+    def natural_keep(self, layer: Layer) -> int:
+        """How many units to keep of a layer when nobody says: the number of clusters the silhouette likes best."""
+        found = search_layer(layer.name, _weight(layer), self.method, self.effort, seed=self.seed)
+        return found.natural(self.method.silhouette)
+
+    def _grouper(self, name: str, weight: Tensor) -> Grouper:
+        """The layer made ready; the last one is kept, since judge and choose ask for the same in turn."""
+        key = (name, fingerprint(weight))
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self.method.prepare(weight))
+        return self._last[1]
+
+    def _best(self, name: str, grouper: Grouper, k: int, found: LayerSearch | None = None) -> Clustering:
+        """The clustering into k with the best silhouette; the first of equals."""
+        if found is not None:
+            return grouper.cluster([job_of(self.seed, name, k, found.best_run(k, self.method.silhouette))])[0]
+        made = grouper.cluster([job_of(self.seed, name, k, run) for run in range(self.runs if k > 1 else 1)])
+        if len(made) == 1:
+            return made[0]
+        return max(made, key=lambda one: round(score(grouper.matrix, one.labels, self.method.silhouette), 9))
+
+
+def _weight(layer: Layer) -> Tensor:
+    weight = layer.module.weight
+    assert isinstance(weight, Tensor)
+    return weight.detach()
+
+
+def _scores(best: Clustering) -> Tensor:
+    """Above 1 for representatives, by the size of their cluster; below for others, by how unlike it they are."""
+    sizes = np.bincount(best.labels)[best.labels] / len(best.labels)
+    kept = np.isin(np.arange(len(best.labels)), best.representatives())
+    return torch.from_numpy(np.where(kept, 1 + sizes, ((1 - best.closeness) / 2).clip(0, 1)))

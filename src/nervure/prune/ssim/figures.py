@@ -1,0 +1,192 @@
+"""What a choice of filters rests on, as figures: spec ssim-kmeans-pruning, 5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nervure.evidence import Bars, Curve, Figure, Images, Matrix, Table
+from nervure.features.silhouette import KINDS, Kind, silhouettes
+from nervure.features.ssim import flatten
+from nervure.prune.ssim.choose import ScoresByK
+from nervure.prune.ssim.kmeans import STOPS, Clustering, initial_filters
+from nervure.prune.ssim.search import LayerSearch
+
+__all__ = ["beside_centroid", "cluster_sizes", "ordered_matrix", "silhouette_bars", "silhouette_curve", "summary"]
+
+GROUPS, MEMBERS, CHANNELS = 6, 6, 32
+EDGE = 0.1  # of the numbers of clusters, at either end, where scores are too small to divide by
+
+
+def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[str, int]) -> Curve:
+    """Score against the number of clusters, beside that of shuffled weights: spec, figures 22 to 33.
+
+    ``chosen`` are the numbers to point at, by label. Shuffled weights are tried at fewer numbers: in between, the
+    line is straight.
+    """
+    table = found.table(kind)
+    lines, spreads, labels = [table.mean], [table.spread], [str(kind)]
+    others: dict[str, ScoresByK] = {f"{kind}, weights shuffled": found.table(kind, null=True)}
+    if kind != "distance":
+        others["distance"] = found.table("distance")
+    for label, other in others.items():
+        if len(other.k):
+            lines.append(np.interp(table.k, other.k, other.mean))
+            spreads.append(np.interp(table.k, other.k, other.spread))
+            labels.append(label)
+    top = {label: line.max() for label, line in zip(labels, lines, strict=True)}
+    alt = f"{name}, {found.n} units: mean {kind} silhouette over runs peaks at K = {table.natural} with {top[kind]:.3f}"
+    if labels[1:] and "shuffled" in labels[1]:
+        alt += f"; with its weights shuffled the peak is {top[labels[1]]:.3f}"
+    marks = ", ".join(f"{label}: {k} ({table.best_at(k):.3f})" for label, k in chosen.items())
+    switches = [int(k) for k in table.k[1:] if initial_filters(found.n, int(k)) != initial_filters(found.n, int(k) - 1)]
+    return Curve(
+        title=f"{name}: silhouette by number of clusters ({found.n} units)",
+        alt=alt,
+        x=table.k,
+        y=np.stack(lines),
+        spread=np.stack(spreads),
+        labels=labels,
+        x_label="clusters K",
+        y_label="silhouette",
+        notes={"chosen": marks, "fewer filters an initial centroid from": ", ".join(map(str, switches))},
+    )
+
+
+def ordered_matrix(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int64], measure: str) -> Matrix:
+    """Similarities with the units of a cluster side by side, clusters by size."""
+    sizes = np.bincount(labels)
+    order = np.lexsort((np.arange(len(labels)), labels, -sizes[labels]))
+    off = matrix[~np.eye(len(matrix), dtype=bool)]
+    average = f"{off.mean():.3f}" if off.size else "not defined"
+    return Matrix(
+        title=f"{name}: {measure} of every two units, by cluster",
+        alt=f"{len(sizes)} clusters, the largest of {sizes.max()} units first; mean similarity {average}",
+        values=matrix[np.ix_(order, order)].astype(np.float32),
+        x_label="unit",
+        y_label="unit",
+    )
+
+
+def beside_centroid(name: str, weight: Tensor, found: Clustering) -> Images:
+    """Filters of the largest clusters beside the mean of their weights; the one that stays is framed."""
+    images = flatten(weight.detach().float().cpu())[:, :, :CHANNELS]
+    sizes, kept = np.bincount(found.labels), found.representatives()
+    pictures, captions, framed = [], [], []
+    for cluster in np.lexsort((np.arange(found.k), -sizes))[:GROUPS]:
+        members = np.flatnonzero(found.labels == cluster)
+        nearest = members[np.argsort(-found.closeness[members], kind="stable")]
+        shown = [int(kept[cluster]), *(int(i) for i in nearest if i != kept[cluster])][:MEMBERS]
+        pictures += [images[members].mean(0), *(images[i] for i in shown)]
+        captions += [f"mean of {len(members)}", *(f"{i}" for i in shown)]
+        framed += [False, True, *[False] * (len(shown) - 1)]
+        blank = MEMBERS - len(shown)
+        pictures += [torch.full_like(images[0], float(images.min()))] * blank
+        captions += [""] * blank
+        framed += [False] * blank
+    return Images(
+        title=f"{name}: filters beside the mean of their cluster",
+        alt=f"the {min(found.k, GROUPS)} largest of {found.k} clusters, a row each: the mean, the filter that stays "
+        f"(framed), and others; a filter is drawn as kernel positions by its first {images.shape[2]} inputs",
+        pictures=_grey(torch.stack(pictures)),
+        captions=captions,
+        columns=MEMBERS + 1,
+        framed=np.array(framed),
+    )
+
+
+def cluster_sizes(name: str, found: Clustering) -> Bars:
+    """How many clusters there are of each size."""
+    sizes = np.bincount(np.bincount(found.labels))[1:]
+    return Bars(
+        title=f"{name}: sizes of the {found.k} clusters",
+        alt=f"{sizes[0]} of {found.k} clusters have one unit, the largest has {len(sizes)}",
+        values=sizes[None],
+        bars=[str(size) for size in range(1, len(sizes) + 1)],
+        series=["clusters"],
+        y_label="clusters",
+    )
+
+
+def silhouette_bars(name: str, matrix: NDArray[np.float64], labels: NDArray[np.int64], kind: Kind) -> Bars:
+    """The silhouette of every unit, by cluster: the usual silhouette plot."""
+    each = silhouettes(matrix, labels, kind)
+    order = np.lexsort((-each, labels))
+    return Bars(
+        title=f"{name}: {kind} silhouette of each unit",
+        alt=f"mean {each.mean():.3f}; {int((each < 0).sum())} of {len(each)} units are below zero",
+        values=each[order][None],
+        bars=[str(unit) for unit in order],
+        series=["silhouette"],
+        y_label="silhouette",
+    )
+
+
+def summary(name: str, found: LayerSearch, kind: Kind) -> Table:
+    """Each silhouette's best number of clusters, beside that of shuffled weights; and how clusterings ended."""
+    rows: list[tuple[str | float | int | None, ...]] = []
+    for one in KINDS:
+        table, null = found.table(one), found.table(one, null=True)
+        above = None if not len(null.k) else float(null.mean.max())
+        best = null.natural if len(null.k) else None
+        used = "chose" if one == kind else ""
+        rows.append((one, used, table.natural, float(table.mean.max()), best, above, _unsteady(table)))
+    ends = {stop: int((found.rows["stop"] == at).sum()) for at, stop in enumerate(STOPS)}
+    repaired = int((found.rows["repaired"] > 0).sum())
+    return Table(
+        title=f"{name}: the choice of how many clusters",
+        alt=f"{len(found.rows)} clusterings; {ends}; empty clusters were filled in {repaired}",
+        columns=["silhouette", "", "best K", "score", "best K, shuffled", "score, shuffled", "largest spread / score"],
+        rows=rows,
+    )
+
+
+def _unsteady(table: ScoresByK) -> float | None:
+    """The largest share that runs vary by, ends left out."""
+    edge = int(len(table.k) * EDGE)
+    inner = slice(edge, len(table.k) - edge)
+    mean = table.mean[inner]
+    return float((table.spread[inner][mean > 0] / mean[mean > 0]).max()) if (mean > 0).any() else None
+
+
+def _grey(images: Tensor) -> NDArray[np.uint8]:
+    low, high = images.min(), images.max()
+    scaled = (images - low) / (high - low).clamp_min(1e-12) * 255
+    return np.asarray(scaled.round().to(torch.uint8).unsqueeze(1).numpy())
+
+
+def figures(
+    name: str,
+    weight: Tensor,
+    found: LayerSearch,
+    best: Clustering,
+    matrix: NDArray[np.float64],
+    kind: Kind,
+    measure: str,
+) -> tuple[Figure, ...]:
+    """All figures of one layer.
+
+    >>> from nervure.prune.ssim.methods import SSIMKMeans
+    >>> from nervure.prune.ssim.search import job_of, search_layer
+    >>> weight = torch.randn(8, 2, 3, 3, generator=torch.Generator().manual_seed(0))
+    >>> layer = SSIMKMeans().prepare(weight)
+    >>> found, best = search_layer("c", weight, SSIMKMeans(), "quick"), layer.cluster([job_of(0, "c", 4, 0)])[0]
+    >>> [figure.kind for figure in figures("c", weight, found, best, layer.matrix, "distance", "SSIM")]
+    ['curve', 'table', 'matrix', 'images', 'bars', 'bars']
+    """
+    own = () if not len(found.rows) else (
+        silhouette_curve(name, found, kind, {"chosen": best.k}),
+        summary(name, found, kind),
+    )  # fmt: skip
+    bars = (silhouette_bars(name, matrix, best.labels, kind),) if best.k > 1 else ()
+    return (
+        *own,
+        ordered_matrix(name, matrix, best.labels, measure),
+        beside_centroid(name, weight, best),
+        cluster_sizes(name, best),
+        *bars,
+    )

@@ -1,0 +1,66 @@
+"""The hidden dense layers of a network: what iterative pruning and sparse training work on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from nervure.errors import InputError
+from nervure.prune.groups import Group
+from nervure.prune.surgery import Graph
+from nervure.registry import nearest
+
+__all__ = ["dense_groups", "others", "widths_of"]
+
+
+def dense_groups(net: nn.Module, graph: Graph, only: Sequence[str] = ()) -> tuple[Group, ...]:
+    """The groups that can be cut and whose units are those of dense layers alone, in the order of calls.
+
+    Convolutions and the output layer are never among them (spec majority-voting-pruning, 4 and 6).
+
+    Parameters
+    ----------
+    net, graph : Module, Graph
+        A network, and what was traced in it.
+    only : sequence of str
+        Leave out layers that are not named.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from nervure.prune.surgery import trace
+    >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
+    >>> [group.name for group in dense_groups(net, trace(net, torch.randn(2, 1, 4, 4)))]
+    ['2']
+    """
+    modules = dict(net.named_modules())
+    found = [group for group in graph.free if all(isinstance(modules[layer], nn.Linear) for layer in group.layers)]
+    known = tuple(layer for group in found for layer in group.layers)
+    for name in only:
+        if name not in known:
+            raise InputError(f"no hidden dense layer {name!r} that can be cut; {nearest(name, known)}")
+    return tuple(group for group in found if not only or any(layer in only for layer in group.layers))
+
+
+def others(graph: Graph, chosen: Sequence[Group]) -> tuple[str, ...]:
+    """The layers of all other groups that could be cut.
+
+    >>> import torch
+    >>> from nervure.prune.surgery import trace
+    >>> net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
+    >>> graph = trace(net, torch.randn(2, 4))
+    >>> others(graph, graph.free[:1])
+    ('2',)
+    """
+    taken = {group.name for group in chosen}
+    return tuple(layer for group in graph.free if group.name not in taken for layer in group.layers)
+
+
+def widths_of(net: nn.Module, layers: Sequence[str]) -> tuple[int, ...]:
+    """How many units the dense layers have.
+
+    >>> widths_of(nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3)), ["0"])
+    (5,)
+    """
+    return tuple(int(net.get_submodule(layer).out_features) for layer in layers)  # type: ignore[arg-type]

@@ -1,0 +1,166 @@
+"""The trial ``prune-ablation``: how good criteria are, layer by layer, without any recovery.
+
+Source: spec majority-voting-pruning, 3 (S2) and 12 (S11). Units that a criterion calls unimportant are silenced in
+one layer of a trained network, accuracy on test is read, and the network is restored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from nervure import objectives, prune
+from nervure.data import Dataset, batches
+from nervure.judge import Criterion, Judgement, Layer, judge, select
+from nervure.prune.scores import sample
+from nervure.prune.surgery import Graph
+from nervure.study.asked import Asked, Kind, TrialSettings, accuracy, measured_on, numbered, widths
+from nervure.study.base import base_of
+from nervure.study.trials import Job, Measured
+
+__all__ = ["AblationSettings", "ablation_trial"]
+
+
+class AblationSettings(TrialSettings):
+    """What the trial ``prune-ablation`` is told.
+
+    Parameters
+    ----------
+    run, base : str, dict, optional
+        As for the trial ``prune``.
+    criteria : dict
+        By a name of one's own: see :class:`~nervure.study.asked.Asked`.
+    keep : float or list of float
+        Shares that stay; of several, measures end in `` keep SHARE``.
+    kind, first, count
+        Which layers: see :func:`~nervure.study.asked.numbered`.
+    label : str
+        ``"producer"``: a layer's number is its own; ``"consumer"``: that of the layer that reads it, the next one.
+    layerwise, cumulative : bool
+        Whether to silence each layer alone, and all together; of these, the scores are those of the whole network.
+    samples : int
+        How many training samples criteria see.
+    test_samples : int, optional
+        How many samples of test are measured on; all by default.
+    timed : bool
+        Also measure how long each criterion takes to score the first layer, as ``seconds``.
+    """
+
+    trial: ClassVar[str] = "prune-ablation"
+
+    run: str | None = None
+    base: dict[str, object] | None = None
+    criteria: dict[str, Asked] = Field(min_length=1)
+    keep: float | tuple[float, ...] = 0.5
+    kind: Kind = "conv"
+    first: int = Field(1, ge=1)
+    count: int | None = Field(None, ge=1)
+    label: Literal["producer", "consumer"] = "producer"
+    layerwise: bool = True
+    cumulative: bool = False
+    samples: int = Field(1000, ge=1)
+    test_samples: int | None = Field(None, ge=1)
+    timed: bool = False
+
+
+def ablation_trial(job: Job) -> Measured:
+    """Accuracy with the least important units of a layer silenced: measures ``CRITERION layer N``, ``... cumulative``.
+
+    All criteria are judged in one pass over the same samples, which the seed draws; of a criterion that draws, the
+    accuracy is the mean over its draws. ``intact`` is the whole network's.
+    """
+    settings = AblationSettings.read(job.settings)
+    run, ds = base_of(job, settings.run, settings.base)
+    ds = measured_on(dataclasses.replace(ds, preprocessing=run.preprocessing), settings.test_samples)
+    begun = time.perf_counter()
+    graph, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
+    wanted = {
+        (key, draw): one
+        for key, asked in settings.criteria.items()
+        for draw, one in enumerate(asked.made(key, job.seed))
+    }
+    at = sample(ds, settings.samples, job.seed)
+    asked = _Asking(run.net, ds, list(batches(ds.subset(at), None, 128)))
+    judged = asked.judge({f"{key}#{draw}": one for (key, draw), one in wanted.items()}, list(layers.values()))
+    scored = time.perf_counter()
+    look = _Look(run.net, ds, graph, job.device)
+    metrics = {"intact": look({})}
+    for key, one in settings.criteria.items():
+        names = [f"{key}#{draw}" for draw in range(one.draws)]
+        found = [
+            _accuracies(look, settings, layers, wanted[key, draw], judged[name]) for draw, name in enumerate(names)
+        ]
+        metrics |= {f"{key} {name}": sum(each[name] for each in found) / len(found) for name in found[0]}
+    measured = time.perf_counter()
+    if settings.timed:
+        first = list(layers.values())[:1]
+        for key in settings.criteria:
+            start = time.perf_counter()
+            asked.judge({key: wanted[key, 0]}, first)
+            metrics[f"{key} seconds"] = time.perf_counter() - start
+    return Measured(metrics, {"score": scored - begun, "ablate": measured - scored})
+
+
+def _accuracies(
+    look: _Look, settings: AblationSettings, layers: Mapping[int, Layer], criterion: Criterion,
+    judged: Mapping[str, Judgement],
+) -> dict[str, float]:  # fmt: skip
+    """Accuracy of each ablation that the settings ask for, by name."""
+    found: dict[str, float] = {}
+    shares = settings.keep if isinstance(settings.keep, tuple) else (settings.keep,)
+    for share in shares:
+        said = f" keep {share:g}" if isinstance(settings.keep, tuple) else ""
+        counts = widths(share, dict(layers))
+        keep = {
+            layer.name: chosen(criterion, layer, judged[layer.name], counts[layer.name]) for layer in layers.values()
+        }
+        if settings.layerwise:
+            for number, layer in layers.items():
+                shown = number + (settings.label == "consumer")
+                found[f"layer {shown}{said}"] = look({layer.name: keep[layer.name]})
+        if settings.cumulative:
+            found[f"cumulative{said}"] = look(keep)
+    return found
+
+
+def chosen(criterion: Criterion, layer: Layer, judged: Judgement, count: int) -> Tensor:
+    """The units that stay, ascending: by the criterion's own choice where it makes one, else by its scores.
+
+    >>> layer = Layer("fc", nn.Linear(2, 3), 3)
+    >>> chosen(Criterion(), layer, Judgement(torch.tensor([1.0, 3.0, 2.0])), 2)
+    tensor([1, 2])
+    """
+    choose = getattr(criterion, "choose", None)
+    if choose is not None:
+        own: Tensor = choose(layer, judged, count)
+        return own.cpu().sort().values
+    return select(judged.scores, count, judged.tiebreak)
+
+
+class _Asking:
+    """A network and the batches that criteria see."""
+
+    def __init__(self, net: nn.Module, ds: Dataset, seen: Sequence[Any]) -> None:
+        self.net, self.seen = net, seen
+        self.objective: Any = objectives.make("cross-entropy") if ds.task == "classification" else None
+
+    def judge(self, criteria: Mapping[str, Criterion], layers: Sequence[Layer]) -> dict[str, dict[str, Judgement]]:
+        wants = any(one.needs_gradient for one in criteria.values())
+        return judge(self.net, self.seen, criteria, layers=layers, objective=self.objective if wants else None)
+
+
+class _Look:
+    """Accuracy on test with only some units of some layers left on."""
+
+    def __init__(self, net: nn.Module, ds: Dataset, graph: Graph, device: str) -> None:
+        self.net, self.ds, self.graph, self.device = net, ds, graph, device
+
+    def __call__(self, keep: Mapping[str, Tensor]) -> float:
+        with prune.ablated(self.net, keep, graph=self.graph) as net, torch.no_grad():
+            return accuracy(net, self.ds, device=self.device)

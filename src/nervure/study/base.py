@@ -1,0 +1,86 @@
+"""The network that a study's trials start from: a run that is there, or one trained once and shared by all of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nervure import data, nets, store
+from nervure.data import Dataset
+from nervure.errors import InputError
+from nervure.nets.origin import origin_of
+from nervure.store import Run
+from nervure.study.train_trial import TrainSettings, fewer
+from nervure.study.trials import Job
+from nervure.train import Recipe, fit
+
+__all__ = ["base_of", "renewed"]
+
+
+def base_of(job: Job, run: str | None, training: dict[str, object] | None) -> tuple[Run, Dataset]:
+    """The base of a trial and its data.
+
+    Parameters
+    ----------
+    job : Job
+        Says where the data is, and where trials keep what they share.
+    run : str, optional
+        A run's folder; it is read.
+    training : dict, optional
+        Settings of the trial ``train``; the network of each seed is trained once, by the trial that comes first,
+        while the others wait for it.
+    """
+    if (run is None) == (training is None):
+        raise InputError("a trial of pruning starts from a run, or from the settings to train one: give one of them")
+    if run is not None:
+        held = store.load(run)
+        options: dict[str, Any] = {**held.options, **job.options}
+        return held, data.load(job.source or held.source, data_dir=job.data_dir, **options)
+    settings = TrainSettings.read(training or {})
+    given: dict[str, Any] = dict(job.options)
+    ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
+    recipe = Recipe.of({**settings.recipe, "seed": job.seed})
+    with _shared(job, ds, settings) as place:
+        if store.is_run(place):
+            return store.load(place), ds
+        net_options: dict[str, Any] = dict(settings.net_options)
+        net = nets.build(settings.net, ds, seed=job.seed, **net_options)
+        return fit(net, ds, recipe, out=place, resume=True, device=job.device), ds
+
+
+@contextmanager
+def _shared(job: Job, ds: Dataset, settings: TrainSettings) -> Iterator[Path]:
+    """The folder of one base, which one process at a time may work on."""
+    said = json.dumps([settings.model_dump(mode="json"), job.seed, ds.fingerprint], sort_keys=True)
+    name = f"base-{hashlib.sha256(said.encode()).hexdigest()[:16]}"
+    if job.cache is None:
+        with tempfile.TemporaryDirectory(prefix="nervure-") as folder:
+            yield Path(folder) / name
+        return
+    Path(job.cache).mkdir(parents=True, exist_ok=True)
+    with open(Path(job.cache) / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield Path(job.cache) / name
+
+
+def renewed(run: Run, ds: Dataset, seed: int) -> nn.Module:
+    """A network like a run's, with new weights: one that was built by name and not changed since.
+
+    >>> ds = data.load("digits")
+    >>> run = Run.of(nets.build("lenet-300-100", ds), ds)
+    >>> type(renewed(run, ds, 1)) is type(run.net)
+    True
+    """
+    origin = origin_of(run.net)
+    if origin is None or origin.steps or origin.base.kind != "name":
+        raise InputError("training from scratch needs a base that was built by name and not changed since")
+    settings: dict[str, Any] = dict(origin.base.settings)
+    return nets.build(str(origin.base.spec), ds, seed=seed, **settings)

@@ -1,0 +1,82 @@
+"""The trial ``prune-iterative``: a network that loses neurons, connections, or both, while it trains once.
+
+Source: spec majority-voting-pruning, 4 to 6 (Tables 5.4 and 5.5, section 5.3.4).
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, ClassVar
+
+from pydantic import Field
+from torch import nn
+
+from nervure import data, nets
+from nervure.prune.training import iterative_recipe
+from nervure.study.asked import TrialSettings
+from nervure.study.train_trial import fewer
+from nervure.study.trials import Job, Measured
+from nervure.train import fit
+
+__all__ = ["IterativeSettings", "iterative_trial"]
+
+
+class IterativeSettings(TrialSettings):
+    """What the trial ``prune-iterative`` is told.
+
+    Parameters
+    ----------
+    net, net_options, train_samples
+        As for the trial ``train``.
+    recipe : dict
+        Arguments of :func:`nervure.prune.training.iterative_recipe`: ``votes``, ``sparse``, ``cycles``, ``epochs``,
+        and anything of a recipe.
+    """
+
+    trial: ClassVar[str] = "prune-iterative"
+
+    net: str
+    net_options: dict[str, Any] = Field(default_factory=dict)
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    train_samples: int | None = Field(None, ge=1)
+
+
+def iterative_trial(job: Job) -> Measured:
+    """Train once, and count what is left.
+
+    Measures: ``accuracy`` and the others of test; ``weights`` that are not zero, without biases, ``parameters`` with
+    them, the share of the dense network's ``weights_share``, ``events`` of pruning, ``best_validation`` of all epochs.
+    """
+    settings = IterativeSettings.read(job.settings)
+    given: dict[str, Any] = dict(job.options)
+    ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
+    net = nets.build(settings.net, ds, seed=job.seed, **settings.net_options)
+    begun = time.perf_counter()
+    run = fit(net, ds, iterative_recipe(**{**settings.recipe, "seed": job.seed}), device=job.device)
+    took = time.perf_counter() - begun
+    weights, biases = left(run.net)
+    rows = run.history
+    best = max(float(row.get("validation_accuracy") or 0.0) for row in rows)
+    return Measured(
+        {
+            **run.metrics,
+            "weights": float(weights),
+            "parameters": float(weights + biases),
+            "weights_share": weights / left(net)[0],
+            "events": float(sum(int(row.get("event") or 0) for row in rows)),
+            "epochs": float(len(rows)),
+            "best_validation": best,
+        },
+        {"train": took},
+    )
+
+
+def left(net: nn.Module) -> tuple[int, int]:
+    """Weights that are not zero, and all other parameters.
+
+    >>> left(nn.Linear(3, 2))
+    (6, 2)
+    """
+    parameters = list(net.parameters())
+    weights = sum(int(one.detach().count_nonzero()) for one in parameters if one.ndim > 1)
+    return weights, sum(one.numel() for one in parameters if one.ndim < 2)

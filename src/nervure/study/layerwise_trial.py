@@ -1,0 +1,88 @@
+"""The trial ``prune-layerwise``: prune a layer, retrain the whole network, go on with the next.
+
+Source: spec ssim-kmeans-pruning, 2.8 (Tables 4 to 6).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from nervure import nets
+from nervure.prune.training import layerwise
+from nervure.study.asked import Kind, TrialSettings, accuracy, make, numbered, widths
+from nervure.study.base import base_of
+from nervure.study.trials import Job, Measured
+from nervure.train import Recipe
+
+__all__ = ["LayerwiseSettings", "layerwise_trial"]
+
+
+class LayerwiseSettings(TrialSettings):
+    """What the trial ``prune-layerwise`` is told.
+
+    Parameters
+    ----------
+    run, base, criterion, criterion_options, samples
+        As for the trial ``prune``.
+    base_seed : int, optional
+        Seed of the base and of judging, where all trials prune one network alike and only retraining differs.
+    keep, whole, kind, first, count
+        As for the trial ``prune-steps``.
+    judged : str
+        ``"original"`` or ``"current"``, as in :func:`nervure.prune.training.layerwise`.
+    recipe : dict
+        How the whole network is retrained after each layer.
+    """
+
+    trial: ClassVar[str] = "prune-layerwise"
+
+    run: str | None = None
+    base: dict[str, object] | None = None
+    base_seed: int | None = Field(None, ge=0)
+    criterion: str = "ssim-kmeans"
+    criterion_options: dict[str, object] = Field(default_factory=dict)
+    keep: float | tuple[int, ...] = 0.5
+    whole: tuple[int, ...] = ()
+    kind: Kind = "conv"
+    first: int = Field(1, ge=1)
+    count: int | None = Field(None, ge=1)
+    judged: Literal["original", "current"] = "original"
+    samples: int = Field(500, ge=1)
+    recipe: dict[str, object]
+
+
+def layerwise_trial(job: Job) -> Measured:
+    """Prune and retrain layer by layer; ``accuracy`` on test is of the epoch that validation chose, never test.
+
+    Further measures: ``accuracy_base``, and of the last network ``macs``, ``parameters`` and their shares.
+    """
+    settings = LayerwiseSettings.read(job.settings)
+    seed = job.seed if settings.base_seed is None else settings.base_seed
+    run, ds = base_of(dataclasses.replace(job, seed=seed), settings.run, settings.base)
+    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    _, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
+    keep: dict[str, float | int] = dict(widths(settings.keep, layers, settings.whole))
+    criterion = make(settings.criterion, settings.criterion_options, seed)
+    begun = time.perf_counter()
+    found = layerwise(
+        run, ds, Recipe.of({**settings.recipe, "seed": job.seed}), keep, criterion, judged=settings.judged,
+        samples=settings.samples, seed=seed, device=job.device,
+    )  # fmt: skip
+    took = time.perf_counter() - begun
+    shape = tuple(ds.x.shape[1:])
+    before, after = nets.count(run.net, shape), nets.count(found.net, shape)
+    return Measured(
+        {
+            "accuracy": accuracy(found.net, ds, device=job.device),
+            "accuracy_base": accuracy(run.net, ds, device=job.device),
+            "macs": float(after.macs),
+            "parameters": float(after.params),
+            "macs_share": after.macs / before.macs,
+            "parameters_share": after.params / before.params,
+        },
+        {"retrain": took},
+    )

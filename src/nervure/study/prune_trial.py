@@ -1,0 +1,201 @@
+"""The trials of pruning: one criterion at one target, many of them, and how far criteria agree."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import time
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+from torch import nn
+
+from nervure import prune
+from nervure.data import Dataset, batches
+from nervure.export import compare_latency
+from nervure.judge import judge
+from nervure.prune.criteria.combine import kendall_tau
+from nervure.prune.recover import recover
+from nervure.prune.scores import sample
+from nervure.store import Run
+from nervure.study.asked import Asked, TrialSettings, make, measured_on
+from nervure.study.base import base_of, renewed
+from nervure.study.trials import Job, Measured
+from nervure.train import Recipe, evaluate, fit
+
+__all__ = ["CriteriaSettings", "PruneSettings", "agreement_trial", "criteria_trial", "prune_trial"]
+
+
+class PruneSettings(TrialSettings):
+    """What the trial ``prune`` is told.
+
+    Parameters
+    ----------
+    run, base : str, dict, optional
+        The run to prune, or the settings of the trial ``train`` that makes one.
+    criterion, criterion_options : str, dict
+        A name of ``nervure.prune.criteria``, and its settings. ``seed`` is the trial's, where the criterion has one.
+    target : dict
+        Fields of :class:`nervure.prune.Target`.
+    plan : dict
+        Further arguments of :func:`nervure.prune.plan`: ``ranking``, ``shortcuts``, ``exclude``, ...
+    samples : int
+        How many training samples criteria see.
+    recover, recover_samples : list of str, int
+        Methods of recovery, in order, and how many samples they read.
+    tune : dict, optional
+        A recipe for training afterwards.
+    scratch : bool
+        Train a network of the cut one's shape from new weights by ``tune``, as a control; nothing is recovered.
+    latency : bool
+        Whether to measure latency beside the uncut network's.
+    """
+
+    trial: ClassVar[str] = "prune"
+
+    run: str | None = None
+    base: dict[str, object] | None = None
+    criterion: str = "l1"
+    criterion_options: dict[str, object] = Field(default_factory=dict)
+    criteria: tuple[str, ...] = ()
+    target: dict[str, Any] = Field(default_factory=lambda: {"keep": 0.5})
+    plan: dict[str, Any] = Field(default_factory=dict)
+    samples: int = Field(1000, ge=1)
+    recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
+    recover_samples: int = Field(200, ge=1)
+    tune: dict[str, object] | None = None
+    scratch: bool = False
+    latency: bool = True
+
+
+class CriteriaSettings(TrialSettings):
+    """What the trial ``prune-criteria`` is told: as :class:`PruneSettings`, with criteria by a name of one's own."""
+
+    trial: ClassVar[str] = "prune-criteria"
+
+    run: str | None = None
+    base: dict[str, object] | None = None
+    criteria: dict[str, Asked] = Field(min_length=1)
+    target: dict[str, Any] = Field(default_factory=lambda: {"keep": 0.5})
+    plan: dict[str, Any] = Field(default_factory=dict)
+    samples: int = Field(1000, ge=1)
+    recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
+    recover_samples: int = Field(200, ge=1)
+    tune: dict[str, object] | None = None
+    test_samples: int | None = Field(None, ge=1)
+
+
+def prune_trial(job: Job) -> Measured:
+    """Prune the base by one criterion and measure it before and after recovery, on the test split.
+
+    The seed draws the samples that criteria and recovery see, and the choice of random criteria.
+    """
+    settings = PruneSettings.read(job.settings)
+    run, ds = base_of(job, settings.run, settings.base)
+    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    base = {f"{name}_base": value for name, value in _quality(run.net, ds, job).items()}
+    found = _pruned(job, run, ds, settings)
+    return Measured({**base, **found.metrics}, found.durations)
+
+
+def criteria_trial(job: Job) -> Measured:
+    """Prune one base by many criteria to one size, one after the other in one process, and measure each.
+
+    Each measure is called ``MEASURE CRITERION``, such as ``accuracy_recovered l1``; of a criterion that draws, it is
+    the mean over the draws. All share base, target, samples and recovery; the seed is that of :func:`prune_trial`.
+    """
+    settings = CriteriaSettings.read(job.settings)
+    run, ds = base_of(job, settings.run, settings.base)
+    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    ds = measured_on(ds, settings.test_samples)
+    metrics = {f"{name}_base": value for name, value in _quality(run.net, ds, job).items()}
+    durations: dict[str, float] = {}
+    common = settings.model_dump(exclude={"criteria", "test_samples"}, mode="json")
+    for key, asked in settings.criteria.items():
+        draws = []
+        for draw in range(asked.draws):
+            options = {**asked.options, **({"seed": job.seed + 1000 * draw} if asked.draws > 1 else {})}
+            how = {**common, "criterion": asked.criterion or key, "criterion_options": options, "latency": False}
+            draws.append(_pruned(job, run, ds, PruneSettings.read(how)))
+        for name in draws[0].metrics:
+            metrics[f"{name} {key}"] = sum(one.metrics[name] for one in draws) / len(draws)
+        durations |= {f"{name} {key}": value for name, value in draws[0].durations.items()}
+    return Measured(metrics, durations)
+
+
+def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measured:
+    """Plan, cut, recover and train as the settings say, and measure after each."""
+    laps = {"start": time.perf_counter()}
+    plan = prune.plan(
+        run.net,
+        ds,
+        make(settings.criterion, settings.criterion_options, job.seed),
+        prune.Target(**settings.target),
+        samples=settings.samples,
+        seed=job.seed,
+        **settings.plan,
+    )
+    laps["select"] = time.perf_counter()
+    small = plan.apply(renewed(run, ds, job.seed + 1) if settings.scratch else run.net)
+    laps["apply"] = time.perf_counter()
+    measured = {"pruned": _quality(small, ds, job)}
+    laps["measure"] = time.perf_counter()
+    if settings.recover and not settings.scratch:
+        small = recover(
+            small, run.net, ds, method=settings.recover, kept=plan, samples=settings.recover_samples, seed=job.seed
+        )
+        laps["recover"] = time.perf_counter()
+        measured["recovered"] = _quality(small, ds, job)
+    if settings.tune is not None:
+        recipe = Recipe.of({**settings.tune, "seed": job.seed})
+        small = fit(small, ds, recipe, device=job.device).net
+        laps["tune"] = time.perf_counter()
+        measured["tuned"] = _quality(small, ds, job)
+    metrics = {f"{name}_{stage}": value for stage, found in measured.items() for name, value in found.items()}
+    metrics |= {
+        "parameters": float(plan.params_after),
+        "macs": float(plan.macs_after),
+        "parameters_share": plan.params_after / plan.params_before,
+        "macs_share": plan.macs_after / plan.macs_before,
+    }
+    if settings.latency:
+        metrics |= _latency(run.net, small, ds)
+    times = list(laps.items())
+    durations = {name: end - start for (_, start), (name, end) in itertools.pairwise(times)}
+    return Measured(metrics, durations)
+
+
+def agreement_trial(job: Job) -> Measured:
+    """Kendall's tau of each pair of criteria, as the mean over layers of their order of units, from one pass."""
+    settings = PruneSettings.read(job.settings)
+    run, ds = base_of(job, settings.run, settings.base)
+    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    example = ds.batch(ds.indices("train")[:3]).x
+    layers = [layer for layer in prune.layers(run.net, example) if layer.units > 1]
+    wanted = {name: make(name, {}, job.seed) for name in settings.criteria}
+    at = sample(ds, settings.samples, job.seed)
+    judged = judge(run.net, list(batches(ds.subset(at), None, 128)), wanted, layers=layers)
+    totals = torch.zeros(len(wanted), len(wanted), dtype=torch.float64)
+    for layer in layers:
+        totals += kendall_tau(torch.stack([judged[name][layer.name].scores.flatten() for name in wanted]))
+    mean = totals / len(layers)
+    names = list(wanted)
+    return Measured({f"tau {a} {b}": float(mean[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)})
+
+
+def _quality(net: nn.Module, ds: Dataset, job: Job) -> dict[str, float]:
+    found = evaluate(net, ds, device=job.device).metrics
+    share = {"error": 1 - found["accuracy"]} if "accuracy" in found else {}
+    return {**{name: value for name, value in found.items() if name not in {"parameters", "macs"}}, **share}
+
+
+def _latency(net: nn.Module, small: nn.Module, ds: Dataset) -> dict[str, float]:
+    """Median milliseconds of both networks, in turn, at batch 32 and one thread, and their ratio."""
+    example = ds.batch(ds.indices("test")[:1]).x
+    found = compare_latency({"base": net, "small": small}, example, batch=32, threads=1)
+    return {
+        "latency_ms_base": 1e3 * found["base"].median,
+        "latency_ms": 1e3 * found["small"].median,
+        "speedup": found["base"].median / found["small"].median,
+    }

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from nervure.study import worker
+from nervure.train import launch
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials are made in this process, since starting one takes longer than making it."""
+
+    def start(call: str, arguments: Mapping[str, object], **options: object) -> object:
+        return worker.run({"trial": arguments["trial"], "job": arguments["job"]})
+
+    monkeypatch.setattr(launch, "start", start)
+
+
+COMPARED = (
+    "--criteria",
+    "l1,random",
+    "--keep",
+    "0.5",
+    "--seeds",
+    "1",
+    "--samples",
+    "50",
+    "--device",
+    "cpu",
+    "-o",
+    "out",
+)
+
+
+def test_table_page_and_progress(call, here, base: Path, tmp_path: Path) -> None:
+    said = call("compare", "pruning", base, *COMPARED)
+    assert said.code == 0, said.err
+    assert "nan" not in said.err + said.out
+    assert "2/2  random keep 0.5, seed 0: " in said.err
+    assert "1/1  base, seed 0: done" in said.err
+    assert "l1" in said.out
+    assert "Criteria side by side" in (tmp_path / "out" / "compare.html").read_text()
+    again = call("compare", "pruning", base, *COMPARED, "--json")
+    # the worker's own line on stdout stands for a process that was started: none is
+    found = json.loads(again.out)
+    assert [row["criterion"] for row in found["rows"]] == ["l1", "random"]
+
+
+def test_faults_are_one_line(call, here, base: Path) -> None:
+    assert call("compare", "pruning", base, *COMPARED, "--keep", "half").err.count("\n") == 1
+    said = call("compare", "pruning", base, *COMPARED, "--criteria", "l1,votes")
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert "votes" in said.err

@@ -1,0 +1,40 @@
+"""Completion reads the tables' source; it must know what the tables know."""
+
+from __future__ import annotations
+
+import typing
+
+import pytest
+
+from nervure import data, nets, objectives
+from nervure.cli import complete
+from nervure.registry import Table
+from nervure.train import Recipe, callbacks
+
+TABLES = {
+    "nets/table.py": nets.table.networks,
+    "data/sources.py": data.sources,
+    "objectives/__init__.py": objectives.table,
+    "train/callbacks.py": callbacks.table,
+}
+
+
+@pytest.mark.parametrize("file", TABLES)
+def test_rows_are_those_of_the_table(file: str) -> None:
+    table: Table[object] = TABLES[file]
+    found = complete.rows(file, table.kind)
+    assert dict(found("")) == {name: table.row(name).line for name in table.names()}
+    first = table.names()[0]
+    assert [name for name, _ in found(first)] == sorted(name for name in table.names() if name.startswith(first))
+    assert found("no-such") == []
+
+
+@pytest.mark.parametrize("field", ["optimizer", "schedule", "precision"])
+def test_choices_are_those_of_the_recipe(field: str) -> None:
+    known = typing.get_args(Recipe.model_fields[field].annotation)
+    assert [name for name, _ in complete.choices("train/recipe.py", field)("")] == list(known)
+
+
+def test_a_table_that_is_not_there() -> None:
+    with pytest.raises(LookupError, match="no table of kind 'rose'"):
+        complete.rows("nets/table.py", "rose")("")

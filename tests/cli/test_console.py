@@ -1,0 +1,83 @@
+"""What people and machines are shown."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+
+from nervure.cli import console
+from nervure.train import Progress
+
+ROW = {"epoch": 1, "lr": 0.001, "train_accuracy": 0.75, "train_loss": 0.5, "validation_loss": 0.25, "seconds": 1.5}
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def steps() -> list[Progress]:
+    return [
+        Progress(0, 2, 5, 10),
+        Progress(0, 2, 10, 10),
+        Progress(1, 2, 10, 10, ROW),
+        Progress(1, 2, 10, 10),
+        Progress(2, 2, 10, 10, {**ROW, "epoch": 2}),
+    ]
+
+
+class TestTrainingBar:
+    def test_elsewhere_a_line_an_epoch(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with console.training_bar(False) as bar:
+            for one in steps():
+                bar(one)
+        said = capsys.readouterr()
+        line = "train loss 0.5, accuracy 0.75 | validation loss 0.25 | 1.5 s"
+        assert said.err.splitlines() == [f"epoch 1/2  {line}", f"epoch 2/2  {line}"]
+        assert said.out == ""
+
+    def test_on_a_terminal_a_bar_with_rate_and_time_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        screen = Terminal()
+        monkeypatch.setattr("sys.stderr", screen)
+        monkeypatch.setenv("COLUMNS", "80")
+        monkeypatch.setenv("TERM", "xterm")
+        with console.training_bar(False) as bar:
+            for one in steps():
+                bar(one)
+        shown = screen.getvalue()
+        assert "epoch 2/2" in shown
+        assert "100%" in shown
+        assert "left" in shown
+        assert shown.count("train loss 0.5, accuracy 0.75") == 2
+        assert "…" not in shown
+
+    def test_quiet(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with console.training_bar(True) as bar:
+            for one in steps():
+                bar(one)
+        console.say("hush", quiet=True)
+        assert capsys.readouterr() == ("", "")
+
+
+def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"a": math.nan, "b": [math.inf, 1.5, (2, "é")], 3: None})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"a": None, "b": [None, 1.5, [2, "é"]], "3": None}
+    assert "é" in out
+
+
+def test_numbers() -> None:
+    shown = {
+        0: "0", 12: "12", 1234567: "1,234,567", 1234.0: "1,234", 3.0: "3", 0.5: "0.5", 1e-7: "1e-07",
+        123456.7: "1.235e+05", math.inf: "inf", True: "True", None: "-", "a": "a",
+    }  # fmt: skip
+    assert {value: console.number(value) for value in shown} == shown
+
+
+def test_tables_take_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_table(("class", "recall"), [("[red]", 0.5), ('b,"c"', None)], title="[bold]runs")
+    out = capsys.readouterr().out
+    assert "[red]" in out and "[bold]runs" in out and 'b,"c"' in out

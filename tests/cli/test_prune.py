@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+import nervure as nv
+from nervure.cli import evaluate, prune
+from nervure.errors import InputError
+
+APP = typer.Typer()
+APP.command("prune")(prune.command)
+APP.command("evaluate")(evaluate.command)
+RUNNER = CliRunner()
+
+
+def call(*arguments: object) -> Result:
+    return RUNNER.invoke(APP, [str(one) for one in arguments])
+
+
+def done(*arguments: object) -> str:
+    found = call(*arguments)
+    assert found.exit_code == 0, (found.output, found.exception)
+    return found.stdout
+
+
+def refused(*arguments: object) -> str:
+    found = call(*arguments)
+    assert isinstance(found.exception, InputError), (found.output, found.exception)
+    message = str(found.exception)
+    assert len(message.splitlines()) == 1
+    return message
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network that has seen the digits for an epoch."""
+    path = tmp_path_factory.mktemp("runs") / "base"
+    ds = nv.data.load("digits")
+    net = nv.nets.build("lenet5", ds, batch_norm=True)
+    nv.train.fit(net, ds, nv.train.Recipe(epochs=1, seed=0), out=path, device="cpu")
+    return path
+
+
+def test_prune_writes_a_run_that_other_commands_take(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small"
+    given = (base, "--criterion", "mean-activation", "--macs", "0.5", "--samples", 200, "-o", out, "--device", "cpu")
+    text = done("prune", *given)
+    assert "features.0" in text
+    assert "accuracy" in text
+    run, before = nv.store.load(out), nv.store.load(base)
+    plan = nv.prune.Plan.load(out / "plan.json")
+    cost = nv.nets.count(run.net, run.in_shape)
+    assert (cost.params, cost.macs) == (plan.params_after, plan.macs_after)
+    assert cost.macs <= 0.5 * plan.macs_before
+    assert [action.name for action in run.lineage] == ["train", "prune"]
+    assert run.lineage[-1].settings["criteria"] == ["mean-activation"]
+    assert run.lineage[-1].settings["target"] == {"macs": 0.5}
+    assert {"widths", "plan", "pruned", "confusion"} <= set(run.evidence)
+    assert run.metrics["macs"] == cost.macs
+    assert run.preprocessing == before.preprocessing
+    found = json.loads(done("evaluate", out, "--json", "--device", "cpu"))
+    assert found["metrics"]["accuracy"] == pytest.approx(run.metrics["accuracy"])
+    again = tmp_path / "again"
+    done("prune", base, "--plan", out / "plan.json", "-o", again, "--device", "cpu")
+    pairs = zip(run.net.state_dict().values(), nv.store.load(again).net.state_dict().values(), strict=True)
+    assert all(torch.equal(one, two) for one, two in pairs)
+
+
+def test_pruned_twice_and_as_json(base: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "one", tmp_path / "two"
+    done("prune", base, "--keep", "0.8", "-o", first, "--device", "cpu", "-q")
+    found = json.loads(done("prune", first, "--params", "0.5", "-o", second, "--json", "--device", "cpu", "-q"))
+    assert found["run"] == str(second)
+    assert found["params"][1] <= 0.5 * found["params"][0]
+    assert len(found["metrics"]["accuracy"]) == 2
+    origin = nv.store.load(second).origin
+    assert origin is not None
+    assert [step.kind for step in origin.steps] == ["resize", "resize"]
+
+
+def test_dry_run_prints_and_writes_nothing(base: Path, tmp_path: Path) -> None:
+    before = sorted(path.relative_to(base) for path in base.rglob("*"))
+    table = done("prune", base, "--keep", "0.5", "--dry-run")
+    for words in ("layer", "units before", "units after", "MACs before", "why", "classifier.0", "best by l1"):
+        assert words in table
+    found = json.loads(
+        done("prune", base, "--keep", "features.0=2", "--keep", "classifier.0=0.5", "--dry-run", "--json")
+    )
+    after = {layer["layer"]: layer["after"] for layer in found["layers"]}
+    assert (after["features.0"], after["classifier.0"]) == (2, 60)
+    assert sorted(path.relative_to(base) for path in base.rglob("*")) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_list_explains_every_criterion() -> None:
+    rows = json.loads(done("prune", "--list", "--json"))
+    assert {row["criterion"] for row in rows} == set(nv.prune.criteria.names())
+    assert all(row["line"] and row["source"] for row in rows)
+    assert "l1" in done("prune", "--list")
+
+
+def test_settings_and_options(base: Path) -> None:
+    dry = (base, "--dry-run", "--json")
+    one = json.loads(done("prune", *dry, "--keep", "0.5", "--criterion", "random", "--seed", 1))
+    two = json.loads(done("prune", *dry, "--keep", "0.5", "--criterion", "random", "--set", "seed=1"))
+    assert one == two
+    whole = json.loads(done("prune", *dry, "--keep", "0.5", "--exclude", "classifier", "--round-to", 2))
+    assert {row["layer"]: row["after"] for row in whole["layers"]} == {
+        "features.0": 2, "features.4": 8, "classifier.0": 120, "classifier.3": 84, "classifier.6": 10,
+    }  # fmt: skip
+    mixed = json.loads(
+        done("prune", *dry, "--macs", 50_000, "--criterion", "l1", "--criterion", "fpgm", "--ranking", "global")
+    )
+    assert mixed["macs"][1] <= 50_000
+    assert "l1 and fpgm" in mixed["layers"][0]["why"] or "whole" in mixed["layers"][0]["why"]
+
+
+def test_accuracy_and_latency_targets(base: Path) -> None:
+    found = json.loads(done("prune", base, "--accuracy-drop", "5", "--dry-run", "--json"))
+    assert 2 <= len(found["trials"]) <= 6
+    best = min((one for one in found["trials"] if one["fits"]), key=lambda one: one["units"])
+    assert found["macs"][1] == best["macs"]
+    found = json.loads(done("prune", base, "--latency", "1.0", "--dry-run", "--json"))
+    assert found["latency_ms"][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "say where to write the run: -o OUT"),
+        (("--dry-run",), "give exactly one of"),
+        (("--macs", "0.5", "--keep", "0.5", "--dry-run"), "found keep and macs"),
+        (("--macs", "half", "--dry-run"), "--macs 'half': give a share such as 0.5"),
+        (("--macs", "0", "--dry-run"), "macs=0"),
+        (("--macs", "99999999", "--dry-run"), "the network has"),
+        (("--keep", "0.5", "--criterion", "l3", "--dry-run"), "unknown criterion 'l3'; did you mean 'l"),
+        (
+            ("--keep", "0.5", "--set", "sed=1", "--criterion", "random", "--dry-run"),
+            "no setting 'sed'; did you mean 'seed'",
+        ),
+        (("--keep", "0.5", "--ranking", "worldwide", "--dry-run"), "take layer or global"),
+        (("--keep", "0.5", "--exclude", "features.9", "--dry-run"), "exclude: no layer 'features.9'"),
+        (("--keep", "0.5", "--keep", "0.6", "--dry-run"), "LAYER=SHARE"),
+        (("--keep", "feature.0=3", "--dry-run"), "did you mean 'features.0'"),
+        (("--plan", "none.json", "--dry-run"), "none.json: cannot be read"),
+        (("--plan", "none.json", "--macs", "0.5", "--dry-run"), "leave out --macs"),
+        (("--keep", "0.5", "--device", "tpu", "--dry-run"), "tpu"),
+    ],
+)
+def test_bad_input_is_one_line(base: Path, given: tuple[str, ...], said: str) -> None:
+    assert said in refused("prune", base, *given)
+
+
+def test_no_run_and_an_output_that_exists(base: Path, tmp_path: Path) -> None:
+    assert "say which run to prune" in refused("prune", "--macs", "0.5")
+    assert "--overwrite" in refused("prune", base, "--keep", "0.5", "-o", base)
+    assert "none" in refused("prune", tmp_path / "none", "--keep", "0.5", "--dry-run")
+    other = tmp_path / "other"
+    ds = nv.data.load("digits")
+    nv.store.save(other, nv.store.Run.of(nv.nets.build("lenet-300-100", ds), ds))
+    plan = tmp_path / "plan.json"
+    run = nv.store.load(base)
+    nv.prune.plan(run.net, ds, "l1", nv.prune.Target(keep=0.5)).save(plan)
+    assert "this plan is for another network" in refused("prune", other, "--plan", plan, "-o", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    done("prune", base, "--keep", "0.9", "-o", tmp_path / "new", "-q", "--device", "cpu")
+    done("prune", base, "--keep", "0.5", "-o", tmp_path / "new", "--overwrite", "-q", "--device", "cpu")
+    assert nv.prune.Plan.load(tmp_path / "new" / "plan.json").target.keep == 0.5

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nervure.errors import InputError
+from nervure.nets.resnet import BasicBlock, ResNet
+from nervure.observe.absolute import backed_scores
+
+
+def linearised(net: nn.Module) -> nn.Module:
+    """The absolute network spelled out, for chains of known layers."""
+    parts: list[nn.Module] = []
+    for module in copy.deepcopy(net).to(torch.float64):
+        if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            module.weight.data.abs_()
+            module.bias.data.zero_()
+        elif isinstance(module, nn.BatchNorm2d):
+            scale = module.weight.data.abs() / (module.running_var + module.eps).sqrt()
+            conv = nn.Conv2d(len(scale), len(scale), 1, groups=len(scale), bias=False).to(torch.float64)
+            conv.weight.data.copy_(scale.view(-1, 1, 1, 1))
+            module = conv
+        elif isinstance(module, nn.MaxPool2d):
+            module = nn.AvgPool2d(module.kernel_size, module.stride, module.padding)
+        elif not isinstance(module, nn.Flatten | nn.AvgPool2d):
+            module = nn.Identity()
+        parts.append(module)
+    return nn.Sequential(*parts)
+
+
+def test_a_convolutional_chain() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(),
+        nn.Conv2d(4, 6, 3, stride=2, groups=2), nn.GELU(), nn.Flatten(), nn.Linear(6, 3), nn.Softmax(1),
+    )  # fmt: skip
+    nn.init.uniform_(net[1].weight, -2, 2)
+    nn.init.uniform_(net[1].running_var, 0.5, 2)
+    final = torch.tensor([1.0, 2.0, 0.5])
+    found = backed_scores(net, torch.randn(5, 2, 6, 6), final, ["0", "5", "8"])
+    plain = linearised(net).eval()
+    at = torch.ones(1, 2, 6, 6, dtype=torch.float64)
+    for index, module in enumerate(plain):
+        at = module(at)
+        if str(index) in found:
+            held = at.detach().requires_grad_()
+            out = plain[index + 1 :](held)
+            (gradient,) = torch.autograd.grad(out, held, final.double()[None])
+            expected = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
+            assert torch.allclose(found[str(index)], expected / expected.sum())
+
+
+def test_both_branches_of_a_sum_get_the_score() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b, self.c = (nn.Linear(2, 2, bias=False) for _ in range(3))
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.a(x)
+            return self.c(hidden) - torch.tanh(self.b(hidden)) + hidden * 3
+
+    net = Two()
+    final = torch.tensor([1.0, 3.0])
+    found = backed_scores(net, torch.randn(1, 2), final, ["a", "b", "c"])
+    assert torch.allclose(found["b"], torch.tensor([0.25, 0.75]).double())
+    weight = net.c.weight.detach().abs() + net.b.weight.detach().abs() + 3 * torch.eye(2)
+    expected = (weight.T @ final).double()
+    assert torch.allclose(found["a"], expected / expected.sum())
+
+
+def test_a_residual_network_is_left_alone() -> None:
+    net = ResNet(2, 3, BasicBlock, (1, 1), (4, 6))
+    before = copy.deepcopy(net.state_dict())
+    names = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d)]
+    found = backed_scores(net, torch.randn(1, 2, 8, 8), torch.ones(3), names)
+    assert all(score.min() > 0 and float(score.sum()) == pytest.approx(1) for score in found.values())
+    assert net.training
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
+    assert next(net.parameters()).dtype == torch.float32
+
+
+def test_bad_input() -> None:
+    net = nn.Sequential(nn.Linear(2, 3))
+    with pytest.raises(InputError, match="4 scores for outputs"):
+        backed_scores(net, torch.zeros(1, 2), torch.ones(4), ["0"])
+    with pytest.raises(InputError, match="no rule for the operation 'cumsum'"):
+        backed_scores(Odd(), torch.zeros(1, 2), torch.ones(3), ["fc"])
+
+
+class Odd(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(2, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(x).cumsum(1)

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.nets.resnet import BasicBlock, ResNet
+from nervure.observe.relevance import handed_back, relevance, split_shares
+
+
+def batch(shape: tuple[int, ...], n: int = 6, classes: int = 3) -> Batch:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(n, *shape, generator=generator, dtype=torch.float64).abs()
+    return Batch(x, torch.randint(0, classes, (n,), generator=generator), torch.arange(n))
+
+
+def test_the_rule_against_a_loop() -> None:
+    rng = np.random.default_rng(0)
+    x, w, received = rng.normal(size=5), rng.normal(size=(3, 5)), rng.normal(size=3)
+    expected = np.zeros(5)
+    for j in range(3):
+        shares = np.array([max(x[i] * w[j, i], 0.0) for i in range(5)])
+        expected += shares / (shares.sum() + 1e-9) * received[j]
+    ours = handed_back(
+        torch.from_numpy(x)[None], torch.from_numpy(w), lambda a, v: a @ v.T, torch.from_numpy(received)[None]
+    )
+    assert ours[0].tolist() == pytest.approx(expected.tolist())
+
+
+def test_shares_add_up() -> None:
+    a, b = torch.randn(100), torch.randn(100)
+    share = split_shares(a, b)
+    assert ((share >= 0) & (share <= 1)).all()
+    assert torch.allclose(share + split_shares(b, a), torch.ones(100))
+
+
+def bias_free(net: nn.Module) -> nn.Module:
+    for module in net.modules():
+        if getattr(module, "bias", None) is not None:
+            nn.init.zeros_(module.bias)
+    return net.to(torch.float64)
+
+
+class Joined(nn.Module):
+    """Concatenation, a gate, a shortcut by a function, and pools of both kinds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(2, 4, 1), nn.Conv2d(7, 7, 3, padding=1)
+        self.gate, self.head = nn.Linear(7, 7), nn.Linear(7, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([self.a(x).relu(), torch.relu_(self.b(x))], 1)
+        x = nn.functional.max_pool2d(x, 2)
+        x = x + self.c(x).relu()
+        x = x * torch.sigmoid(self.gate(x.mean((2, 3))))[..., None, None]
+        return self.head(nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("net", "layers", "shape"),
+    [
+        (nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)), ["0", "2"], (5,)),
+        (
+            nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.ReLU(inplace=True), nn.MaxPool2d(2), nn.Dropout(),
+                          nn.Conv2d(4, 6, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(6, 3)),
+            ["0", "4"], (2, 8, 8),
+        ),
+        (nn.Sequential(nn.Conv1d(1, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten(), nn.Linear(4, 3)),
+         ["0"], (1, 9)),
+        (Joined(), ["c"], (2, 6, 6)),
+        (ResNet(2, 3, BasicBlock, (1,), (6,)), ["stem.0"], (2, 6, 6)),
+    ],
+    ids=["mlp", "conv", "series", "joined", "resnet"],
+)  # fmt: skip
+def test_relevance_is_conserved_without_bias(net: nn.Module, layers: list[str], shape: tuple[int, ...]) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for module in net.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+    net = bias_free(copy.deepcopy(net))
+    # A logit to which nothing adds has no relevance to hand back.
+    for last in [module for module in net.modules() if isinstance(module, nn.Linear)][-1:]:
+        last.weight.data.abs_()
+    if isinstance(net, ResNet | Joined):
+        # What a shortcut or a second branch carries is relevance too: make the layer the only way.
+        for name, parameter in net.named_parameters():
+            parameter.data.abs_()
+            if name.startswith("c."):
+                parameter.data *= 100.0
+    found = relevance(net, [batch(shape)], layers)
+    for name in layers:
+        result = found[name]
+        assert float(result.units.sum()) == pytest.approx(result.start, rel=0.01)
+
+
+def test_batch_norm_is_folded() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        conv, norm = nn.Conv2d(2, 5, 3), nn.BatchNorm2d(5)
+        nn.init.normal_(norm.weight)
+        nn.init.normal_(norm.running_mean)
+        nn.init.uniform_(norm.running_var, 0.5, 2.0)
+        tail = [nn.ReLU(), nn.Conv2d(5, 4, 1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)]
+    net = nn.Sequential(conv, norm, *tail).to(torch.float64).eval()
+    folded = nn.Sequential(torch.nn.utils.fusion.fuse_conv_bn_eval(net[0], net[1]), nn.Identity(), *net[2:])
+    first, second = (relevance(one, [batch((2, 6, 6))], ["0", "3"]) for one in (net, folded))
+    for name in ("0", "3"):
+        assert torch.allclose(first[name].units, second[name].units)
+
+
+def test_batches_and_shards_do_not_matter() -> None:
+    net = nn.Sequential(nn.Linear(5, 8), nn.ReLU(), nn.Linear(8, 3)).to(torch.float64)
+    whole = batch((5,), 9)
+    parts = [Batch(whole.x[at], whole.y[at], at) for at in torch.arange(9).split(4)]
+    assert torch.allclose(relevance(net, [whole], ["0"])["0"].units, relevance(net, parts, ["0"])["0"].units)
+
+
+def test_the_network_is_left_alone() -> None:
+    net = nn.Sequential(nn.Linear(5, 4), nn.ReLU(inplace=True), nn.Dropout(), nn.Linear(4, 3)).to(torch.float64)
+    before = copy.deepcopy(net.state_dict())
+    relevance(net, [batch((5,))], ["0"])
+    assert net.training
+    assert all(torch.equal(value, net.state_dict()[key]) for key, value in before.items())
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in net.parameters())
+
+
+def test_an_operation_without_rule_is_named() -> None:
+    class Odd(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.cumsum(self.fc(x), 1)
+
+    with pytest.raises(InputError, match="no rule for the operation 'cumsum'"):
+        relevance(Odd().to(torch.float64), [batch((4,))], ["fc"])
+
+
+def test_labels_are_needed() -> None:
+    net = nn.Sequential(nn.Linear(5, 3)).to(torch.float64)
+    with pytest.raises(InputError, match="label"):
+        relevance(net, [batch((5,))._replace(y=None)], ["0"])
+    with pytest.raises(InputError, match="label"):
+        relevance(net, [batch((5,))._replace(y=torch.full((6,), -1))], ["0"])

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.judge import Layer
+from nervure.observe import Moments, Site
+from nervure.observe.folded import Folded
+from nervure.prune.criteria.seen import at, example_of
+
+
+def test_where_units_are_looked_at() -> None:
+    layer = Layer("0", nn.Linear(1, 2), 2)
+    assert at(layer, Moments()).key == ("moments",)
+    read = Layer("0", nn.Conv2d(1, 2, 1), 2, Site("3", "input"), 4)
+    site, statistic = at(read, Moments())
+    assert site == Site("3", "input")
+    assert isinstance(statistic, Folded)
+    assert at(read, Moments(), "pre_bn").key == ("moments",)
+
+
+def test_examples() -> None:
+    empty = Batch(torch.zeros(0, 2), None, torch.arange(0))
+    full = Batch(torch.ones(1, 2), None, torch.arange(1))
+    assert example_of([empty, full]).shape == (1, 2)
+    with pytest.raises(InputError, match="no batches"):
+        example_of([empty])

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nervure.data.dataset import Dataset
+from nervure.errors import InputError
+from nervure.prune.recover import fine_tune, recover
+from nervure.train import Recipe
+
+Make = Callable[..., nn.Module]
+Noise = Callable[..., Dataset]
+KEPT = [0, 2, 3, 6]
+
+
+@pytest.fixture
+def pair(seeded: Make, thinned: Make) -> tuple[nn.Module, nn.Module]:
+    net = seeded(lambda: nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)))
+    return thinned(net, [("0", "out", KEPT), ("2", "in", KEPT)]), net
+
+
+def test_it_learns_what_the_teacher_says_without_labels(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:
+    small, net = pair
+    ds = noise(6, n=200, labels=False)
+    recipe = {"epochs": 30, "lr": 0.01, "batch": 50}
+    fixed = recover(small, net, ds, method="fine-tune", recipe=recipe, distillation=1.0, temperature=2.0)
+    x = ds.batch(range(200)).x
+    with torch.no_grad():
+        gaps = [float((one(x).softmax(1) - net(x).softmax(1)).norm()) for one in (small, fixed)]
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_the_test_split_is_not_touched(
+    pair: tuple[nn.Module, nn.Module], noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = noise(6)
+    ds = dataclasses.replace(ds, splits={"train": np.arange(60), "test": np.arange(60, 80)})
+    seen: list[Dataset] = []
+    real = fine_tune.fit
+
+    def fit(net: nn.Module, data: Dataset, recipe: Recipe, **options: object) -> object:
+        seen.append(data)
+        assert recipe == Recipe(epochs=1, batch=20)
+        return real(net, data, recipe, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fine_tune, "fit", fit)
+    recover(*pair, ds, method="fine-tune", recipe=Recipe(epochs=1, batch=20))
+    assert set(seen[0].splits) == {"train"}
+
+
+def test_the_seed_reaches_the_usual_recipe(
+    pair: tuple[nn.Module, nn.Module], monkeypatch: pytest.MonkeyPatch, noise: Noise
+) -> None:
+    asked: list[Recipe] = []
+
+    def fit(net: nn.Module, data: Dataset, recipe: Recipe, **options: object) -> object:
+        asked.append(recipe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fine_tune, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        recover(*pair, noise(6), method="fine-tune", seed=7)
+    assert (asked[0].seed, asked[0].optimizer, asked[0].batch) == (7, "sgd", 32)
+
+
+def test_a_share_is_a_share() -> None:
+    with pytest.raises(InputError, match="distillation = 2"):
+        fine_tune.FineTune(distillation=2)

@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+import importlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nervure import data, nets, prune, train
+from nervure.data import from_arrays
+from nervure.data.dataset import Dataset
+from nervure.errors import InputError
+from nervure.judge import Criterion, Judgement, Layer
+from nervure.observe import Moments
+from nervure.prune import trials
+from nervure.prune.target import Target
+
+Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
+
+
+class Given(Criterion):
+    """Scores by layer, given beforehand; the unit's number for other layers."""
+
+    def __init__(self, scores: Mapping[str, list[float]] | None = None) -> None:
+        self._scores = scores or {}
+
+    def judge(self, layer: Layer, weights: object, results: object, probe: object = None) -> Judgement:
+        return Judgement(torch.tensor(self._scores.get(layer.name, [float(one) for one in range(layer.units)])))
+
+
+class Seen(Criterion):
+    """Mean of what the consumer reads."""
+
+    def wants(self, layer: Layer) -> Mapping[str, object]:  # type: ignore[override]
+        return {"mean": (layer.seen, Moments())}
+
+    def judge(self, layer: Layer, weights: object, results: Mapping[str, object], probe: object = None) -> Judgement:
+        mean = results["mean"].mean  # type: ignore[attr-defined]
+        return Judgement(mean.view(layer.units, layer.spread).mean(1))
+
+
+class Labelled(Given):
+    needs_labels = True
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture
+def net() -> nn.Module:
+    return nets.build("mlp", in_shape=(64,), classes=10, widths=[32, 16])
+
+
+def test_the_best_stay(net: nn.Module) -> None:
+    scores = {"classifier.0": [float(one % 5) for one in range(32)], "classifier.2": [1.0] * 15 + [2.0]}
+    plan = prune.plan(net, None, Given(scores), Target(keep=0.25))
+    assert plan.kept["classifier.0"] == (3, 4, 8, 9, 14, 19, 24, 29)
+    assert plan.kept["classifier.2"] == (0, 1, 2, 15)
+    row = next(one for one in plan.rows if one.layer == "classifier.0")
+    assert (row.scores.kept, row.scores.cut, row.scores.high) == (3.0, 3.0, 4.0)  # type: ignore[union-attr]
+    assert row.why == "25% best by Given"
+    small = plan.apply(net)
+    assert torch.equal(small.classifier[0].weight, net.classifier[0].weight[list(plan.kept["classifier.0"])])
+
+
+@pytest.mark.parametrize("goal", ["macs", "params"])
+@pytest.mark.parametrize("ranking", ["layer", "global"])
+@pytest.mark.parametrize("name", ["residual", "grouped", "inception", "lstm", "attention", "gated", "join plus sum"])
+def test_a_budget_is_met_and_no_step_is_left(zoo: Zoo, norm: Criterion, name: str, ranking: str, goal: str) -> None:
+    net, shape = zoo(name)
+    share = 0.9 if name == "attention" else 0.6
+    plan = prune.plan(net, None, norm, Target(**{goal: share}), ranking=ranking, example=torch.randn(3, *shape))  # type: ignore[arg-type]
+    cost = nets.count(plan.apply(net), shape)
+    assert (cost.params, cost.macs) == (plan.params_after, plan.macs_after)
+    before, after = (plan.macs_before, plan.macs_after) if goal == "macs" else (plan.params_before, plan.params_after)
+    assert after <= share * before
+    graph = plan._graph
+    assert graph is not None
+    kept = {group.name: _count(plan, group.name) for group in graph.free}
+    for group in graph.free:
+        if kept[group.name] == group.units:
+            continue
+        grown = {**kept, group.name: kept[group.name] + group.step}
+        more = {}
+        for one, count in grown.items():
+            for layer in graph.group(one).layers:
+                if sum(layer in other.layers for other in graph.free) == 1:
+                    more[layer] = _first(graph.group(one), count, layer)
+        if len(more) < len({layer for one in graph.free for layer in one.layers}):
+            continue
+        from nervure.prune.cut import cut
+        from nervure.prune.mask import by_group
+
+        larger = nets.count(cut(net, graph.groups, by_group(graph.groups, more)), shape)
+        assert (larger.macs if goal == "macs" else larger.params) > share * before
+
+
+def _count(plan: prune.Plan, group: str) -> int:
+    graph = plan._graph
+    assert graph is not None
+    one = graph.group(group)
+    row = next(row for row in plan.rows if row.group == group and row.layer == one.layers[0])
+    return len(row.kept) * one.units // row.places
+
+
+def _first(group: object, count: int, layer: str) -> np.ndarray:
+    each = count // group.step  # type: ignore[attr-defined]
+    units = np.concatenate([np.flatnonzero(group.block == one)[:each] for one in range(group.step)])  # type: ignore[attr-defined]
+    side = group.side(layer)  # type: ignore[attr-defined]
+    return np.unique(side.places[np.isin(side.units, units)])
+
+
+def test_absolute_budgets(net: nn.Module) -> None:
+    whole = nets.count(net, (64,))
+    plan = prune.plan(net, None, Given(), Target(macs=1000))
+    assert plan.macs_after <= 1000 < whole.macs
+    assert prune.plan(net, None, Given(), Target(params=whole.params)).params_after == whole.params
+    assert not prune.plan(net, None, Given(), Target(macs=1.0)).kept
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({"macs": 10**9}, "the network has 2,720"),
+        ({"macs": 3}, "even with one unit for each layer that may be cut the network has 75"),
+        ({"params": 0.0001}, "even with one unit"),
+        ({"keep": 1000}, "the widest layer that may be cut has 32 units"),
+        ({"keep": {"classifier.0": 33}}, "it has 32 units"),
+        ({"keep": {"classifer.0": 3}}, "did you mean 'classifier.0'"),
+        ({"keep": {"classifier.4": 3}}, "'classifier.4' cannot be cut: its units are the network's output"),
+        ({"keep": "natural"}, "does not say how many"),
+        ({"accuracy_drop": 1.0}, "needs labelled classes"),
+    ],
+)
+def test_targets_that_cannot_be_met(net: nn.Module, target: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        prune.plan(net, None, Given(), Target(**target))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ({}, "give exactly one of"),
+        ({"keep": 0.5, "macs": 0.5}, "found keep and macs"),
+        ({"keep": 1.5}, "keep=1.5"),
+        ({"macs": 0}, "macs=0"),
+        ({"params": True}, "params=True"),
+        ({"latency": 2.0}, "latency=2.0"),
+        ({"keep": {}}, "keep names no layer"),
+        ({"keep": {"a": 0.0}}, "keep"),
+        ({"speed": 2}, "speed"),
+    ],
+)
+def test_bad_targets(target: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Target(**target)  # type: ignore[arg-type]
+
+
+def test_one_is_a_number_and_one_point_zero_a_share() -> None:
+    assert Target(keep=1) != Target(keep=1.0)
+    for target in (Target(keep=1), Target(keep=1.0), Target(keep={"a": 1, "b": 1.0}), Target(latency_ms=3.0)):
+        back = Target.model_validate_json(target.model_dump_json())
+        assert back == target
+        assert type(back.goal[1]) is type(target.goal[1])
+    assert isinstance(Target.model_validate_json('{"keep": {"a": 1, "b": 1.0}}').keep["b"], float)  # type: ignore[index]
+
+
+def test_excluded_and_shortcut_groups_stay_whole() -> None:
+    net = nets.build("resnet20", in_shape=(3, 16, 16), classes=4, width=0.5)
+    plan = prune.plan(net, None, Given(), Target(keep=0.5), shortcuts=False, exclude=["stages.1"])
+    cut = {layer for layer, (before, after) in plan.widths.items() if after < before}
+    assert cut == {f"stages.{stage}.{block}.conv1" for stage in (0, 2) for block in range(3)}
+    why = {row.layer: row.why for row in plan.rows}
+    assert "excluded" in why["stages.1.0.conv1"]
+    assert "residual stream" in why["stem.0"]
+    with pytest.raises(InputError, match="exclude: no layer 'stage' .* did you mean"):
+        prune.plan(net, None, Given(), Target(keep=0.5), exclude=["stage"])
+    with pytest.raises(InputError, match="no layer whose units could be cut"):
+        prune.plan(net, None, Given(), Target(keep=0.5), exclude=["stages", "stem"])
+
+
+def test_widths_are_rounded(net: nn.Module) -> None:
+    wide = nets.build("mlp", in_shape=(64,), classes=10, widths=[100, 5])
+    plan = prune.plan(wide, None, Given(), Target(keep=0.5), round_to=8)
+    assert plan.widths["classifier.0"] == (100, 48)
+    assert plan.widths["classifier.2"] == (5, 5)
+    plan = prune.plan(net, None, Given(), Target(macs=0.5), round_to=8)
+    assert all(after % 8 == 0 for layer, (_, after) in plan.widths.items() if layer != "classifier.4")
+    assert prune.plan(wide, None, Given(), Target(keep=0.255), rounding="round").widths["classifier.0"] == (100, 26)
+
+
+def test_global_ranking_compares_over_mean_magnitude(net: nn.Module) -> None:
+    """One layer's scores a thousand times larger do not make its units matter more; an uneven layer loses more."""
+    scores = {"classifier.0": [1000.0] * 31 + [2000.0], "classifier.2": [1.0] * 8 + [0.01] * 8}
+    plan = prune.plan(net, None, Given(scores), Target(keep=40), ranking="global")
+    assert plan.widths["classifier.0"] == (32, 32)
+    assert plan.widths["classifier.2"] == (16, 8)
+
+
+def test_groups_are_scored_by_all_their_layers(zoo: Zoo) -> None:
+    net, shape = zoo("residual")
+    scores = {"stem": [8.0, 1, 1, 1, 1, 1, 1, 1], "b": [0.0, 0, 0, 0, 0, 0, 0, 300]}
+    plan = prune.plan(net, None, Given(scores), Target(keep={"stem": 2}), example=torch.randn(3, *shape))
+    assert plan.kept == {"stem": (0, 7), "b": (0, 7)}
+    assert plan.masks()["b"].tolist() == [True, False, False, False, False, False, False, True]
+
+
+def test_criteria_are_combined(net: nn.Module) -> None:
+    class Backwards(Given):
+        def judge(self, layer: Layer, *rest: object, **more: object) -> Judgement:  # type: ignore[override]
+            return Judgement(-super().judge(layer, *rest, **more).scores)  # type: ignore[arg-type]
+
+    class Middle(Given):
+        def judge(self, layer: Layer, *rest: object, **more: object) -> Judgement:  # type: ignore[override]
+            return Judgement(-(torch.arange(layer.units) - 10.0).abs())
+
+    plan = prune.plan(net, None, [Given(), Backwards(), Middle()], Target(keep={"classifier.0": 3}))
+    assert plan.kept["classifier.0"] == (9, 10, 11)
+    assert plan.judging.names == ("Given", "Backwards", "Middle")
+    voted = prune.plan(net, None, [Given(), Middle()], Target(keep={"classifier.0": 3}), combine="vote")
+    # The better halves are 16 to 31, and 2 to 17; of the units with one vote the tenth has the best mean rank.
+    assert voted.kept["classifier.0"] == (10, 16, 17)
+    with pytest.raises(InputError, match="given twice"):
+        prune.plan(net, None, [Given(), Given()], Target(keep=0.5))
+
+
+def test_data_is_judged_once_in_a_balanced_sample(digits: Dataset) -> None:
+    net = nets.build("lenet5", digits)
+    seen: list[tuple[int, int]] = []
+    one = prune.plan(net, digits, Seen(), Target(keep=0.5), samples=100, progress=lambda *at: seen.append(at))
+    assert seen == [(100, 100)]
+    assert one.judging.samples == 100
+    assert one.kept == prune.plan(net, digits, Seen(), Target(keep=0.5), samples=100, batch=7).kept
+    assert one == prune.plan(net, digits, Seen(), Target(keep=0.5), samples=100)
+    assert one != prune.plan(net, digits, Seen(), Target(keep=0.5), samples=100, seed=1)
+    with pytest.raises(InputError, match="looks at activations, not at weights alone; give data"):
+        prune.plan(net, None, Seen(), Target(keep=0.5))
+
+
+def test_missing_labels_and_nan_are_named(digits: Dataset) -> None:
+    import dataclasses
+
+    unlabelled = dataclasses.replace(digits, y=None, task="none", names=())
+    net = nets.build("lenet5", digits)
+    with pytest.raises(InputError, match="criterion 'Labelled' needs labels, which the data has not"):
+        prune.plan(net, unlabelled, Labelled(), Target(keep=0.5))
+    with torch.no_grad():
+        net.features[0].weight[0] = float("nan")
+    with pytest.raises(InputError, match=r"'features.3' .* NaN"):
+        prune.plan(net, digits, Seen(), Target(keep=0.5))
+
+
+class Grouper(Given):
+    """Chooses the last units for odd numbers, the first for even ones, and has a mind of its own."""
+
+    def judge(self, layer: Layer, *rest: object, **more: object) -> Judgement:  # type: ignore[override]
+        return Judgement(torch.zeros(layer.units), notes={"natural_keep": layer.units // 4})
+
+    def choose(self, layer: Layer, judgement: Judgement, keep: int) -> Tensor:
+        return torch.arange(layer.units - keep, layer.units) if keep % 2 else torch.arange(keep)
+
+
+def test_a_criterion_may_choose_for_itself(net: nn.Module) -> None:
+    plan = prune.plan(net, None, Grouper(), Target(keep={"classifier.0": 3, "classifier.2": 2}))
+    assert plan.kept == {"classifier.0": (29, 30, 31), "classifier.2": (0, 1)}
+    plan = prune.plan(net, None, Grouper(), Target(keep="natural"))
+    assert {layer: after for layer, (_, after) in plan.widths.items()} == {
+        "classifier.0": 8, "classifier.2": 4, "classifier.4": 10,
+    }  # fmt: skip
+
+
+def test_plans_are_json(net: nn.Module, tmp_path: Path) -> None:
+    plan = prune.plan(net, None, "l1", Target(macs=0.5))
+    path = plan.save(tmp_path / "plan.json")
+    back = prune.Plan.load(path)
+    assert back == plan
+    assert back.kept == plan.kept
+    assert torch.equal(back.apply(net).classifier[0].weight, plan.apply(net).classifier[0].weight)
+    held = json.loads(path.read_text())
+    assert held["target"]["macs"] == 0.5
+    for change, said in (({"rows": 3}, "rows"), ({"speed": 1}, "speed"), ({"macs_after": "3"}, "macs_after")):
+        (tmp_path / "bad.json").write_text(json.dumps({**held, **change}))
+        with pytest.raises(InputError, match=f"not a plan that Nervure wrote .{said}"):
+            prune.Plan.load(tmp_path / "bad.json")
+    (tmp_path / "bad.json").write_text("{")
+    with pytest.raises(InputError, match="not a plan"):
+        prune.Plan.load(tmp_path / "bad.json")
+    with pytest.raises(InputError, match="cannot be read"):
+        prune.Plan.load(tmp_path / "none.json")
+
+
+def test_evidence(net: nn.Module) -> None:
+    plan = prune.plan(net, None, "l1", Target(keep=0.5))
+    flow, table = plan.evidence["widths"], plan.evidence["plan"]
+    assert flow.before.tolist() == [32, 16, 10]  # type: ignore[attr-defined]
+    assert flow.after.tolist() == [16, 8, 10]  # type: ignore[attr-defined, union-attr]
+    assert table.rows[-1][:5] == ("network", 58, 34, plan.macs_before, plan.macs_after)  # type: ignore[attr-defined]
+    assert {"l1-classifier-0", "l1-classifier-2"} <= set(plan.evidence)
+
+
+class Flawed(nn.Module):
+    """Its accuracy on validation is a given function of its width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden, self.head = nn.Linear(2, 20), nn.Linear(20, 2)
+        self.asked: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.hidden(x).relu())
+
+
+@pytest.mark.parametrize(("drop", "least"), [(0.0, 12), (5.0, 11), (30.0, 6), (99.0, 1)])
+def test_accuracy_is_searched_in_six_evaluations(monkeypatch: pytest.MonkeyPatch, drop: float, least: int) -> None:
+    """Five points are lost for each unit under 12 of 20; the grid has a unit a step."""
+    module = importlib.import_module("nervure.train.evaluate")
+    asked = []
+
+    def measured(net: nn.Module, ds: Dataset, split: str, device: str) -> object:
+        assert split == "validation"
+        width = net.hidden.out_features
+        asked.append(width)
+        return train.Evaluation(split, {"accuracy": 0.9 - 0.05 * max(0, 12 - width)})
+
+    monkeypatch.setattr(module, "evaluate", measured)
+    ds = from_arrays(np.random.default_rng(0).normal(size=(80, 2)), np.arange(80) % 2)
+    recovered = []
+    plan = prune.plan(
+        Flawed(),
+        ds,
+        Given(),
+        Target(accuracy_drop=drop),
+        recover=lambda small, net, ds: recovered.append(small) or small,
+    )
+    assert plan.widths["hidden"] == (20, least)
+    assert len(asked) <= 6
+    assert len(recovered) == len(asked) - 1
+    assert [one.fits for one in plan.trials] == [one.drop <= drop + 1e-9 for one in plan.trials]  # type: ignore[operator]
+    assert plan.trials[0].share == 1.0
+    unsplit = from_arrays(np.zeros((80, 2)), np.arange(80) % 2, validation=0)
+    with pytest.raises(InputError, match="no validation split"):
+        prune.plan(Flawed(), unsplit, Given(), Target(accuracy_drop=1.0))
+
+
+def test_the_grid_needs_five_halvings() -> None:
+    assert math.ceil(math.log2(len(trials.GRID) + 1)) == 5
+
+
+def test_latency_is_measured_and_kept() -> None:
+    net = nets.build("mlp", in_shape=(256,), classes=10, widths=[2048, 2048])
+    plan = prune.plan(net, None, Given(), Target(latency=0.6, batch=4))
+    assert plan.round_to == 8
+    assert plan.latency is not None
+    assert plan.latency.runs >= 30
+    assert len(plan.latency.before) == plan.latency.runs
+    assert plan.latency.after_ms <= 0.6 * plan.latency.before_ms
+    assert all(after % 8 == 0 for layer, (_, after) in plan.widths.items() if layer != "classifier.4")
+    with pytest.raises(InputError, match="smallest network tried takes"):
+        prune.plan(net, None, Given(), Target(latency_ms=1e-6))
+
+
+def test_planning_leaves_the_network_alone(zoo: Zoo, norm: Criterion) -> None:
+    net, shape = zoo("residual")
+    net.train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    state = torch.random.get_rng_state()
+    prune.plan(net, None, norm, Target(macs=0.5), example=torch.randn(3, *shape, generator=torch.Generator()))
+    assert net.training
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("name", [one for one in prune.criteria.names() if "kmeans" not in one])
+def test_every_criterion_plans(digits: Dataset, name: str) -> None:
+    """Including those that read the sample more than once, trace the network, want gradients, or search."""
+    net = nets.build("lenet5", digits, batch_norm=True)
+    exclude = ["classifier"] if name == "ablation" else []
+    plan = prune.plan(net, digits, name, Target(keep=0.5), samples=20, exclude=exclude)
+    assert plan.widths["features.0"] == (6, 3)
+    assert plan.applied is None
+    assert plan.apply(net)(torch.zeros(2, *digits.in_shape)).shape == (2, 10)
+
+
+def test_criteria_of_weights_need_no_data() -> None:
+    net = nets.build("lenet5", in_shape=(1, 28, 28), classes=10)
+    for name in ("l1", "l2", "fpgm", "weight-sum", "random"):
+        assert prune.plan(net, None, name, Target(keep=0.5)).widths["features.0"] == (6, 3)
+    for name in ("hrank", "mean-activation", "thinet"):
+        with pytest.raises(InputError, match="give data"):
+            prune.plan(net, None, name, Target(keep=0.5))
+    with pytest.raises(InputError, match="'taylor' needs labelled data"):
+        prune.plan(net, None, "taylor", Target(keep=0.5))

@@ -1,0 +1,166 @@
+"""The three criteria that cluster units: spec ssim-kmeans-pruning, 2.6, 7.1 and 8."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import AgglomerativeClustering, KMeans
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor, nn
+
+from nervure.errors import InputError
+from nervure.features.ssim import Filters, Measure
+from nervure.judge import Layer, judge, select
+from nervure.prune.criteria.agglomerative import AgglomerativeCriterion
+from nervure.prune.criteria.euclidean_kmeans import EuclideanKMeansCriterion
+from nervure.prune.criteria.ssim_kmeans import SSIMKMeansCriterion
+from nervure.prune.ssim.criterion import OneOfEach
+from nervure.prune.ssim.kmeans import Job
+from nervure.prune.ssim.methods import Agglomerative, EuclideanKMeans
+
+ALL = [SSIMKMeansCriterion, EuclideanKMeansCriterion, AgglomerativeCriterion]
+
+
+def conv(weight: Tensor, name: str = "conv") -> Layer:
+    module = nn.Conv2d(weight.shape[1], len(weight), weight.shape[2])
+    module.weight = nn.Parameter(weight)
+    return Layer(name, module, len(weight))
+
+
+def planted(groups: int = 4, size: int = 5, noise: float = 0.05) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(groups, 1, 8, 3, 3, generator=generator)
+    return (centres + noise * torch.randn(groups, size, 8, 3, 3, generator=generator)).flatten(0, 1)
+
+
+@pytest.mark.parametrize("kind", ALL)
+class TestEach:
+    def test_finds_planted_groups_and_keeps_one_of_each(self, kind: type[OneOfEach]) -> None:
+        layer, criterion = conv(planted()), kind()
+        judgement = criterion.judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        assert judgement.notes["natural_keep"] == criterion.natural_keep(layer) == 4
+        for kept in (criterion.choose(layer, judgement, 4), select(judgement.scores, 4, judgement.tiebreak)):
+            assert sorted(int(unit) // 5 for unit in kept) == [0, 1, 2, 3]
+
+    def test_chooses_any_number_exactly_and_ascending(self, kind: type[OneOfEach]) -> None:
+        layer, criterion = conv(planted(3, 4, 0.5)), kind()
+        judgement = criterion.judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        for keep in range(13):
+            kept = criterion.choose(layer, judgement, keep)
+            assert kept.tolist() == sorted(set(kept.tolist()))
+            assert len(kept) == keep
+            assert len(select(judgement.scores, keep, judgement.tiebreak)) == keep
+            assert torch.equal(kept, kind().choose(layer, judgement, keep))
+        with pytest.raises(InputError, match="cannot keep 13 of 12"):
+            criterion.choose(layer, judgement, 13)
+
+    def test_representatives_rank_above_the_rest_by_the_size_of_their_cluster(self, kind: type[OneOfEach]) -> None:
+        weight = torch.cat([planted(1, 6), planted(3, 2)[2:]])
+        layer = conv(weight)
+        judgement = kind().judge(layer, {"weight": weight}, {})
+        kept = judgement.notes["representatives"]
+        assert isinstance(kept, list)
+        assert len(kept) in (2, 3)
+        assert set((judgement.scores > 1).nonzero().flatten().tolist()) == set(kept)
+        assert int(judgement.scores.argmax()) < 6
+        assert ((judgement.scores <= 1).sum(), float(judgement.scores.min()) >= 0) == (10 - len(kept), True)
+
+    @pytest.mark.parametrize("value", [0.0, 0.7])
+    def test_equal_units(self, kind: type[OneOfEach], value: float) -> None:
+        layer, criterion = conv(torch.full((6, 2, 3, 3), value)), kind()
+        judgement = criterion.judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        assert len(criterion.choose(layer, judgement, 4)) == 4
+        assert judgement.notes["kept_without_weight"] == (0 if value else judgement.notes["natural_keep"])
+
+    def test_every_kind_of_layer(self, kind: type[OneOfEach]) -> None:
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            modules = [
+                nn.Linear(5, 6), nn.Linear(1, 1), nn.Linear(3, 2), nn.Conv1d(2, 5, 3), nn.Conv2d(4, 6, 1),
+                nn.Conv3d(2, 4, 3), nn.Conv2d(6, 6, 3, groups=6), nn.Conv2d(6, 4, 5, groups=2),
+            ]  # fmt: skip
+        net = nn.ModuleList(modules)
+        found = judge(net, [], {"it": kind()})["it"]
+        for at, module in enumerate(modules):
+            judgement = found[str(at)]
+            units = len(module.weight)  # type: ignore[arg-type]
+            assert judgement.scores.shape == (units,)
+            assert 1 <= judgement.notes["natural_keep"] <= units  # type: ignore[operator]
+            assert judgement.evidence
+
+    def test_units_of_several_layers_go_by_scores(self, kind: type[OneOfEach]) -> None:
+        layer, criterion = conv(planted()), kind()
+        judgement = criterion.judge(layer, {"weight": planted(4, 6)}, {})
+        assert torch.equal(criterion.choose(layer, judgement, 7), select(judgement.scores, 7, judgement.tiebreak))
+
+    def test_evidence_has_the_null_curve(self, kind: type[OneOfEach]) -> None:
+        layer = conv(planted())
+        shown = {one.kind: one for one in kind().judge(layer, {"weight": layer.module.weight}, {}).evidence}  # type: ignore[dict-item]
+        assert set(shown) == {"curve", "table", "matrix", "images", "bars"}
+        curve = shown["curve"]
+        assert "shuffled" in curve.labels[1]  # type: ignore[attr-defined]
+        assert "with its weights shuffled the peak is" in curve.alt
+        assert curve.notes["chosen"].startswith("chosen: 4 (")
+
+
+class TestSSIM:
+    def test_settings(self) -> None:
+        thesis = SSIMKMeansCriterion("thesis").method
+        assert thesis.profile.measure == Measure("window3", value_map="raw")  # type: ignore[attr-defined]
+        corrected = SSIMKMeansCriterion(mode="window3").method
+        assert corrected.profile.measure == Measure("window3", value_map="minmax01")  # type: ignore[attr-defined]
+        assert (thesis.silhouette, corrected.silhouette) == ("thesis_min", "distance")
+        with pytest.raises(InputError, match="runs = 0"):
+            SSIMKMeansCriterion(runs=0)
+
+    def test_more_runs_never_choose_a_worse_clustering(self) -> None:
+        from nervure.features.silhouette import score
+
+        weight = planted(6, 4, 0.8)
+        grouper = SSIMKMeansCriterion().method.prepare(weight)
+        values = [
+            score(grouper.matrix, SSIMKMeansCriterion(runs=runs)._best("conv", grouper, 6).labels)
+            for runs in (1, 4, 16)
+        ]
+        assert values == sorted(values)
+
+    def test_nan_weights(self) -> None:
+        with pytest.raises(InputError, match="NaN"):
+            SSIMKMeansCriterion().judge(conv(torch.full((4, 2, 3, 3), torch.nan)), {}, {})
+
+
+class TestEuclidean:
+    def test_is_k_means(self) -> None:
+        weight = planted(4, 5, 0.5)
+        found = EuclideanKMeans().prepare(weight).cluster([Job(4, 7)])[0]
+        rows = weight.flatten(1).double().numpy()
+        expected = KMeans(4, n_init=1, random_state=7).fit(rows)
+        assert adjusted_rand_score(expected.labels_, found.labels) == 1
+        for cluster, kept in enumerate(found.representatives()):
+            members = np.flatnonzero(found.labels == cluster)
+            away = np.linalg.norm(rows[members] - rows[members].mean(0), axis=1)
+            assert kept == members[away.argmin()]
+
+    def test_exactly_k_also_of_equal_units(self) -> None:
+        weight = torch.zeros(6, 2)
+        weight[5] = 1
+        found = EuclideanKMeans().prepare(weight).cluster([Job(4, 0)])[0]
+        assert sorted(set(found.labels.tolist())) == [0, 1, 2, 3]
+        assert found.repaired
+
+
+class TestAgglomerative:
+    @pytest.mark.parametrize("k", [1, 2, 5, 11, 12])
+    def test_is_average_linkage(self, k: int) -> None:
+        weight = planted(4, 3, 1.0)
+        measure = Measure("kernel", value_map="minmax01")
+        found = Agglomerative(measure).prepare(weight).cluster([Job(k, 0)])[0]
+        matrix = Filters(weight, measure).matrix
+        oracle = AgglomerativeClustering(k, metric="precomputed", linkage="average").fit(1 - matrix)
+        assert adjusted_rand_score(oracle.labels_, found.labels) == 1
+        assert found.k == k
+        for cluster, kept in enumerate(found.representatives()):
+            members = np.flatnonzero(found.labels == cluster)
+            inside = matrix[np.ix_(members, members)].sum(0)
+            assert kept == members[inside.round(5).argmax()]

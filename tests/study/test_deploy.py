@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nervure import data, nets, store
+from nervure.data import Dataset
+from nervure.errors import InputError
+from nervure.evidence import Table
+from nervure.store import Run
+from nervure.study import deploy as room
+from nervure.study.deploy import deploy
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    return data.load("digits").subset(np.arange(300))
+
+
+@pytest.fixture
+def run(ds: Dataset, tmp_path: Path) -> Run:
+    run = Run.of(nets.build("mlp", ds, widths=[4]).eval(), ds)
+    store.save(tmp_path / "r", run)
+    return run
+
+
+def test_files_are_checked_on_test_samples(ds: Dataset, run: Run, tmp_path: Path) -> None:
+    said: list[str] = []
+    files, table = deploy(run, ds, tmp_path / "out", ["safetensors", "pt2"], measure=False, tell=said.append)
+    assert table is None
+    assert [file.path.name for file in files] == ["model.safetensors", "model.pt2"]
+    assert {file.samples for file in files} == {min(64, len(ds.splits["test"]))}
+    assert len(said) == 2
+    loaded = torch.export.load(tmp_path / "out" / "model.pt2").module()
+    raw = torch.from_numpy(ds.x[:7]).float()
+    with torch.no_grad():
+        expected = run.net(ds.batch(range(7)).x)
+    assert torch.allclose(loaded(raw)["logits"], expected, atol=1e-5)
+
+
+def test_latency_joins_the_run(ds: Dataset, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def measure(net: nn.Module, sample: Tensor, **options: object) -> Table:
+        asked.update(options, shape=tuple(sample.shape))
+        return Table(title="Latency", alt="one", columns=("engine", "median ms"), rows=[("eager", 1.0)])
+
+    monkeypatch.setattr(room, "latency_table", measure)
+    table = deploy(run, ds, tmp_path / "out", ["safetensors"], batch=3, threads=2)[1]
+    assert table is not None
+    assert (asked["batch"], asked["threads"], asked["shape"]) == (3, 2, (1, 1, 8, 8))
+    assert asked["engines"] == ("eager", "compiled")  # the other engine needs a file that was not asked for
+    back = store.load(tmp_path / "r")
+    assert back.evidence["latency"].rows[0][0] == "eager"  # type: ignore[attr-defined]
+
+
+def test_a_file_that_is_refused_leaves_no_folder(
+    ds: Dataset, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*arguments: object, **options: object) -> None:
+        raise InputError("its answers differ")
+
+    monkeypatch.setattr(room, "write", refuses)
+    with pytest.raises(InputError, match="differ"):
+        deploy(run, ds, tmp_path / "deep" / "out", ["safetensors"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r"]

@@ -1,0 +1,78 @@
+"""The running average against the same in numpy."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nervure.errors import InputError
+from nervure.train.average import WeightAverage
+
+
+def walk(average: WeightAverage, net: nn.Module, steps: int, seed: int = 0) -> list[np.ndarray]:
+    """Set the weight to something new at each step and let the average see it."""
+    rng = np.random.default_rng(seed)
+    seen = []
+    for _ in range(steps):
+        value = rng.normal(size=(2, 3)).astype(np.float32)
+        with torch.no_grad():
+            net.weight.copy_(torch.from_numpy(value))
+        average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
+        seen.append(value)
+    return seen
+
+
+def test_is_the_recursion() -> None:
+    net, average = nn.Linear(3, 2), WeightAverage(decay=0.8)
+    seen = walk(average, net, 40)
+    expected = seen[0].astype(np.float64)
+    for number, value in enumerate(seen[1:], start=2):
+        decay = min(0.8, number / (number + 9))  # the start is forgotten
+        expected = decay * expected + (1 - decay) * value
+    average.finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    assert np.allclose(net.weight.detach().numpy(), expected, atol=1e-6)
+
+
+def test_counters_are_copied_not_averaged() -> None:
+    net, average = nn.BatchNorm1d(2), WeightAverage()
+    for number in (1, 5, 9):
+        net.num_batches_tracked.fill_(number)
+        average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
+    average.finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    assert int(net.num_batches_tracked) == 9
+
+
+def test_a_network_of_another_shape_starts_anew() -> None:
+    average = WeightAverage()
+    walk(average, nn.Linear(3, 2), 5)
+    small = nn.Linear(3, 1)
+    average.after_step(SimpleNamespace(net=small), None)  # type: ignore[arg-type]
+    before = small.weight.clone()
+    average.finish(SimpleNamespace(net=small))  # type: ignore[arg-type]
+    assert torch.equal(small.weight, before)
+
+
+def test_state_continues() -> None:
+    whole, cut = WeightAverage(0.9), WeightAverage(0.9)
+    net = nn.Linear(3, 2)
+    walk(whole, net, 6)
+    walk(cut, net, 6)
+    again = WeightAverage(0.9)
+    again.load_state_dict(cut.state_dict())
+    walk(whole, net, 4, seed=1)
+    walk(again, net, 4, seed=1)
+    assert torch.equal(whole.state_dict()["average"]["weight"], again.state_dict()["average"]["weight"])
+
+
+def test_nothing_seen_changes_nothing() -> None:
+    net = nn.Linear(3, 2)
+    before = net.weight.clone()
+    WeightAverage().finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    assert torch.equal(net.weight, before)
+    for decay in (-0.1, 1.0):
+        with pytest.raises(InputError, match="give a value from 0 to below 1"):
+            WeightAverage(decay)

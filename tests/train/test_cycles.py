@@ -1,0 +1,52 @@
+"""Cycles hand on what they should; that they resume is seen in test_fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from nervure import data, nets, store, train
+from nervure.data import Dataset
+from nervure.train import Recipe
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    return data.load("digits").subset(np.arange(200))
+
+
+def test_each_cycle_has_its_recipe_and_its_place_in_history_and_lineage(ds: Dataset, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def recipe(cycle: int) -> Recipe:
+        asked.append(cycle)
+        return Recipe(epochs=cycle + 1, seed=cycle)
+
+    def change(run: store.Run, cycle: int) -> nn.Module:
+        assert len(run.history) == cycle + 1
+        return run.net
+
+    run = train.cycles(nets.build("mlp", ds, widths=[4]), ds, recipe, change, 2, out=tmp_path / "r", device="cpu")
+    assert asked == [0, 1]
+    assert [(row["cycle"], row["epoch"]) for row in run.history] == [(0, 1), (1, 1), (1, 2)]
+    assert [(one.name, one.seed) for one in run.lineage] == [("train", 0), ("change", None), ("train", 1)]
+    kept = store.load(tmp_path / "r")
+    assert kept.history == run.history
+    assert [one.name for one in kept.lineage] == ["train", "change", "train"]
+    # the cycles stand beside the result, for resuming
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "r.cycles"]
+
+
+def test_one_cycle_is_a_fit(ds: Dataset) -> None:
+    net = nets.build("mlp", ds, widths=[4])
+
+    def never(run: store.Run, cycle: int) -> nn.Module:
+        raise AssertionError("the last cycle is not followed by a change")
+
+    one = train.cycles(net, ds, Recipe(epochs=1), never, 1, device="cpu")
+    plain = train.fit(net, ds, Recipe(epochs=1), device="cpu")
+    for name, value in plain.net.state_dict().items():
+        assert np.array_equal(value, one.net.state_dict()[name])

@@ -1,0 +1,124 @@
+"""What happens between steps, where test_fit does not look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nervure import data, nets, train
+from nervure.data import Dataset
+from nervure.errors import InputError
+from nervure.objectives.supervised import CrossEntropy
+from nervure.train import Callback, Loop, Progress, Recipe
+from nervure.train.recipe import learning_rate
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    return data.load("digits").subset(np.arange(200))
+
+
+@pytest.fixture
+def net(ds: Dataset) -> nn.Module:
+    return nets.build("mlp", ds, widths=[8])
+
+
+def test_hooks_come_in_order(net: nn.Module, ds: Dataset) -> None:
+    told: list[str] = []
+
+    class Told(Callback):
+        def start(self, loop: Loop) -> None:
+            told.append("start")
+
+        def after_backward(self, loop: Loop, batch: object) -> None:
+            told.append("backward")
+            assert all(parameter.grad is not None for parameter in loop.net.parameters())
+
+        def after_step(self, loop: Loop, batch: object) -> None:
+            told.append("step")
+
+        def after_epoch(self, loop: Loop, row: dict[str, Any]) -> None:
+            told.append("epoch")
+            row["own"] = float(loop.epoch)
+
+        def finish(self, loop: Loop) -> None:
+            told.append("finish")
+
+    run = train.fit(net, ds, Recipe(epochs=2, batch=100), device="cpu", callbacks=[Told()])
+    steps = -(-len(ds.splits["train"]) // 100)
+    assert told == ["start", *((["backward", "step"] * steps + ["epoch"]) * 2), "finish"]
+    assert [row["own"] for row in run.history] == [1.0, 2.0]
+
+
+def test_progress_tells_each_step_and_each_row(net: nn.Module, ds: Dataset) -> None:
+    told: list[Progress] = []
+    run = train.fit(net, ds, Recipe(epochs=2, batch=50), device="cpu", progress=told.append)
+    steps = -(-len(ds.splits["train"]) // 50)
+    assert [(one.epoch, one.step) for one in told if one.row is None] == [
+        (e, s) for e in range(2) for s in range(1, steps + 1)
+    ]
+    assert [one.row for one in told if one.row is not None] == run.history
+    assert {(one.epochs, one.steps) for one in told} == {(2, steps)}
+
+
+def test_rows_are_means_over_samples(net: nn.Module, ds: Dataset) -> None:
+    """With a last batch that is smaller than the others, and weights that do not move."""
+    recipe = Recipe(epochs=1, batch=64, lr=1e-30, keep="last")
+    run = train.fit(net, ds, recipe, device="cpu")
+    for split in ("train", "validation"):
+        batch = ds.batch(ds.splits[split])
+        with torch.no_grad():
+            loss, logs = CrossEntropy()(net.eval(), batch)
+        assert run.history[0][f"{split}_loss"] == pytest.approx(float(loss), rel=1e-6)
+        assert run.history[0][f"{split}_accuracy"] == pytest.approx(float(logs["accuracy"]), rel=1e-6)
+
+
+def test_the_rate_follows_the_schedule(net: nn.Module, ds: Dataset) -> None:
+    seen: list[float] = []
+
+    class Rate(Callback):
+        def after_step(self, loop: Loop, batch: object) -> None:
+            seen.append(loop.optimizer.param_groups[0]["lr"])
+
+    recipe = Recipe(epochs=3, batch=50, schedule="cosine", warmup=1.0)
+    train.fit(net, ds, recipe, device="cpu", callbacks=[Rate()])
+    steps = -(-len(ds.splits["train"]) // 50)
+    assert seen == pytest.approx([learning_rate(recipe, step, steps) for step in range(3 * steps)])
+
+
+def test_clipping(net: nn.Module, ds: Dataset) -> None:
+    norms: list[float] = []
+
+    class Norm(Callback):
+        def after_backward(self, loop: Loop, batch: object) -> None:
+            norms.append(float(torch.stack([p.grad.norm() for p in loop.net.parameters()]).norm()))  # type: ignore[union-attr]
+
+    moved = {}
+    for clip in (None, 1e-6):
+        recipe = Recipe(epochs=1, optimizer="sgd", lr=1.0, momentum=0.0, clip=clip)
+        run = train.fit(net, ds, recipe, device="cpu", callbacks=[Norm()])
+        pairs = zip(run.net.parameters(), net.parameters(), strict=True)
+        moved[clip] = max(float((one - two).detach().abs().max()) for one, two in pairs)
+    assert min(norms) > 1e-3  # callbacks see gradients before they are clipped
+    assert moved[1e-6] < 1e-5 < moved[None]
+
+
+def test_a_monitor_that_is_not_measured(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="unknown monitor 'acuracy'; did you mean 'accuracy'"):
+        train.fit(net, ds, Recipe(epochs=2, monitor="acuracy"), out=tmp_path / "r", device="cpu")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_objective_of_ones_own(net: nn.Module, ds: Dataset) -> None:
+    def smallest(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        return sum(p.square().sum() for p in net.parameters()), {"one": torch.ones(())}  # type: ignore[return-value]
+
+    run = train.fit(net, ds, Recipe(epochs=2, optimizer="sgd", lr=0.05), device="cpu", objective=smallest)
+    assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
+    assert run.history[0]["validation_one"] == 1.0
