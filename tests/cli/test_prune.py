@@ -57,9 +57,9 @@ def test_prune_writes_a_run_that_other_commands_take(base: Path, tmp_path: Path)
     cost = nv.nets.count(run.net, run.in_shape)
     assert (cost.params, cost.macs) == (plan.params_after, plan.macs_after)
     assert cost.macs <= 0.5 * plan.macs_before
-    assert [action.name for action in run.lineage] == ["train", "prune"]
-    assert run.lineage[-1].settings["criteria"] == ["mean-activation"]
-    assert run.lineage[-1].settings["target"] == {"macs": 0.5}
+    assert [action.name for action in run.lineage] == ["train", "prune", "recover"]
+    assert run.lineage[1].settings["criteria"] == ["mean-activation"]
+    assert run.lineage[1].settings["target"] == {"macs": 0.5}
     assert {"widths", "plan", "pruned", "confusion"} <= set(run.evidence)
     assert run.metrics["macs"] == cost.macs
     assert run.preprocessing == before.preprocessing
@@ -77,7 +77,7 @@ def test_pruned_twice_and_as_json(base: Path, tmp_path: Path) -> None:
     found = json.loads(done("prune", first, "--params", "0.5", "-o", second, "--json", "--device", "cpu", "-q"))
     assert found["run"] == str(second)
     assert found["params"][1] <= 0.5 * found["params"][0]
-    assert len(found["metrics"]["accuracy"]) == 2
+    assert list(found["metrics"]["accuracy"]) == ["before", "as cut", "recovered"]
     origin = nv.store.load(second).origin
     assert origin is not None
     assert [step.kind for step in origin.steps] == ["resize", "resize"]

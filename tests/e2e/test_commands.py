@@ -102,7 +102,7 @@ class TestStart:
 def test_from_pictures_to_files_that_run_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A user with a folder of pictures: train, predict, export (the last as a process, whose streams exporters share)."""
+    """A user with a folder of pictures: train, predict, export (the last as a process, for exporters talk)."""
     monkeypatch.chdir(tmp_path)
     from sklearn.datasets import load_digits
 

@@ -101,6 +101,8 @@ class Turncoat(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b, self.head = nn.Linear(4, 12), nn.Linear(12, 8), nn.Linear(8, 2)
+        # No unit is ever silent, so that nothing done to one can pass unseen.
+        nn.init.constant_(self.b.bias, 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.a(x).relu()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from nervure import nets
+from nervure.nets.table import get as networks_of
 from nervure.study import table
 from nervure.study.ablation_trial import AblationSettings
 from nervure.study.asked import TrialSettings
@@ -47,16 +48,21 @@ def named(study: Study, measured: Measured) -> set[str]:
 @pytest.mark.parametrize("name", PRUNED)
 def test_settings_of_every_arm_and_profile_are_read(name: str) -> None:
     study = table.load(name)
+    networks = set()
     for arm in study.arms:
         for profile in study.profiles:
             settings = READERS[study.trial].read(study.trial_settings(arm, profile)).model_dump()
             if settings.get("base") is not None:
                 base = TrainSettings.read(settings["base"])
                 assert Recipe(**base.recipe).epochs >= 1  # type: ignore[arg-type]
-                nets.build(base.net, in_shape=(3, 32, 32), classes=10, **base.net_options)  # type: ignore[arg-type]
+                networks.add(base.model_copy(update={"recipe": {}, "train_samples": None}).model_dump_json())
             for recipe in (settings.get("recipe"), settings.get("final"), settings.get("tune")):
                 if recipe and study.trial != "prune-iterative":
                     assert Recipe(**recipe).epochs >= 1
+    with torch.device("meta"):
+        for one in networks:
+            base = TrainSettings.model_validate_json(one)
+            networks_of(base.net)(in_shape=(3, 32, 32), classes=10, **base.net_options)
 
 
 def test_every_published_table_has_its_study() -> None:
@@ -114,18 +120,18 @@ def test_widths_of_vgg_cost_what_they_must(arm: str, macs: int) -> None:
 # Counting ResNet-50 takes two to five seconds an arm.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("arm", "flops", "parameters"),
+    ("arm", "flops", "millions"),
     [
-        ("resnet50", 7_715_946_496, 25_557_032),
-        ("resnet50-pruned-70", 4_880_052_680, 16_945_246),
-        ("resnet50-pruned-50", 3_412_852_736, 12_381_864),
-        ("resnet50-pruned-30", 2_194_985_078, 8_664_740),
+        ("resnet50-pruned-70", 4_880_052_680, 16.945),
+        ("resnet50-pruned-50", 3_412_852_736, 12.382),
+        ("resnet50-pruned-30", 2_194_985_078, 8.665),
     ],
 )
-def test_resnet50_costs_what_it_must(arm: str, flops: int, parameters: int) -> None:
+def test_resnet50_costs_what_it_must(arm: str, flops: int, millions: float) -> None:
+    """Spec majority-voting-pruning, 11 (4): the structural check of Table 6.5."""
     settings = table.load("prune-resnet50-imagenet").trial_settings(arm, "cpu")
     found = trials.get("prune-structure")(Job("digits", settings=settings)).metrics
-    assert (found["flops"], found["parameters"]) == (flops, parameters)
+    assert (found["flops"], round(found["parameters"] / 1e6, 3)) == (flops, millions)
 
 
 # Each of these trains a network and goes the whole way; together they take half a minute.
@@ -139,10 +145,9 @@ class TestSmallest:
         study = table.load("prune-criteria-small-cnn-cifar10")
         assert named(study, small(study.name, "base", DIGITS)) == set(study.measures)
 
-    @pytest.mark.parametrize("name", ["prune-compare-fashion-mnist", "prune-compare-cifar10"])
-    def test_criteria_side_by_side(self, name: str) -> None:
-        study = table.load(name)
-        assert named(study, small(name, "base", DIGITS)) == set(study.measures)
+    def test_criteria_side_by_side(self) -> None:
+        study = table.load("prune-compare-fashion-mnist")
+        assert named(study, small(study.name, "base", DIGITS)) == set(study.measures)
 
     @pytest.mark.parametrize("arm", ["kernel-estimation-200", "fine-tune-200", "none"])
     def test_recovery(self, arm: str) -> None:
@@ -167,10 +172,10 @@ class TestSmallest:
         assert (found.metrics["weights_share"] == 1) == (arm == "dense")
         assert (found.metrics["events"] > 0) == arm.endswith("votes")
 
-    @pytest.mark.parametrize("arm", ["ssim-kmeans", "hrank", "random"])
+    @pytest.mark.parametrize("arm", ["ssim-kmeans", "hrank"])
     def test_layerwise(self, arm: str) -> None:
-        found = small("prune-ssim-a", arm, SHAPES, samples=20)
-        assert found.metrics["parameters_share"] < 0.6
+        found = small("prune-ssim-a", arm, SHAPES, samples=20, keep=[24, 29, 53], whole=[64, 64, 128], count=3)
+        assert found.metrics["macs_share"] < 0.8
 
     def test_clusters(self) -> None:
         found = small("prune-ssim-silhouettes", "thesis", SHAPES)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nervure.evidence import Figure
     from nervure.judge import Criterion
     from nervure.prune import Plan
+    from nervure.prune.recover import Repair
 
 
 def command(
@@ -59,8 +60,13 @@ def command(
         float | None, typer.Option(help="Points of validation accuracy that may be lost.", metavar="X")
     ] = None,
     recover: Annotated[
-        str, typer.Option(help="How accuracy is recovered before --accuracy-drop measures it.", metavar="NAME")
-    ] = "none",
+        list[str] | None,
+        typer.Option(
+            help="How the cut network is repaired, in order: kernel-estimation and batch-norm if not given; none.",
+            metavar="NAME",
+            autocompletion=complete.rows("prune/recover/__init__.py", "recovery"),
+        ),
+    ] = None,
     ranking: Annotated[
         str, typer.Option(help="layer: the same share of each; global: all units together.", metavar="NAME")
     ] = "layer",
@@ -104,9 +110,10 @@ def command(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Remove the units that matter least by the evidence, and write the smaller network as a run.
+    """Remove the units that matter least by the evidence, repair what is left, and write the smaller network as a run.
 
-    The plan, with a reason for every layer, is kept beside it as plan.json.
+    The repair reads 200 training samples and no labels. The plan, with a reason for every layer, is
+    kept beside it as plan.json.
 
     Examples:
 
@@ -124,11 +131,16 @@ def command(
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
     from nervure import prune
+    from nervure.prune.recover import methods as known
+    from nervure.prune.recover import recover as repair
     from nervure.prune.runs import pruned_run, save_pruned
     from nervure.store import folder
 
     set_threads(threads)
     check_device(device)
+    methods = recover or ["kernel-estimation", "batch-norm"]
+    for name in methods:
+        known.row(name)
     if out is not None and not dry_run:
         folder.claim(out, overwrite=overwrite)
     given: dict[str, Any] = {
@@ -138,7 +150,7 @@ def command(
     given = {name: value for name, value in given.items() if value is not None}
     if plan is not None and given:
         raise InputError(f"--plan already says what stays; leave out --{next(iter(given)).replace('_', '-')}")
-    target = None if plan is not None else prune.Target(**given, recover=recover)
+    target = None if plan is not None else prune.Target(**given)
     held = load_run(run, net)
     ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
     if target is None:
@@ -150,7 +162,7 @@ def command(
                 ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
                 rounding=_one_of("--rounding", rounding, ("floor", "round")),
                 combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
-                progress=bar,
+                recover=lambda small, whole, ds: repair(small, whole, ds, method=methods, seed=seed), progress=bar,
             )  # fmt: skip
     if dry_run:
         made.check(held.net)
@@ -159,7 +171,11 @@ def command(
     assert out is not None
     small = made.apply(held.net, ds.batch(ds.indices("train")[:3]).x)
     kept = made if made.applied is None else made.applied
-    done = pruned_run(held, ds, kept, small, device=device, command=typed(context))
+    repairs: list[Repair] = []
+    mended = repair(small, held.net, ds, method=methods, kept=kept, seed=seed, tell=repairs.append)
+    done = pruned_run(
+        held, ds, kept, small, mended, methods=methods, repairs=repairs, device=device, command=typed(context)
+    )
     save_pruned(out, done, kept, overwrite=overwrite)
     _show(kept, json_, out, done.evidence["pruned"])
     function = f" --net {net}" if net else ""
@@ -249,9 +265,9 @@ def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | N
     """The plan's table, and what was measured, on stdout."""
     from nervure.evidence import Table
 
-    rows = measures.rows if isinstance(measures, Table) else ()
+    columns, rows = (measures.columns, measures.rows) if isinstance(measures, Table) else ((), ())
     if json_:
-        _print_json(plan, out, {str(name): [before, after] for name, before, after in rows})
+        _print_json(plan, out, {str(row[0]): dict(zip(columns[1:], row[1:], strict=True)) for row in rows})
         return
     print_figure(plan.table())
     if plan.trials:
@@ -270,10 +286,10 @@ def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | N
         ]
         print_table(("share", "units", "parameters", "MACs", "accuracy", "drop", "ms", "fits"), tried, "Trials")
     if rows:
-        print_table(("measure", "before", "after"), rows, str(out))
+        print_table(columns, rows, str(out))
 
 
-def _print_json(plan: Plan, out: Path | None, measures: dict[str, list[Any]]) -> None:
+def _print_json(plan: Plan, out: Path | None, measures: dict[str, dict[str, Any]]) -> None:
     names = ("layer", "before", "after", "macs_before", "macs_after", "why")
     layers = [dict(zip(names, row, strict=True)) for row in plan.table().rows[:-1]]
     print_json(

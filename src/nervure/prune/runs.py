@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -11,16 +11,29 @@ from torch import nn
 from nervure.data.dataset import Dataset
 from nervure.evidence import Table
 from nervure.prune.plan import Plan
+from nervure.prune.recover import Repair, figure
 from nervure.store import Action, Run, folder
 from nervure.train.evaluate import evaluate
 
 __all__ = ["pruned_run", "save_pruned", "settings"]
 
 
-def pruned_run(run: Run, ds: Dataset, plan: Plan, small: nn.Module, *, device: str = "auto", command: str = "") -> Run:
+def pruned_run(
+    run: Run,
+    ds: Dataset,
+    plan: Plan,
+    small: nn.Module,
+    mended: nn.Module | None = None,
+    *,
+    methods: Sequence[str] = (),
+    repairs: Sequence[Repair] = (),
+    device: str = "auto",
+    command: str = "",
+) -> Run:
     """The run of ``small``, which ``plan`` made of ``run.net``: measured on the test split, or what there is.
 
-    Its evidence holds the plan's figures and a table of the measures before and after.
+    Its evidence holds the plan's figures and a table of the measures before and after; with ``mended``, the network
+    that ``methods`` of recovery made of ``small``, the run is of that one, and the table tells all three.
 
     >>> import nervure as nv
     >>> ds = nv.data.load("digits")
@@ -31,20 +44,31 @@ def pruned_run(run: Run, ds: Dataset, plan: Plan, small: nn.Module, *, device: s
     ('prune', True)
     """
     split = next(name for name in ("test", "validation", "train") if name in ds.splits)
-    before = evaluate(run.net, ds, split=split, device=device)
-    after = evaluate(small, ds, split=split, device=device)
-    done = Run.of(small, ds, (*run.lineage, Action("prune", settings(plan), plan.judging.seed, command)))
-    done.metrics = after.metrics
-    rows = [(name, before.metrics[name], value) for name, value in after.metrics.items() if name in before.metrics]
+    stages = {"before": run.net, "as cut": small} | ({} if mended is None else {"recovered": mended})
+    found = {stage: evaluate(net, ds, split=split, device=device) for stage, net in stages.items()}
+    last = list(found.values())[-1]
+    lineage = [*run.lineage, Action("prune", settings(plan), plan.judging.seed, command)]
+    if mended is not None:
+        lineage.append(Action("recover", {"methods": list(methods)}, plan.judging.seed))
+    done = Run.of(small if mended is None else mended, ds, tuple(lineage))
+    done.metrics, done.history = last.metrics, run.history
+    rows: list[tuple[str | float, ...]] = [
+        (name, *(one.metrics[name] for one in found.values()))
+        for name in last.metrics
+        if all(name in one.metrics for one in found.values())
+    ]
     if plan.latency is not None:
-        rows.append(("latency_ms", plan.latency.before_ms, plan.latency.after_ms))
-    figure = Table(
+        rows.append(("latency_ms", plan.latency.before_ms, *[plan.latency.after_ms] * (len(found) - 1)))
+    measures = Table(
         title="Before and after pruning",
-        alt=f"Measures of the split {split} before and after pruning.",
-        columns=("measure", "before", "after"),
+        alt=f"Measures of the split {split} before pruning, as cut, and as it is now.",
+        columns=("measure", *found),
         rows=rows,
     )
-    done.evidence = {**after.evidence, **plan.evidence, "pruned": figure}
+    samples = {name: one for name, one in run.evidence.items() if name.startswith("data-")}
+    done.evidence = {**samples, **last.evidence, **plan.evidence, "pruned": measures}
+    if repairs:
+        done.evidence["recovery"] = figure(repairs)
     return done
 
 

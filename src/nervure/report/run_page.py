@@ -99,7 +99,7 @@ def run_page(run: RunLike) -> str:
     placed = _placed(run.evidence)
     made = command(run)
     sections = [
-        Section("The data", _data_words(run), [*placed["data"], _facts(run)]),
+        Section("The data", _data_words(run), _data_figures(run, placed["data"])),
         Section("Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]),
         Section("What it gets right and wrong", _verdict_words(run), placed["evaluation"]),
         Section("What was cut, and why", "", placed["decisions"]),
@@ -302,6 +302,11 @@ def _placed(evidence: Mapping[str, Figure]) -> dict[str, list[Figure]]:
         place = next((place for place, words in _PLACES.items() if first in words), "other")
         placed[place].append(figure)
     return placed
+
+
+def _data_figures(run: RunLike, described: list[Figure]) -> list[Figure]:
+    """What the run kept of its data, and where it kept no table of it, what it knows itself."""
+    return described if any(isinstance(one, Table) for one in described) else [*described, _facts(run)]
 
 
 def _facts(run: RunLike) -> Table:

@@ -12,10 +12,10 @@ from nervure import nets, prune, store, train
 from nervure.data import Dataset
 from nervure.evidence import Figure, Table
 from nervure.export.formats import extra
-from nervure.prune.recover import Repair, figure, recover
+from nervure.prune.recover import Repair, recover
 from nervure.prune.recover.fine_tune import FineTune
 from nervure.prune.runs import pruned_run
-from nervure.store import Action, Run, folder
+from nervure.store import Run, folder
 from nervure.study.deploy import deploy
 from nervure.train import Progress, Recipe, evaluate
 
@@ -50,6 +50,7 @@ class _Cut:
 
     criterion: str
     plan: prune.Plan
+    cut: nn.Module
     net: nn.Module
     as_cut: float
     repaired: float
@@ -140,19 +141,13 @@ def _smaller(base: Run, ds: Dataset, recipe: Recipe, macs: float, device: str, t
     distillation = 0.5 if ds.task == "classification" else 0.0
     tuned = recover(best.net, base.net, ds, method=FineTune(recipe=tuning, distillation=distillation), kept=best.plan)
     better = _quality(tuned, ds, device) >= best.repaired
-    small = tuned if better else best.net
-    run = pruned_run(base, ds, best.plan, small, device=device)
-    run.lineage = (
-        *base.lineage,
-        run.lineage[-1],
-        Action("recover", {"methods": [*_REPAIR, *(["fine-tune"] if better else [])], "tuning": tuning.to_json()}),
-    )
-    run.history = base.history
-    samples = {name: one for name, one in base.evidence.items() if name.startswith("data-")}
+    methods = [*_REPAIR, *(["fine-tune"] if better else [])]
+    run = pruned_run(
+        base, ds, best.plan, best.cut, tuned if better else best.net, methods=methods, repairs=best.repairs,
+        device=device,
+    )  # fmt: skip
     tried: dict[str, Figure] = {"plan-tried": _tried(cuts, best, tuned if better else None, ds, device)}
-    if best.repairs:
-        tried["recovery"] = figure(best.repairs)
-    run.evidence = {**samples, **run.evidence, **tried}
+    run.evidence |= tried
     return run
 
 
@@ -161,7 +156,7 @@ def _cut(base: Run, ds: Dataset, criterion: str, macs: float, seed: int, device:
     cut = plan.apply(base.net)
     repairs: list[Repair] = []
     net = recover(cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append)
-    return _Cut(criterion, plan, net, _quality(cut, ds, device), _quality(net, ds, device), tuple(repairs))
+    return _Cut(criterion, plan, cut, net, _quality(cut, ds, device), _quality(net, ds, device), tuple(repairs))
 
 
 def _tuning(recipe: Recipe) -> Recipe:
