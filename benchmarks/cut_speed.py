@@ -3,9 +3,10 @@
     python benchmarks/cut_speed.py [--runs 30] [--batch 32] [--threads 1] [-o FILE]
 
 VGG-16 on CIFAR shapes with random weights is cut by L1 to a half and a quarter of its multiply-adds, with widths
-rounded to multiples of 8, and once more with each of these widths made odd by one filter less. The networks take turns; a
-speed-up is the median over rounds of the uncut network's time by the cut one's in the same round, and ``of_its_ratio``
-is that speed-up by the ratio of multiply-adds. The uncut network takes part twice, as the control of the clock.
+rounded to multiples of 8, and once more with each of these widths made odd by one filter less. The networks take
+turns; a speed-up is the median over rounds of the uncut network's time by the cut one's in the same round, and
+``of_its_ratio`` is that speed-up by the ratio of multiply-adds. The uncut network takes part twice, as the control of
+the clock.
 """
 
 from __future__ import annotations

@@ -133,12 +133,14 @@ def compared(times: dict[str, list[float]]) -> dict[str, object]:
 
 
 def timed(arms: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    order = random.Random(0)
+    order, threads = random.Random(0), torch.get_num_threads()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
     for work in arms.values():
         work()
     for _ in range(rounds):
         for name in order.sample(list(arms), len(arms)):
+            # A compiled kernel may have changed the number of threads that torch uses.
+            torch.set_num_threads(threads)
             times[name].append(seconds(arms[name]))
     return times
 

@@ -73,7 +73,12 @@ class TestStart:
         assert "Spend a network's capacity where its data needs it." in shown.stdout
 
     def test_completion(self, tmp_path: Path) -> None:
-        assert "_NERVURE_COMPLETE" in run(tmp_path, "--show-completion", "bash").stdout
+        # the shell is named, because the one that typer would find depends on what started the tests
+        named = {**environment(), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+        shown = subprocess.run(
+            [str(NERVURE), "--show-completion", "bash"], cwd=tmp_path, env=named, capture_output=True, text=True
+        )
+        assert "_NERVURE_COMPLETE" in shown.stdout
 
         def complete(words: str) -> list[str]:
             more = {

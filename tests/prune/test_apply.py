@@ -26,7 +26,7 @@ def flat(value: object) -> list[Tensor]:
 
 def same(one: object, two: object) -> bool:
     pairs = zip(flat(one), flat(two), strict=True)
-    return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(b.abs().max())) for a, b in pairs)
+    return all(torch.allclose(a, b, rtol=1e-4, atol=1e-5 * float(b.detach().abs().max())) for a, b in pairs)
 
 
 UNCUT = {"tied", "tied functional", "functional", "normalised weight"}

@@ -22,7 +22,7 @@ networks: Table[Network] = Table(
         "small-cnn": (
             "nervure.nets.small_cnn:small_cnn",
             "six 3x3 convolutions, dense 2000-2000",
-            "spec majority-voting-pruning, S5",
+            "Alqahtani, thesis, chapter 5",
         ),
         "vgg13": ("nervure.nets.vgg:vgg13", "ten 3x3 convolutions in five blocks", "Simonyan 2015"),
         "vgg16": ("nervure.nets.vgg:vgg16", "thirteen 3x3 convolutions in five blocks", "Simonyan 2015"),
@@ -40,7 +40,7 @@ networks: Table[Network] = Table(
         "conv-autoencoder": (
             "nervure.nets.conv_autoencoder:conv_autoencoder",
             "strided convolutions and their mirror, for images and series",
-            "spec deepcluster, 2.1",
+            "Alqahtani, thesis, chapter 3",
         ),
         "series-cnn": ("nervure.nets.series_cnn:series_cnn", "1-D convolutions and a masked mean", "own"),
     },

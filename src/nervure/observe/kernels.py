@@ -186,12 +186,14 @@ def summarise(values: Tensor, grid: Grid | None = None) -> tuple[Totals, Tensor]
     means = torch.empty(n, units, dtype=torch.float32)
     places = (grid.low, grid.high, grid.exponent, grid.first, grid.counts)
     with _LOCK:
-        before = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(torch.get_num_threads(), _launched())))
+        before, threads = numba.get_num_threads(), torch.get_num_threads()
+        numba.set_num_threads(max(1, min(threads, _launched())))
         try:
             _summarise(values.numpy(), real, whole, means.numpy(), *(part.numpy() for part in places))
         finally:
             numba.set_num_threads(before)
+            # numba and torch may share one OpenMP runtime, whose number of threads numba changes.
+            torch.set_num_threads(threads)
     total, squares, absolute = torch.from_numpy(real)
     zeros, nonpositive = torch.from_numpy(whole)
     # The extremes are those of all that the grid has seen; joined with earlier totals that is the same.

@@ -11,11 +11,11 @@ statistics: Table[type[Statistic]] = Table(
     "statistic",
     {
         "moments": ("nervure.observe.moments:Moments", "mean, variance, extremes and norms", "statistics"),
-        "norms": ("nervure.observe.moments:Norms", "l1 and l2 over the data", "majority-voting-pruning, 3"),
+        "norms": ("nervure.observe.moments:Norms", "l1 and l2 over the data", "own"),
         "zero-fraction": (
             "nervure.observe.zeros:ZeroFraction",
             "share of zeros (APoZ)",
-            "majority-voting-pruning, 3",
+            "own",
         ),
         "histogram": (
             "nervure.observe.histogram:Histogram",
@@ -30,34 +30,34 @@ statistics: Table[type[Statistic]] = Table(
         "quantile": (
             "nervure.observe.quantile:Quantile",
             "quantiles to a stated bound",
-            "majority-voting-pruning, 7",
+            "own",
         ),
         "exact-quantile": (
             "nervure.observe.quantile:ExactQuantile",
             "exact quantiles; keeps every value",
-            "majority-voting-pruning, 7",
+            "own",
         ),
-        "votes": ("nervure.observe.votes:Votes", "top-l votes of each example", "majority-voting-pruning, 2"),
+        "votes": ("nervure.observe.votes:Votes", "top-l votes of each example", "own"),
         "map-rank": (
             "nervure.observe.maprank:MapRank",
             "average rank of feature maps",
-            "ssim-kmeans-pruning, 7.1",
+            "own",
         ),
         "gram": ("nervure.observe.gram:Gram", "inner products of units", "linear algebra"),
         "cross-gram": (
             "nervure.observe.crossgram:CrossGram",
             "normal equations from input patches to outputs",
-            "majority-voting-pruning, 10",
+            "own",
         ),
         "gradient-times-activation": (
             "nervure.observe.gradients:GradientTimesActivation",
             "Taylor importance",
-            "majority-voting-pruning, 3",
+            "own",
         ),
         "mean-gradient": (
             "nervure.observe.gradients:MeanGradient",
             "mean gradient, signed and absolute",
-            "majority-voting-pruning, 12",
+            "own",
         ),
     },
     group="nervure.statistics",

@@ -16,7 +16,6 @@ from nervure.prune.plan import Plan
 from nervure.prune.planner import plan
 from nervure.prune.probe import MaskProbe
 from nervure.prune.recover import recover
-from nervure.prune.recover import recover
 from nervure.prune.target import Target
 
 __all__ = ["MaskProbe", "Plan", "Target", "ablated", "apply", "criteria", "layers", "plan", "recover"]

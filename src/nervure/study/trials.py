@@ -63,32 +63,32 @@ trials: Table[TrialFunction] = Table(
         "prune-ablation": (
             "nervure.study.ablation_trial:ablation_trial",
             "silence what criteria find unimportant, layer by layer",
-            "spec majority-voting-pruning, 3 and 12",
+            "Alqahtani, thesis, chapters 5 and 6",
         ),
         "prune-steps": (
             "nervure.study.steps_trial:steps_trial",
             "judge, cut and recover layer by layer, then train",
-            "spec majority-voting-pruning, 10 and 11",
+            "Alqahtani, thesis, chapter 6",
         ),
         "prune-iterative": (
             "nervure.study.iterative_trial:iterative_trial",
             "lose neurons or connections while training once",
-            "spec majority-voting-pruning, 4 to 6",
+            "Alqahtani, thesis, chapter 5",
         ),
         "prune-layerwise": (
             "nervure.study.layerwise_trial:layerwise_trial",
             "prune a layer, retrain the network, go on",
-            "spec ssim-kmeans-pruning, 2.8",
+            "Al Dallal, thesis, 2021",
         ),
         "prune-clusters": (
             "nervure.study.clusters_trial:clusters_trial",
             "how many clusters of filters the silhouette finds",
-            "spec ssim-kmeans-pruning, 2.5",
+            "Al Dallal, thesis, 2021",
         ),
         "prune-structure": (
             "nervure.study.structure_trial:structure_trial",
             "count a network of given widths, without training",
-            "spec majority-voting-pruning, 0.5",
+            "Alqahtani, thesis, chapter 6",
         ),
         "prune-agreement": (
             "nervure.study.prune_trial:agreement_trial",

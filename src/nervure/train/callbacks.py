@@ -62,17 +62,17 @@ table: Table[Callable[..., Callback]] = Table(
         "iterative-votes": (
             "nervure.prune.training.iterative:IterativeVotes",
             "prunes dense layers by votes at each cycle that sets a new best on validation",
-            "spec majority-voting-pruning, 4",
+            "Alqahtani, thesis, chapter 5",
         ),
         "set": (
             "nervure.prune.training.evolve:SparseEvolution",
             "sparse dense layers whose weakest connections move after each epoch",
-            "spec majority-voting-pruning, 5",
+            "Mocanu et al. 2018 (SET)",
         ),
         "weight-mask": (
             "nervure.prune.training.masks:WeightMask",
             "keeps all weights of cut units at zero",
-            "spec majority-voting-pruning, 4",
+            "Alqahtani, thesis, chapter 5",
         ),
     },
     group="nervure.callbacks",

@@ -51,7 +51,7 @@ def train(
     net : Module
         A network with an Origin: each process builds it anew.
     ds : Dataset
-        Data with a source that each process can load.
+        Data with a source from which each process loads the same.
     devices, nodes : int
         Processes on this machine, and machines. With several machines, the same command runs on each, with
         ``MASTER_ADDR`` and ``MASTER_PORT`` set to the first.
@@ -69,6 +69,7 @@ def train(
             "net": str(held),
             "source": ds.source,
             "options": dict(ds.options),
+            "fingerprint": ds.fingerprint,
             "recipe": recipe.to_json(),
             "out": str(out),
             "resume": resume,

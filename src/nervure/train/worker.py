@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from nervure.errors import NervureError
+from nervure.errors import InputError, NervureError
 from nervure.registry import resolve
 from nervure.store.atomic import write_json
 
@@ -47,6 +47,12 @@ def train(arguments: Mapping[str, Any]) -> dict[str, object]:
     net = nets.rebuild(Origin.from_json(held["origin"]), build=build)
     net.load_state_dict(held["model"])
     ds = data.load(str(arguments["source"]), **arguments["options"])
+
+    if ds.fingerprint != arguments["fingerprint"]:
+        raise InputError(
+            f"{ds.source}: other processes load other data from it than was given (a part of it, or a file that has "
+            "changed); save what was given as .npz, and load that"
+        )
 
     def tell(where: Progress) -> None:
         say({"progress": vars(where)})

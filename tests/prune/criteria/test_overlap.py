@@ -64,6 +64,12 @@ def test_counts_are_those_of_interpolating_in_torch(
         assert torch.equal(both, (bright & mask[:, None]).flatten(2).sum(2))
 
 
+def test_the_number_of_threads_stays() -> None:
+    before = torch.get_num_threads()
+    overlaps(random((8, 8, 4, 4)), torch.zeros(8, 8), random((8, 16, 16)) > 0, compiled=True)
+    assert torch.get_num_threads() == before
+
+
 def test_plain_form_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     maps, thresholds, mask = random((7, 3, 4, 4)), torch.zeros(7, 3), random((7, 8, 8), 1) > 0
     whole = overlaps(maps, thresholds, mask, compiled=False)

@@ -114,10 +114,12 @@ def overlaps(maps: Tensor, thresholds: Tensor, mask: Tensor) -> tuple[Tensor, Te
     both, on, means = (np.zeros(values.shape[:2], kind) for kind in (np.int64, np.int64, np.float64))
     levels = thresholds.contiguous().numpy()
     with _LOCK:
-        before = numba.get_num_threads()
-        numba.set_num_threads(max(1, min(torch.get_num_threads(), _launched())))
+        before, threads = numba.get_num_threads(), torch.get_num_threads()
+        numba.set_num_threads(max(1, min(threads, _launched())))
         try:
             _overlaps(values, levels, lit, values.shape[2:] == lit.shape[1:], *down, *across, both, on, means)
         finally:
             numba.set_num_threads(before)
+            # numba and torch may share one OpenMP runtime, whose number of threads numba changes.
+            torch.set_num_threads(threads)
     return torch.from_numpy(both), torch.from_numpy(on), torch.from_numpy(means)

@@ -28,7 +28,7 @@ methods: Table[Callable[..., Recovery]] = Table(
         "kernel-estimation": (
             f"{_HOME}.kernel_estimation:KernelEstimation",
             "each layer that lost inputs is fitted anew to the uncut layer's outputs, by least squares",
-            "spec majority-voting-pruning, 10",
+            "Alqahtani, thesis, chapter 6",
         ),
         "batch-norm": (
             f"{_HOME}.batch_norm:Recalibration",
@@ -43,7 +43,7 @@ methods: Table[Callable[..., Recovery]] = Table(
         "fine-tune": (
             f"{_HOME}.fine_tune:FineTune",
             "training goes on, if wished with the uncut network as teacher",
-            "spec majority-voting-pruning, 11",
+            "Alqahtani, thesis, chapter 6",
         ),
         "none": (f"{_HOME}.recovery:Nothing", "the network stays as it was cut", "the control"),
     },
