@@ -6,33 +6,32 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 WORKERS ?= 2
+# what `make test` left; without it `make check` runs the tests first
+COVERED := $(if $(wildcard .coverage),,test)
 
-.PHONY: demo test check soak docs bench clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nervure shape digits -o runs/demo --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
 
-check: $(VENV)/.check
+check: $(VENV)/.check $(COVERED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_extras.py
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup --cov --cov-report=term
+	$(BIN)/coverage report
 	$(BIN)/python scripts/tables.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-
-soak: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m soak --override-ini addopts=
 
 docs: $(VENV)/.check
 	$(BIN)/mkdocs serve
 
 clean:
-	rm -rf $(VENV) build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .coverage build dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

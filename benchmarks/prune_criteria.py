@@ -1,6 +1,6 @@
 """What judging costs: every layer of VGG-16 by all forward-only criteria together, beside a plain pass.
 
-    python benchmarks/prune_criteria.py [--images 512] [--batch 64] [--rounds 3] [--threads 2] [-o FILE]
+    python benchmarks/prune_criteria.py [--images 1024] [--batch 64] [--rounds 3] [--threads 2] [-o FILE]
 
 VGG-16 on CIFAR shapes with random weights and images (the same for all; batch norm also behind the dense layer, so
 that every criterion applies); judged are all layers whose units can be cut. A round times, in shuffled order: a plain
@@ -182,7 +182,7 @@ def write(path: Path, data: dict[str, object]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=512)
+    parser.add_argument("--images", type=int, default=1024)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

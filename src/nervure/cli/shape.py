@@ -51,6 +51,7 @@ def command(
     $ nervure shape digits -o runs/shaped
     """
     from nervure import report
+    from nervure.evidence import Table
     from nervure.store.folder import claim
     from nervure.study.shape import default_recipe, shape
     from nervure.train.interrupt import stopping
@@ -73,5 +74,8 @@ def command(
     if json_:
         print_json({"run": str(out), "page": str(page), "metrics": run.metrics})
         return
-    print_table(("measure", "value"), list(run.metrics.items()), title=str(out))
+    if isinstance(told := run.evidence.get("pruned"), Table):
+        print_table(told.columns, told.rows, title=str(out))
+    else:
+        print_table(("measure", "value"), list(run.metrics.items()), title=str(out))
     typer.echo(f"open {page.resolve()}")

@@ -23,14 +23,21 @@ def spearman(columns: Columns) -> Columns:
            [1., 1., 0.],
            [0., 0., 0.]])
     """
-    from scipy.stats import rankdata
-
-    ranks = rankdata(columns, axis=0)
+    # Counted from 0; a shift changes no correlation.
+    ranks = np.stack([_ranks(column) for column in np.asarray(columns).T], axis=1)
     away = ranks - ranks.mean(0)
     norm = np.sqrt((away**2).sum(0))
     away = np.divide(away, norm, out=np.zeros_like(away), where=norm > 0)
     correlation: Columns = np.clip(away.T @ away, -1, 1)
     return correlation
+
+
+def _ranks(column: Columns) -> Columns:
+    """Rank of each value of (samples,), counted from 0; equal values share their mean rank."""
+    ordered = np.sort(column)
+    below, upto = (np.searchsorted(ordered, column, side=side) for side in ("left", "right"))
+    ranks: Columns = (below + upto - 1) / 2
+    return ranks
 
 
 def inf_fs(columns: NDArray[np.floating], alpha: float = 0.5) -> Columns:

@@ -151,9 +151,16 @@ def iou_votes(rows: Tensor, ties: Tensor, l_frac: float) -> Tensor:
     tensor([0, 1, 0])
     """
     each = votes_each(rows.shape[1], l_frac)
-    order = ties.argsort(dim=1, descending=True, stable=True)
-    order = order.gather(1, rows.gather(1, order).argsort(dim=1, descending=True, stable=True))
-    return torch.bincount(order[:, :each].flatten(), minlength=rows.shape[1])
+    last = rows.topk(each, dim=1, sorted=False).values.amin(1, keepdim=True)
+    reach = rows >= last
+    # Only where more reach the last place than there are places, ties must be looked at.
+    tied = reach.sum(1) > each
+    votes = reach[~tied].sum(0)
+    if not bool(tied.any()):
+        return votes
+    order = ties[tied].argsort(dim=1, descending=True, stable=True)
+    order = order.gather(1, rows[tied].gather(1, order).argsort(dim=1, descending=True, stable=True))
+    return votes + torch.bincount(order[:, :each].flatten(), minlength=rows.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
