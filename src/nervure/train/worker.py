@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -75,7 +77,12 @@ def train(arguments: Mapping[str, Any]) -> dict[str, object]:
 
 
 def main(path: str) -> int:
-    """Do the job at ``path``; an error is left beside it for the parent."""
+    """Do the job at ``path``; an error is left beside it for the parent.
+
+    The parent asks for an end by SIGINT, which is heeded even where a shell's background job would ignore it.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(Path(path).read_text(encoding="utf-8"))
     sys.path[:0] = [entry for entry in job["sys_path"] if entry not in sys.path]
     if job["threads"]:
