@@ -16,7 +16,9 @@ from torch import nn
 
 from nervure import data, nets, store, train
 from nervure.errors import InputError
-from nervure.train import Recipe, launch
+from nervure.nets.origin import origin_of
+from nervure.store.tree import save_tree
+from nervure.train import Recipe, launch, worker
 from nervure.train.worker import main
 
 # each test starts processes that import torch, and one of them a group of two
@@ -69,12 +71,19 @@ class TestTwoProcesses:
         assert farthest(one.net, two.net) < 1e-5
 
     def test_data_that_other_processes_cannot_load_is_refused(self, tmp_path: Path) -> None:
-        ds = data.load("digits").subset(range(300))
+        """What each process does first, in this one: load the data, and see whether it is what was given."""
+        ds = data.load("digits")
+        net = nets.build("lenet5", ds)
+        origin = origin_of(net)
+        assert origin is not None
+        save_tree(tmp_path / "net", {"origin": origin.to_json(), "model": net.state_dict()})
+        part = ds.subset(range(300))
+        arguments = {
+            "net": str(tmp_path / "net"), "build": None, "source": part.source, "options": dict(part.options),
+            "fingerprint": part.fingerprint,
+        }  # fmt: skip
         with pytest.raises(InputError, match="other processes load other data"):
-            launch.train(
-                nets.build("lenet5", ds), ds, Recipe(epochs=1), out=tmp_path / "r", devices=2, threads=1, device="cpu"
-            )
-        assert not (tmp_path / "r" / "run.json").exists()
+            worker.train(arguments)
 
     def test_bad_input_in_a_process_reaches_the_parent_as_one_line(self, tmp_path: Path) -> None:
         ds = data.load("digits")
