@@ -24,7 +24,15 @@ def machine(threads: int) -> dict[str, object]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
-    return {"cpu": model, "cores": os.cpu_count(), "threads": threads, "device": device, "versions": versions()}
+    return {
+        "processor": model,
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "load_before": round(os.getloadavg()[0], 2),
+        "device": device,
+        "torch": torch.__version__,
+        "versions": versions(),
+    }
 
 
 def quartiles(values: Sequence[float]) -> dict[str, float]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import random
 import statistics as stats
 import subprocess
@@ -27,9 +26,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import machine
 from torch import nn
 
-import nervure
 from nervure.observe import (
     CrossGram,
     Histogram,
@@ -42,6 +41,7 @@ from nervure.observe import (
     ZeroFraction,
     collect,
 )
+from nervure.store.atomic import write_json
 
 HERE = Path(__file__).parent
 
@@ -174,34 +174,6 @@ def apart(net: nn.Module, batches: tuple[torch.Tensor, ...], plain: float) -> di
     }
 
 
-def machine(threads: int) -> dict[str, object]:
-    import numba
-
-    model = [
-        line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
-    ]
-    return {
-        "processor": f"{model[0]} x {len(model)}" if model else platform.processor(),
-        "threads": threads,
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numba": numba.__version__,
-        "nervure": getattr(nervure, "__version__", "unreleased"),
-    }
-
-
-def write(path: Path, data: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    with draft.open("w") as file:
-        json.dump(data, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=256)
@@ -218,7 +190,7 @@ def main() -> None:
     print(json.dumps(found, indent=2))
     if not 0.9 <= found["ratio_to_plain_forward"]["control"]["median"] <= 1.1:
         raise SystemExit("the control differs from itself by more than a tenth: run again on a quieter machine")
-    write(given.out, found)
+    write_json(given.out, found)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import random
 import time
 from collections.abc import Callable
@@ -24,9 +22,9 @@ from unittest import mock
 
 import numpy as np
 import torch
+from common import machine
 from torch import nn
 
-import nervure
 from nervure import nets, prune
 from nervure.data import Batch
 from nervure.features.masks import Otsu
@@ -34,6 +32,7 @@ from nervure.judge import Criterion, Layer, judge
 from nervure.observe import Quantile, Site, Statistic, collect, summary
 from nervure.prune.criteria import criteria
 from nervure.prune.criteria.overlap import Masks, Overlap
+from nervure.store.atomic import write_json
 
 HERE = Path(__file__).parent
 OBSERVING = (
@@ -153,33 +152,6 @@ def apart(net: nn.Module, batches: list[Batch], layers: tuple[Layer, ...]) -> di
     }
 
 
-def machine(threads: int) -> dict[str, object]:
-    import numba
-
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = [line.split(":")[1].strip() for line in lines if "model name" in line]
-    return {
-        "processor": f"{model[0]} x {len(model)}" if model else platform.processor(),
-        "threads": threads,
-        "load_before": round(os.getloadavg()[0], 2),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numba": numba.__version__,
-        "nervure": getattr(nervure, "__version__", "unreleased"),
-    }
-
-
-def write(path: Path, data: dict[str, object]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".part")
-    with draft.open("w") as file:
-        json.dump(data, file, indent=2)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=1024)
@@ -193,7 +165,7 @@ def main() -> None:
     settings = {"images": given.images, "batch": given.batch, "rounds": given.rounds}
     found = {"command": "python benchmarks/prune_criteria.py", "settings": settings, "machine": about}
     found |= measure(**settings)
-    write(given.out, found)
+    write_json(given.out, found)
     print(json.dumps(found, indent=2))
 
 

@@ -14,7 +14,7 @@ from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.observe.sums import Sums, count
 
-__all__ = ["CrossGram", "CrossGramResult", "Window", "patches", "picked_positions"]
+__all__ = ["CrossGram", "CrossGramResult", "Window", "patches", "picked_positions", "scrambled"]
 
 ROWS = 1 << 22  # values of patches held at a time, in float64: 32 MiB
 
@@ -72,7 +72,7 @@ def _rows(values: Tensor) -> Tensor:
     return values.reshape(*values.shape[:2], -1).transpose(1, 2)
 
 
-def _scrambled(number: Tensor) -> Tensor:
+def scrambled(number: Tensor) -> Tensor:
     """Integers to well-mixed integers (SplitMix64's finaliser, in wrapping arithmetic)."""
     for factor, shift in ((-0x40A7B892E31B1A47, 30), (-0x6B2FB644ECCEEE15, 27)):
         number = (number ^ ((number >> shift) & ((1 << (64 - shift)) - 1))) * factor
@@ -88,9 +88,9 @@ def picked_positions(index: Tensor, positions: int, wanted: int, seed: int) -> T
     torch.Size([1, 3])
     """
     stride = -0x61C8864680B583EB
-    sample = _scrambled(index.to(torch.int64) * stride + seed)
+    sample = scrambled(index.to(torch.int64) * stride + seed)
     place = torch.arange(1, positions + 1, device=index.device) * stride
-    return _scrambled(sample[:, None] + place).argsort(dim=1, stable=True)[:, :wanted]
+    return scrambled(sample[:, None] + place).argsort(dim=1, stable=True)[:, :wanted]
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,17 +22,17 @@ from torch import Tensor
 from nervure.observe.grid import FINEST, RESOLUTION, Grid
 from nervure.observe.totals import Totals
 
-__all__ = ["summarise", "usable"]
+__all__ = ["LOCK", "jitted", "launched", "summarise", "usable"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 BLOCK = 2048  # positions at a time: read from memory once, then from the first-level cache
-_LOCK = threading.Lock()  # numba's simplest threading layer must not be entered twice
+LOCK = threading.Lock()  # numba's simplest threading layer must not be entered twice
 _HOME = os.getpid()
 
 
-def _compiled(**options: Any) -> Callable[[F], F]:
+def jitted(**options: Any) -> Callable[[F], F]:
     """numba.njit, with a cache on disk where one can be written."""
 
     def decorate(function: F) -> F:
@@ -44,7 +44,7 @@ def _compiled(**options: Any) -> Callable[[F], F]:
     return decorate
 
 
-@_compiled(fastmath={"reassoc", "contract"})
+@jitted(fastmath={"reassoc", "contract"})
 def _sums(block: Array, centre: float) -> tuple[float, float, float]:
     away, absolute, squares = 0.0, 0.0, 0.0
     for i in range(block.size):
@@ -56,7 +56,7 @@ def _sums(block: Array, centre: float) -> tuple[float, float, float]:
     return away, absolute, squares
 
 
-@_compiled(fastmath={"nnan", "nsz"})
+@jitted(fastmath={"nnan", "nsz"})
 def _extremes(block: Array) -> tuple[float, float]:
     low = block[0]
     high = block[0]
@@ -66,7 +66,7 @@ def _extremes(block: Array) -> tuple[float, float]:
     return low, high
 
 
-@_compiled()
+@jitted()
 def _zeros(block: Array) -> tuple[Any, Any]:
     zeros = np.int32(0)
     nonpositive = np.int32(0)
@@ -76,18 +76,18 @@ def _zeros(block: Array) -> tuple[Any, Any]:
     return zeros, nonpositive
 
 
-@_compiled()
+@jitted()
 def _places(block: Array, scale: float, first: Any, places: Array) -> None:
     for i in range(block.size):
         places[i] = np.int32(np.floor(block[i] * scale)) - first
 
 
-@_compiled()
+@jitted()
 def _magnitude(value: float) -> int:
     return math.frexp(value)[1] - 1 if value > 0 else -1022
 
 
-@_compiled()
+@jitted()
 def _canonical(low: float, high: float, bins: int) -> tuple[int, int]:
     exponent = max(_magnitude(max(abs(low), abs(high))) - RESOLUTION, FINEST, _magnitude((high - low) / bins) - 1)
     for _ in range(4):
@@ -97,7 +97,7 @@ def _canonical(low: float, high: float, bins: int) -> tuple[int, int]:
     return exponent, math.floor(low / math.ldexp(1.0, exponent))
 
 
-@_compiled()
+@jitted()
 def _rebin(counts: Array, shift: int, first: int, new_first: int) -> None:
     moved = np.zeros_like(counts)
     for b in range(counts.size):
@@ -106,7 +106,7 @@ def _rebin(counts: Array, shift: int, first: int, new_first: int) -> None:
     counts[:] = moved
 
 
-@_compiled()
+@jitted()
 def _make_room(j: int, low: float, high: float, exponent: Array, first: Array, counts: Array) -> None:
     new_exponent, new_first = _canonical(low, high, counts.shape[1])
     if new_exponent != exponent[j] or new_first != first[j]:
@@ -115,7 +115,7 @@ def _make_room(j: int, low: float, high: float, exponent: Array, first: Array, c
         first[j] = new_first
 
 
-@_compiled(parallel=True)
+@jitted(parallel=True)
 def _summarise(
     values: Array, real: Array, whole: Array, means: Array,
     low: Array, high: Array, exponent: Array, first: Array, counts: Array,
@@ -163,7 +163,7 @@ def _summarise(
         whole[1, j] = nonpositive
 
 
-def _launched() -> int:
+def launched() -> int:
     """Threads that numba holds ready: no more than these can be set."""
     return int(vars(numba.config)["NUMBA_NUM_THREADS"])
 
@@ -185,9 +185,9 @@ def summarise(values: Tensor, grid: Grid | None = None) -> tuple[Totals, Tensor]
     real, whole = np.empty((3, units)), np.empty((2, units), np.int64)
     means = torch.empty(n, units, dtype=torch.float32)
     places = (grid.low, grid.high, grid.exponent, grid.first, grid.counts)
-    with _LOCK:
+    with LOCK:
         before, threads = numba.get_num_threads(), torch.get_num_threads()
-        numba.set_num_threads(max(1, min(threads, _launched())))
+        numba.set_num_threads(max(1, min(threads, launched())))
         try:
             _summarise(values.numpy(), real, whole, means.numpy(), *(part.numpy() for part in places))
         finally:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.observe.crossgram import Window, _scrambled, picked_positions
+from nervure.observe.crossgram import Window, picked_positions, scrambled
 from nervure.observe.sums import Sums, count
 from nervure.prune.criteria.readers import Reader
 
@@ -111,9 +111,9 @@ def drawn_places(index: Tensor, total: int, wanted: int, seed: int) -> Tensor:
     if total <= FEW:
         return picked_positions(index, total, min(wanted, total), seed)
     stride = -0x61C8864680B583EB
-    sample = _scrambled(index.to(torch.int64) * stride + seed)
+    sample = scrambled(index.to(torch.int64) * stride + seed)
     draw = torch.arange(1, wanted + 1, device=index.device) * stride
-    return _scrambled(sample[:, None] + draw).remainder(total)
+    return scrambled(sample[:, None] + draw).remainder(total)
 
 
 def gathered(incoming: Tensor, window: Window, place: Tensor, sides: tuple[int, ...]) -> Tensor:

@@ -15,7 +15,7 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nervure.observe.kernels import _LOCK, _compiled, _launched, usable
+from nervure.observe.kernels import LOCK, jitted, launched, usable
 
 __all__ = ["overlaps", "usable"]
 
@@ -36,7 +36,7 @@ def places(small: int, large: int, kind: type[np.floating[Any]]) -> tuple[Array,
     return first, second, (kind(1) - behind).astype(kind), behind
 
 
-@_compiled()
+@jitted()
 def _count_row(upper: Array, lower: Array, above: Any, below: Any, threshold: Any, mask: Array) -> tuple[Any, Any]:
     on = np.int32(0)
     both = np.int32(0)
@@ -47,7 +47,7 @@ def _count_row(upper: Array, lower: Array, above: Any, below: Any, threshold: An
     return both, on
 
 
-@_compiled()
+@jitted()
 def _count_plain(row: Array, threshold: Any, mask: Array) -> tuple[Any, Any]:
     on = np.int32(0)
     both = np.int32(0)
@@ -58,7 +58,7 @@ def _count_plain(row: Array, threshold: Any, mask: Array) -> tuple[Any, Any]:
     return both, on
 
 
-@_compiled(fastmath={"reassoc", "contract", "nsz"})
+@jitted(fastmath={"reassoc", "contract", "nsz"})
 def _sum_and_largest(block: Array) -> tuple[Any, Any]:
     total = 0.0
     largest = block[0]
@@ -68,7 +68,7 @@ def _sum_and_largest(block: Array) -> tuple[Any, Any]:
     return total, largest
 
 
-@_compiled(parallel=True)
+@jitted(parallel=True)
 def _overlaps(
     maps: Array, thresholds: Array, mask: Array, same: bool,
     y0: Array, y1: Array, up: Array, down: Array, x0: Array, x1: Array, left: Array, right: Array,
@@ -113,9 +113,9 @@ def overlaps(maps: Tensor, thresholds: Tensor, mask: Tensor) -> tuple[Tensor, Te
     across = places(values.shape[3], lit.shape[2], kind)
     both, on, means = (np.zeros(values.shape[:2], kind) for kind in (np.int64, np.int64, np.float64))
     levels = thresholds.contiguous().numpy()
-    with _LOCK:
+    with LOCK:
         before, threads = numba.get_num_threads(), torch.get_num_threads()
-        numba.set_num_threads(max(1, min(threads, _launched())))
+        numba.set_num_threads(max(1, min(threads, launched())))
         try:
             _overlaps(values, levels, lit, values.shape[2:] == lit.shape[1:], *down, *across, both, on, means)
         finally:
