@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nervure import data, nets, prune, store
 from nervure.errors import InputError
 from nervure.judge import Criterion
-from nervure.prune.layers import examine
+from nervure.nets.structure.layers import examine
 
 Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
 Half = prune.Target(keep=0.5)

@@ -14,12 +14,12 @@ from torch import nn
 
 from nervure import nets
 from nervure.nets.resnet import resnet50
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.layers import examine
+from nervure.nets.structure.surgery import Graph, trace
 from nervure.prune import budget
 from nervure.prune.budget import Forecast
-from nervure.prune.cut import cut
-from nervure.prune.groups import Group
-from nervure.prune.layers import examine
-from nervure.prune.surgery import Graph, trace
 
 Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
 

@@ -95,8 +95,8 @@ def test_a_budget_is_met_and_no_step_is_left(zoo: Zoo, norm: Criterion, name: st
                     more[layer] = _first(graph.group(one), count, layer)
         if len(more) < len({layer for one in graph.free for layer in one.layers}):
             continue
-        from nervure.prune.cut import cut
-        from nervure.prune.mask import by_group
+        from nervure.nets.structure.cut import cut
+        from nervure.nets.structure.silence import by_group
 
         larger = nets.count(cut(net, graph.groups, by_group(graph.groups, more)), shape)
         assert (larger.macs if goal == "macs" else larger.params) > share * before

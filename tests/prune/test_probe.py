@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from nervure import data, nets, objectives, prune
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.prune.surgery import trace
+from nervure.nets.structure.surgery import trace
 
 
 def batches() -> list[Batch]:

@@ -8,10 +8,10 @@
 True
 """
 
+from nervure.nets.structure.layers import layers
+from nervure.nets.structure.silence import ablated
 from nervure.prune import criteria
 from nervure.prune.apply import apply
-from nervure.prune.layers import layers
-from nervure.prune.mask import ablated
 from nervure.prune.plan import Plan
 from nervure.prune.planner import plan
 from nervure.prune.probe import MaskProbe

@@ -17,15 +17,14 @@ from nervure.nets.origin import Step, origin_of
 from nervure.nets.resize import difference
 from nervure.nets.shadow import place_of
 from nervure.nets.steps import derive
-from nervure.prune.check import checked, offenders, outputs, small, three
-from nervure.prune.groups import Places
-from nervure.prune.mask import attach, by_group
-from nervure.prune.surgery import Graph, trace
+from nervure.nets.structure.check import cut_as, small, three
+from nervure.nets.structure.silence import attach, by_group
+from nervure.nets.structure.surgery import Graph, trace
 
 if TYPE_CHECKING:
     from nervure.prune.plan import Plan
 
-__all__ = ["apply", "cut_as", "masked"]
+__all__ = ["apply", "masked"]
 
 log = logging.getLogger(__name__)
 
@@ -73,33 +72,6 @@ def apply(plan: Plan, net: nn.Module, example: Tensor | Sequence[Tensor] | None 
     if not reasons and (found := sum(one.numel() for one in thin.parameters())) != plan.params_after:
         raise InputError(f"the cut network has {found:,} parameters, planned were {plan.params_after:,}; plan anew")
     return derive(net, thin, Step("resize", difference(net, thin))) if origin_of(net) is not None else thin
-
-
-def cut_as(
-    net: nn.Module, graph: Graph, kept: Mapping[str, Places], inputs: Sequence[Tensor]
-) -> tuple[nn.Module | None, dict[str, str]]:
-    """The checked cut network, and the groups that had to stay whole with why; None if none could be cut."""
-    thin, reason = checked(net, graph.groups, kept, inputs)
-    if thin is not None:
-        return thin, {}
-    _refuse_broken(net, inputs)
-    found = offenders(net, graph.groups, kept, inputs)
-    good = {name: units for name, units in kept.items() if name not in found}
-    if not good:
-        return None, found or {"the network": reason}
-    return checked(net, graph.groups, good, inputs)[0], found
-
-
-def _refuse_broken(net: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """A network that fails, or gives NaN, before anything is cut has a fault of its own."""
-    try:
-        given = outputs(net, inputs)
-    except Exception as error:
-        shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {line}") from error
-    if not all(bool(one.isfinite().all()) for one in given if one.is_floating_point()):
-        raise InputError(f"{type(net).__name__} gives NaN or infinite values before anything is cut; check its weights")
 
 
 def masked(plan: Plan, net: nn.Module, example: Tensor | Sequence[Tensor] | None = None) -> nn.Module:

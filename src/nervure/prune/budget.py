@@ -11,8 +11,8 @@ from torch import nn
 
 from nervure.errors import InputError
 from nervure.nets.cost import Cost
-from nervure.prune.groups import Group
-from nervure.prune.slices import effects
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.slices import effects
 
 __all__ = ["Counts", "Forecast", "Ladder", "give_back", "kept_count", "levels", "search", "uniform"]
 
@@ -44,7 +44,7 @@ class Forecast:
 
     >>> import torch
     >>> from nervure.nets.cost import count
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> forecast = Forecast(net, trace(net, torch.zeros(2, 4)).groups, count(net, (4,)))
     >>> forecast({"0": 3})

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from nervure.nets.cost import Cost, count
 from nervure.nets.shadow import on_meta
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.groups import Group, Places
+from nervure.nets.structure.surgery import Graph
 from nervure.prune import budget
 from nervure.prune.budget import Counts, Forecast, Ladder, Rounding
-from nervure.prune.cut import cut
-from nervure.prune.groups import Group, Places
 from nervure.prune.scores import Score
-from nervure.prune.surgery import Graph
 
 __all__ = ["Draft", "Ranking"]
 

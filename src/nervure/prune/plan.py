@@ -17,7 +17,7 @@ from nervure.evidence import Figure, Flow, Table
 from nervure.prune.target import Target
 
 if TYPE_CHECKING:
-    from nervure.prune.surgery import Graph
+    from nervure.nets.structure.surgery import Graph
 
 __all__ = ["Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure", "weights_digest"]
 

@@ -15,17 +15,17 @@ from nervure.evidence import Figure
 from nervure.judge import Criterion, Layer, Probe
 from nervure.nets.cost import count
 from nervure.nets.shadow import place_of
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.layers import examined, layers_in
+from nervure.nets.structure.silence import default_example
+from nervure.nets.structure.surgery import Graph
+from nervure.nets.structure.twin import lighten
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.draft import Draft, Ranking
-from nervure.prune.groups import Group
-from nervure.prune.layers import examined, layers_in
-from nervure.prune.mask import default_example
 from nervure.prune.plan import Judging, Plan, Row, spread, structure, weights_digest
 from nervure.prune.probe import MaskProbe
-from nervure.prune.surgery import Graph
 from nervure.prune.target import Target
-from nervure.prune.twin import lighten
 from nervure.registry import nearest
 
 __all__ = ["plan"]

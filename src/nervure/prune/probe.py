@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.nets.structure.cut import as_units
+from nervure.nets.structure.silence import attach, by_group
+from nervure.nets.structure.surgery import Graph
 from nervure.observe.borrowed import borrowed
-from nervure.prune.cut import as_units
-from nervure.prune.mask import attach, by_group
-from nervure.prune.surgery import Graph
 
 __all__ = ["MaskProbe"]
 
@@ -28,7 +28,7 @@ class MaskProbe:
     Parameters
     ----------
     net, graph : Module, Graph
-        The network, and what :func:`nervure.prune.surgery.trace` found.
+        The network, and what :func:`nervure.nets.structure.surgery.trace` found.
     batches : sequence of Batch
         The samples; the loss is their mean.
     objective : callable
@@ -41,7 +41,7 @@ class MaskProbe:
     Examples
     --------
     >>> from nervure.objectives import make
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
     >>> batch = Batch(torch.ones(4, 2), torch.tensor([0, 1, 0, 1]), torch.arange(4))
     >>> probe = MaskProbe(net, trace(net, batch.x), [batch], make("cross-entropy"), budget=1)

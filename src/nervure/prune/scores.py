@@ -16,8 +16,8 @@ from nervure.data.counter import order
 from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer, Probe, judge, select
+from nervure.nets.structure.groups import Group, Places
 from nervure.prune.criteria import criteria as table
-from nervure.prune.groups import Group, Places
 
 __all__ = ["Combine", "Sample", "Score", "combined", "named", "sample", "sampled", "scored", "settings_of", "verdicts"]
 

@@ -12,9 +12,8 @@ from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
-from nervure.prune.apply import cut_as
+from nervure.nets.structure.check import cut_as, small
 from nervure.prune.budget import Counts
-from nervure.prune.check import small
 from nervure.prune.plan import Latency, Trial
 from nervure.prune.target import Target
 

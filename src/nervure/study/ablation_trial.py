@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from nervure import objectives, prune
 from nervure.data import Dataset, batches
 from nervure.judge import Criterion, Judgement, Layer, judge, select
+from nervure.nets.structure.surgery import Graph
 from nervure.prune.scores import sample
-from nervure.prune.surgery import Graph
 from nervure.study.asked import Asked, Kind, TrialSettings, accuracy, measured_on, numbered, widths
 from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured

@@ -14,9 +14,9 @@ from torch import nn
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.judge import Criterion, Layer
+from nervure.nets.structure.layers import examine, layers_in
+from nervure.nets.structure.surgery import Graph
 from nervure.prune.criteria import criteria
-from nervure.prune.layers import examine, layers_in
-from nervure.prune.surgery import Graph
 from nervure.train import predict
 
 __all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "make", "measured_on", "numbered", "widths"]

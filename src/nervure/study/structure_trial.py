@@ -14,7 +14,7 @@ from torch import nn
 
 from nervure import nets, prune
 from nervure.judge import Layer
-from nervure.prune.layers import examine, layers_in
+from nervure.nets.structure.layers import examine, layers_in
 from nervure.study.asked import Kind, TrialSettings, chosen_of, widths
 from nervure.study.trials import Job, Measured
 

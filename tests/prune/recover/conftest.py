@@ -12,7 +12,7 @@ from torch import nn
 
 from nervure.data import from_arrays
 from nervure.data.dataset import Dataset
-from nervure.prune.slices import narrow
+from nervure.nets.structure.slices import narrow
 
 Noise = Callable[..., Dataset]
 

@@ -8,9 +8,9 @@ from torch import nn
 
 from nervure import nets
 from nervure.errors import InputError
-from nervure.prune.check import halves
-from nervure.prune.cut import cut
-from nervure.prune.surgery import trace
+from nervure.nets.structure.check import halves
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.surgery import trace
 from nervure.prune.training import parameter_map, parameter_masks
 
 

@@ -7,7 +7,7 @@ import torch
 
 from nervure import nets
 from nervure.errors import InputError
-from nervure.prune.surgery import trace
+from nervure.nets.structure.surgery import trace
 from nervure.prune.training.dense import dense_groups, others, widths_of
 
 

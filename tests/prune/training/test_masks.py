@@ -11,10 +11,10 @@ from torch import nn
 from nervure import nets, train
 from nervure.data import Dataset
 from nervure.errors import InputError
-from nervure.prune.check import halves
-from nervure.prune.cut import cut
-from nervure.prune.mask import by_group
-from nervure.prune.surgery import trace
+from nervure.nets.structure.check import halves
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.silence import by_group
+from nervure.nets.structure.surgery import trace
 from nervure.prune.training import WeightMask, parameter_map
 from nervure.train import Callback, Change, Loop, Recipe
 

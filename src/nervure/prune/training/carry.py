@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from nervure.errors import InputError
-from nervure.prune.cut import Kept as Units
-from nervure.prune.cut import removed
-from nervure.prune.groups import Group
-from nervure.prune.slices import effects
+from nervure.nets.structure.cut import Kept as Units
+from nervure.nets.structure.cut import removed
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.slices import effects
 from nervure.train.optimizer import Kept
 
 __all__ = ["parameter_map", "parameter_masks"]
@@ -38,7 +38,7 @@ def parameter_map(net: nn.Module, groups: Sequence[Group], kept: Units) -> dict[
 
     Examples
     --------
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> found = parameter_map(net, trace(net, torch.zeros(2, 2)).groups, {"0": [0, 2]})
     >>> {name: {axis: at.tolist() for axis, at in one.positions.items()} for name, one in found.items()}
@@ -69,7 +69,7 @@ def parameter_masks(net: nn.Module, groups: Sequence[Group], kept: Units) -> dic
 
     Examples
     --------
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> parameter_masks(net, trace(net, torch.zeros(2, 2)).groups, {"0": [0, 2]})["2.weight"]
     tensor([[ True, False,  True]])

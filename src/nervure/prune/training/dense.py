@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from torch import nn
 
 from nervure.errors import InputError
-from nervure.prune.groups import Group
-from nervure.prune.surgery import Graph
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.surgery import Graph
 from nervure.registry import nearest
 
 __all__ = ["dense_groups", "others", "widths_of"]
@@ -29,7 +29,7 @@ def dense_groups(net: nn.Module, graph: Graph, only: Sequence[str] = ()) -> tupl
     Examples
     --------
     >>> import torch
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
     >>> [group.name for group in dense_groups(net, trace(net, torch.randn(2, 1, 4, 4)))]
     ['2']
@@ -47,7 +47,7 @@ def others(graph: Graph, chosen: Sequence[Group]) -> tuple[str, ...]:
     """The layers of all other groups that could be cut.
 
     >>> import torch
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 3))
     >>> graph = trace(net, torch.randn(2, 4))
     >>> others(graph, graph.free[:1])

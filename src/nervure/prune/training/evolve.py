@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nervure.data.counter import key
 from nervure.errors import InputError
-from nervure.prune.layers import examine
+from nervure.nets.structure.layers import examine
 from nervure.prune.training.dense import dense_groups
 from nervure.prune.training.figures import degree_figures
 from nervure.prune.training.iterative import IterativeVotes

@@ -14,12 +14,12 @@ from torch import Tensor
 from nervure.errors import InputError
 from nervure.judge import Criterion
 from nervure.nets.cost import weights
-from nervure.prune.check import small
+from nervure.nets.structure.check import small
+from nervure.nets.structure.layers import examine
+from nervure.nets.structure.silence import by_group
 from nervure.prune.criteria import get as criterion_of
 from nervure.prune.criteria.majority_vote import MajorityVote
 from nervure.prune.criteria.seen import Where
-from nervure.prune.layers import examine
-from nervure.prune.mask import by_group
 from nervure.prune.planner import plan
 from nervure.prune.target import Target
 from nervure.prune.training.carry import parameter_map

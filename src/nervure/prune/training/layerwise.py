@@ -18,15 +18,14 @@ from nervure.nets.origin import Step, origin_of
 from nervure.nets.resize import difference
 from nervure.nets.shadow import place_of
 from nervure.nets.steps import derive
-from nervure.prune.apply import cut_as
-from nervure.prune.check import small, three
-from nervure.prune.cut import Kept as Units
-from nervure.prune.groups import Group
-from nervure.prune.layers import examine
-from nervure.prune.mask import by_group
+from nervure.nets.structure.check import cut_as, small, three
+from nervure.nets.structure.cut import Kept as Units
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.layers import examine
+from nervure.nets.structure.silence import by_group
+from nervure.nets.structure.surgery import Graph, trace
 from nervure.prune.plan import Plan
 from nervure.prune.planner import Recovery, plan
-from nervure.prune.surgery import Graph, trace
 from nervure.prune.target import Target
 from nervure.prune.training.figures import layer_figures
 from nervure.store import Action, Run

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.prune.cut import Kept as Units
-from nervure.prune.mask import by_group
-from nervure.prune.surgery import trace
+from nervure.nets.structure.cut import Kept as Units
+from nervure.nets.structure.silence import by_group
+from nervure.nets.structure.surgery import trace
 from nervure.prune.training.carry import parameter_masks
 from nervure.train.callbacks import Callback
 from nervure.train.optimizer import Change

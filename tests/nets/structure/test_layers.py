@@ -7,8 +7,8 @@ from torch import nn
 
 from nervure import nets, prune
 from nervure.data.dataset import Batch
+from nervure.nets.structure.layers import examine, layers_in
 from nervure.observe import Moments, Site, collect
-from nervure.prune.layers import examine, layers_in
 
 Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
 

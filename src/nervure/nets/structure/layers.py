@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from nervure.errors import InputError
 from nervure.judge import Layer
 from nervure.nets.shadow import place_of
+from nervure.nets.structure.check import proven, smaller, three
+from nervure.nets.structure.groups import Group
+from nervure.nets.structure.slices import OWN_WEIGHTS
+from nervure.nets.structure.surgery import Graph, follow, trace
+from nervure.nets.structure.twin import Call, Seen, shadow
 from nervure.observe.layout import LAST_AXIS
 from nervure.observe.statistic import Site
-from nervure.prune.check import proven, smaller, three
-from nervure.prune.groups import Group
-from nervure.prune.slices import OWN_WEIGHTS
-from nervure.prune.surgery import Graph, follow, trace
-from nervure.prune.twin import Call, Seen, shadow
 
 __all__ = ["examine", "examined", "layers", "layers_in"]
 

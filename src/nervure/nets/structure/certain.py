@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from nervure.prune.twin import Call, Source
+from nervure.nets.structure.twin import Call, Source
 
 __all__ = ["certain"]
 

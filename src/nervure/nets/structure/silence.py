@@ -19,9 +19,9 @@ from torch.utils.hooks import RemovableHandle
 
 from nervure.errors import InputError
 from nervure.nets.origin import origin_of
-from nervure.prune.cut import Kept, as_units, removed
-from nervure.prune.groups import Group, Places
-from nervure.prune.surgery import Graph, trace
+from nervure.nets.structure.cut import Kept, as_units, removed
+from nervure.nets.structure.groups import Group, Places
+from nervure.nets.structure.surgery import Graph, trace
 from nervure.registry import nearest
 
 __all__ = ["ablated", "attach", "by_group", "default_example", "unit_axis"]
@@ -113,7 +113,7 @@ def ablated(
         Positions, or a mask (units,); layers that are not named keep all. A layer whose outputs are added to
         another's has its units in common with it.
     example, graph : optional
-        Samples (n, ...) to trace the network with, or what :func:`nervure.prune.surgery.trace` found.
+        Samples (n, ...) to trace the network with, or what :func:`nervure.nets.structure.surgery.trace` found.
 
     Examples
     --------

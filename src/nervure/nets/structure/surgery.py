@@ -1,7 +1,7 @@
 """The dependencies of a whole network, followed by Torch-Pruning; the only file that knows of it.
 
 The network is traced on a copy without data where it can run there. What is found is never trusted: whoever cuts
-runs the cut network beside the masked one (:mod:`nervure.prune.check`).
+runs the cut network beside the masked one (:mod:`nervure.nets.structure.check`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from nervure.errors import InputError
 from nervure.nets.seed import seeded
 from nervure.nets.shadow import on_meta, place_of
-from nervure.prune.certain import certain
-from nervure.prune.cut import cut
-from nervure.prune.groups import Group, make_groups
-from nervure.prune.twin import Call, Fed, Source, opaque, shadow, tensors, watched
-from nervure.prune.walk import Walk
+from nervure.nets.structure.certain import certain
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.groups import Group, make_groups
+from nervure.nets.structure.twin import Call, Fed, Source, opaque, shadow, tensors, watched
+from nervure.nets.structure.walk import Walk
 
 __all__ = ["Graph", "cut", "follow", "trace"]
 

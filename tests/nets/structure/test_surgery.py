@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from nervure import nets
 from nervure.errors import InputError
-from nervure.prune.cut import cut
-from nervure.prune.layers import examine
-from nervure.prune.surgery import Graph, trace
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.layers import examine
+from nervure.nets.structure.surgery import Graph, trace
 
 Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
 

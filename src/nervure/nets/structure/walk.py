@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from nervure.prune.groups import Found, Key, Places
-from nervure.prune.slices import Kind
-from nervure.prune.twin import OPAQUE, Source
+from nervure.nets.structure.groups import Found, Key, Places
+from nervure.nets.structure.slices import Kind
+from nervure.nets.structure.twin import OPAQUE, Source
 
 __all__ = ["Walk"]
 

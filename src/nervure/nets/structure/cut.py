@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from nervure.errors import InputError
-from nervure.prune.copying import copied
-from nervure.prune.groups import Group, Key, Places
-from nervure.prune.slices import effects, narrow, narrow_parameter
+from nervure.nets.structure.copying import copied
+from nervure.nets.structure.groups import Group, Key, Places
+from nervure.nets.structure.slices import effects, narrow, narrow_parameter
 
 __all__ = ["Kept", "as_units", "cut", "removed"]
 
@@ -33,7 +33,7 @@ def cut(net: nn.Module, groups: Sequence[Group], kept: Kept) -> nn.Module:
 
     Examples
     --------
-    >>> from nervure.prune.surgery import trace
+    >>> from nervure.nets.structure.surgery import trace
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
     >>> cut(net, trace(net, torch.zeros(2, 2)).groups, {"0": [0, 2]})[2]
     Linear(in_features=2, out_features=1, bias=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nervure.prune.copying import copied
+from nervure.nets.structure.copying import copied
 
 __all__ = ["OPAQUE", "Call", "Fed", "Seen", "Source", "lighten", "opaque", "shadow", "tensors", "watched"]
 

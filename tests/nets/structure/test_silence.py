@@ -9,7 +9,7 @@ from torch import nn
 
 from nervure import prune
 from nervure.errors import InputError
-from nervure.prune.surgery import trace
+from nervure.nets.structure.surgery import trace
 
 Zoo = Callable[[str], tuple[nn.Module, tuple[int, ...]]]
 

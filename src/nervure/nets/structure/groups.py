@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from nervure.prune.slices import Kind, Unsupported, effects
+from nervure.nets.structure.slices import Kind, Unsupported, effects
 
 __all__ = ["Found", "Group", "Key", "Places", "Side", "make_groups"]
 

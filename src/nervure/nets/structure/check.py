@@ -11,16 +11,17 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 from nervure.nets.seed import seeded
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.groups import Group, Places
+from nervure.nets.structure.silence import attach
+from nervure.nets.structure.surgery import Graph
+from nervure.nets.structure.twin import tensors
 from nervure.observe.borrowed import borrowed
-from nervure.prune.cut import cut
-from nervure.prune.groups import Group, Places
-from nervure.prune.mask import attach
-from nervure.prune.surgery import Graph
-from nervure.prune.twin import tensors
 
 __all__ = [
     "TOLERANCE",
     "checked",
+    "cut_as",
     "difference",
     "halves",
     "offenders",
@@ -218,3 +219,30 @@ def smaller(inputs: Inputs, sides: Sequence[int] = (32, 64, 128)) -> Iterator[li
     for side in sides if len(inputs) == 1 and inputs[0].ndim == 4 else ():
         if min(inputs[0].shape[2:]) > side:
             yield [inputs[0][:, :, :side, :side].contiguous()]
+
+
+def cut_as(
+    net: nn.Module, graph: Graph, kept: Mapping[str, Places], inputs: Sequence[Tensor]
+) -> tuple[nn.Module | None, dict[str, str]]:
+    """The checked cut network, and the groups that had to stay whole with why; None if none could be cut."""
+    thin, reason = checked(net, graph.groups, kept, inputs)
+    if thin is not None:
+        return thin, {}
+    _refuse_broken(net, inputs)
+    found = offenders(net, graph.groups, kept, inputs)
+    good = {name: units for name, units in kept.items() if name not in found}
+    if not good:
+        return None, found or {"the network": reason}
+    return checked(net, graph.groups, good, inputs)[0], found
+
+
+def _refuse_broken(net: nn.Module, inputs: Sequence[Tensor]) -> None:
+    """A network that fails, or gives NaN, before anything is cut has a fault of its own."""
+    try:
+        given = outputs(net, inputs)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {line}") from error
+    if not all(bool(one.isfinite().all()) for one in given if one.is_floating_point()):
+        raise InputError(f"{type(net).__name__} gives NaN or infinite values before anything is cut; check its weights")
