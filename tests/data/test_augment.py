@@ -192,3 +192,56 @@ def test_the_device_draws_the_same(images, waves):
         there = one(batch.to("cuda"), seed=0, epoch=0, preprocessing=ds.preprocessing)
         assert there.x.device.type == "cuda"
         torch.testing.assert_close(there.x.cpu(), found.x, atol=2e-3, rtol=1e-3)
+
+
+class TestTurn:
+    square = from_arrays(
+        np.random.default_rng(0).integers(0, 256, (400, 1, 6, 6), dtype=np.uint8), test=0, validation=0
+    )
+
+    def test_by_right_angles_alone_and_as_often_as_asked(self):
+        batch, found = change(self.square, Augmentation(turn=0.6))
+        turns = [
+            [count for count in range(4) if torch.allclose(new, old.rot90(count, (1, 2)), atol=1e-5)]
+            for new, old in zip(found.x, batch.x, strict=True)
+        ]
+        assert all(len(one) == 1 for one in turns)
+        often = np.bincount([one[0] for one in turns]) / 400
+        np.testing.assert_allclose(often, [0.4, 0.2, 0.2, 0.2], atol=0.07)
+
+    def test_leaves_other_draws_alone(self):
+        _, plain = change(self.square, Augmentation(flip=0.5))
+        _, both = change(self.square, Augmentation(flip=0.5, turn=1e-9))
+        assert torch.equal(plain.x, both.x)
+
+    def test_needs_square_images(self):
+        with pytest.raises(InputError, match="turn needs square images, and these are 8 x 10"):
+            Augmentation(turn=1).check("image", (3, 8, 10))
+
+
+class TestRanges:
+    """What was brought to the range from 0 to 1 stays there."""
+
+    @pytest.mark.parametrize("standardize", ["each-min-max", "min-max", "unit"])
+    @pytest.mark.parametrize("dtype", ["u1", "f4"])
+    def test_images_keep_to_it(self, standardize, dtype):
+        x = np.random.default_rng(0).integers(60, 200, (40, 3, 8, 8)).astype(dtype)
+        ds = from_arrays(x / 255 if dtype == "f4" else x, standardize=standardize, test=0, validation=0)
+        strong = Augmentation(**ALL | {"brightness": 0.9, "contrast": 0.9, "noise": 0.3, "turn": 0.5, "shift": 0.4})
+        found = change(ds, strong)[1].x
+        if (standardize, dtype) != ("unit", "f4"):
+            assert (float(found.min()), float(found.max())) == (0.0, 1.0)
+        assert found.isfinite().all()
+
+    def test_each_sample_is_padded_with_its_darkest(self):
+        ds = from_arrays(np.random.default_rng(0).random((40, 1, 8, 8)) + 3, standardize="each-min-max")
+        assert (change(ds, Augmentation(shift=0.5))[1].x == 0).flatten(1).sum(1).gt(1).float().mean() > 0.8
+
+
+def test_another_stream_draws_apart(images):
+    one = Augmentation(**ALL)
+    batch, first = change(images, one)
+    second = one(batch, seed=0, epoch=0, preprocessing=images.preprocessing, stream=1)
+    again = one(batch, seed=0, epoch=0, preprocessing=images.preprocessing, stream=1)
+    assert torch.equal(second.x, again.x)
+    assert (first.x != second.x).flatten(1).any(1).all()

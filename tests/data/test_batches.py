@@ -151,3 +151,75 @@ def test_a_mapped_dataset_gives_the_same(tmp_path):
     assert mapped.fingerprint == held.fingerprint
     for one, two in zip(batches(mapped, "train", 9), Loader(held, "train", 9).epoch(0), strict=True):
         same(one, two)
+
+
+COPY = Augmentation(rotate=15, shift=0.1, scale=0.2, contrast=0.3)
+
+
+class TestCopies:
+    def test_do_not_change_the_batch(self, images):
+        plain = Loader(images, "train", 8, seed=1, shuffle=True, augment=CHANGE)
+        more = Loader(images, "train", 8, seed=1, shuffle=True, augment=CHANGE, copies=COPY)
+        for one, two in zip(plain.epoch(2), more.epoch(2), strict=True):
+            assert one.copy is None
+            same(one, two._replace(copy=None))
+            assert two.copy.shape == two.x.shape
+
+    def test_are_made_of_the_samples_as_they_came(self, images):
+        """Not of the augmented ones, and drawn apart from these: the same change gives another picture."""
+        with_both = next(Loader(images, "train", 30, augment=COPY, copies=COPY).epoch(1))
+        alone = next(Loader(images, "train", 30, copies=COPY).epoch(1))
+        assert torch.equal(with_both.copy, alone.copy)
+        assert (with_both.copy != with_both.x).flatten(1).any(1).all()
+        clean = next(Loader(images, "train", 30, augment=COPY, copies=Augmentation()).epoch(1))
+        assert torch.equal(clean.copy, images.batch(images.splits["train"][:30]).x)
+
+    @pytest.mark.parametrize("size", [1, 7, 64])
+    @pytest.mark.parametrize("settings", [{}, {"cache": False}, {"workers": 2}, {"device": "cpu"}])
+    def test_depend_on_seed_epoch_and_position_alone(self, images, size, settings):
+        seen = {}
+        for part in Loader(images, "train", size, seed=3, shuffle=True, copies=COPY, **settings).epoch(1):
+            seen |= dict(zip(part.index.tolist(), part.copy, strict=True))
+        for rank in range(2):
+            for part in batches(images, "train", 5, seed=3, epoch=1, copies=COPY, rank=rank, world=2, start=2):
+                assert all(torch.equal(seen[at], copy) for at, copy in zip(part.index.tolist(), part.copy, strict=True))
+        for other in ({"seed": 4, "epoch": 1}, {"seed": 3, "epoch": 2}):
+            part = next(batches(images, "train", 5, copies=COPY, **other))
+            assert not torch.equal(seen[int(part.index[0])], part.copy[0])
+
+    def test_of_series_keep_their_mask(self, waves):
+        part = next(batches(waves, "train", 20, copies=Augmentation(jitter=0.2, time_warp=0.4)))
+        assert (part.copy[~part.mask[:, None].expand_as(part.copy)] == 0).all()
+        assert not torch.equal(part.copy, part.x)
+
+    def test_of_an_empty_share(self, images):
+        last = list(batches(images, "train", 31, rank=3, world=4, copies=COPY))[-1]
+        assert last.copy.shape == last.x.shape == (0, 3, 8, 10)
+
+    def test_a_stand_in_is_complete(self, images):
+        found = Loader(images, "train", 8, copies=COPY, augment=CHANGE, device="cpu").stand_in()
+        assert found.copy.shape == found.x.shape == (1, 3, 8, 10)
+        assert Loader(images, "train", 8).stand_in().copy is None
+
+    def test_unfit_ones_are_refused_at_once(self, waves):
+        with pytest.raises(InputError, match="is not for series data"):
+            Loader(waves, "train", 4, copies=COPY)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 47), st.integers(1, 3))
+def test_drop_last_leaves_out_only_a_short_batch(size, world):
+    ds = from_arrays(np.random.default_rng(0).random((47, 3)), validation=0, test=0)
+    whole = Loader(ds, "train", size, shuffle=True)
+    short = Loader(ds, "train", size, shuffle=True, drop_last=True, world=world)
+    full = [part for part in whole.epoch(1) if len(part.x) == size]
+    assert (len(short), short.total) == (len(full), len(full) * size)
+    assert (whole.total, sum(map(whole.count, range(60)))) == (47, 47)
+    assert sum(map(short.count, range(60))) == short.total
+    for one, two in zip(full, short.epoch(1), strict=True):
+        assert torch.equal(one.index[::world], two.index)
+
+
+def test_a_batch_that_would_be_dropped_is_refused(images):
+    with pytest.raises(InputError, match="a batch of 64 of 63 samples is dropped as the last; give a smaller one"):
+        Loader(images, "train", 64, drop_last=True)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from nervure.data import load
+from nervure.data.csv import read_points
+from nervure.data.windows import windows
 from nervure.errors import InputError
 
 ROWS = "t0,t1,t2,label\n1,2,3,up\n4,5,6,down\n7,8,,up\n"
@@ -88,3 +90,60 @@ def test_windows_over_all_columns_with_stride_and_with_labels(write):
 def test_bad_files_and_options(write, text, options, message):
     with pytest.raises(InputError, match=message):
         load(write.text("a.csv", text), **options)
+
+
+BIRD = "t,ax,ay,az,label,bird\n" + "".join(
+    f"{n / 25},{n},{-n},1,{'fly' if n % 10 > 6 else 'swim'},{'b' if n >= 30 else 'a'}\n" for n in range(60)
+)
+
+
+class TestPoints:
+    def test_row_by_row(self, write):
+        found = read_points(write.text("bird.csv", BIRD), recording="bird")
+        np.testing.assert_array_equal(found.values[:, :2], np.stack([np.arange(60), -np.arange(60)], axis=1))
+        assert (found.values.shape, found.names) == ((60, 3), ("fly", "swim"))
+        assert found.labels.tolist() == [0 if n % 10 > 6 else 1 for n in range(60)]
+        assert found.recordings.tolist() == [0] * 30 + [1] * 30
+
+    def test_columns_by_choice(self, write):
+        path = write.text("bird.csv", BIRD)
+        found = read_points(path, values=["az", "t"], label="bird")
+        np.testing.assert_allclose(found.values[:2], [[1, 0], [1, 0.04]])
+        assert found.names == ("a", "b")
+        plain = read_points(write.text("plain.csv.gz", "1,2\n3,4\n"))
+        assert (plain.values.tolist(), plain.labels, plain.recordings.tolist()) == ([[1, 2], [3, 4]], None, [0, 0])
+
+    def test_to_windows(self, write):
+        found = read_points(write.text("bird.csv", BIRD), recording="bird")
+        ds = windows(
+            found.values, found.labels, length=10, stride=5, recordings=found.recordings, names=found.names, test=0
+        )
+        assert ds.items == ("0", "5", "10", "15", "20", "30", "35", "40", "45", "50")
+        assert set(ds.y) == {1}
+
+    def test_bad_input(self, write):
+        path = write.text("bird.csv", BIRD)
+        with pytest.raises(InputError, match="no column 'aw'; did you mean"):
+            read_points(path, values=["aw"])
+        with pytest.raises(InputError, match="column 'bird' does not hold numbers"):
+            read_points(path, values=["ax", "bird"])
+        with pytest.raises(InputError, match="line 3: a value is missing"):
+            read_points(write.text("gap.csv", "ax,label\n1,u\n,v\n2,u\n"))
+
+
+def test_windows_without_the_clock(write):
+    path = write.text("bird.csv", BIRD)
+    ds = load(path, window=10, stride=3, label="label", skip=["t", "bird"])
+    assert ds.in_shape == (3, 10)
+    np.testing.assert_array_equal(ds.x[2, 0], np.arange(6, 16))
+    with pytest.raises(InputError, match="no column 'clock'"):
+        load(path, window=10, skip="clock")
+
+
+def test_majority_of_rows(write):
+    rows = "a,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate("uuvvvuu?vv"))
+    path = write.text("a.csv", rows)
+    found = load(path, window=3, stride=3, label="label", label_by="majority", validation=0, test=0)
+    assert [found.names[one] for one in found.y] == ["u", "v", "u"]
+    with pytest.raises(InputError, match="label_by = 'first'; give last or majority"):
+        load(path, window=3, label="label", label_by="first")

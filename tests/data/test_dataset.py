@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -46,3 +49,46 @@ def test_classes_and_missing_split(images):
     with pytest.raises(InputError, match="no split named 'tset'; there are: train, validation, test"):
         images.indices("tset")
     assert len(images.indices()) == 90
+
+
+class TestEachByItself:
+    def test_padded_steps_of_series_do_not_count_and_stay_zero(self, waves):
+        ds = dataclasses.replace(waves, preprocessing=Preprocessing(each="min-max"))
+        batch = ds.batch(range(20))
+        for x, mask in zip(batch.x, batch.mask, strict=True):
+            assert (x[:, mask].min(), x[:, mask].max()) == (0, 1)
+            assert (x[:, ~mask] == 0).all()
+
+    def test_comes_before_mean_and_std(self):
+        x = torch.tensor([[3.0, 5.0, 4.0]])
+        found = Preprocessing(2.0, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25), each="min-max")(x)
+        assert found.tolist() == [[-2.0, 2.0, 0.0]]
+
+    def test_inverts_to_the_full_range(self, images):
+        one = Preprocessing(1 / 255, each="min-max")
+        shown = one.invert(one(torch.from_numpy(images.x[:4])))
+        assert (shown.amin((1, 2, 3)) == 0).all()
+        torch.testing.assert_close(shown.amax((1, 2, 3)), torch.full((4,), 255.0))
+
+    def test_an_unknown_kind_is_refused(self):
+        with pytest.raises(InputError, match="each = 'max'; give '' or 'min-max'"):
+            Preprocessing(each="max")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "one", [Preprocessing(), Preprocessing(0.5, each="min-max"), Preprocessing(1.0, (1.0,), (2.0,), clip=True)]
+)
+def test_preprocessing_as_json(one):
+    assert Preprocessing.from_json(json.loads(json.dumps(one.to_json()))) == one
+
+
+def test_preprocessing_of_an_older_run_is_read():
+    old = {"scale": 0.5, "mean": [1.0], "std": [2.0]}
+    assert Preprocessing.from_json(old) == Preprocessing(0.5, (1.0,), (2.0,))
+    assert Preprocessing(0.5, (1.0,), (2.0,)).to_json() == old
+
+
+def test_clip_keeps_to_zero_and_one():
+    one = Preprocessing(1.0, (2.0,), (4.0,), clip=True)
+    assert one(torch.tensor([[0.0], [4.0], [9.0]])).flatten().tolist() == [0.0, 0.5, 1.0]
+    assert one.invert(torch.tensor([[0.5]])).item() == 4.0

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from nervure.data.geometry import backward_map, move
+from nervure.data.geometry import backward_map, move, turn
 
 
 def by_scipy(image, angle, factor, flip, down, across):
@@ -50,3 +50,12 @@ def test_border_fills_with_the_edge():
     image = torch.ones(1, 1, 5, 5)
     one, zero = torch.ones(1), torch.zeros(1)
     assert move(image, *backward_map(zero, one, one, 3 * one, zero), "border").min() > 0.999
+
+
+def test_quarter_turns_are_exact_and_each_sample_has_its_own():
+    image = torch.rand((5, 2, 6, 6), generator=torch.Generator().manual_seed(0))
+    quarters = torch.tensor([3, 0, 1, 2, 1])
+    found = turn(image, quarters)
+    for new, old, count in zip(found, image, quarters.tolist(), strict=True):
+        assert np.array_equal(new, np.rot90(old.numpy(), count, (1, 2)))
+    assert torch.equal(turn(found, (4 - quarters) % 4), image)

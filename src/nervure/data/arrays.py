@@ -13,7 +13,7 @@ from nervure.data.dataset import Dataset, Indices, Kind, Task
 from nervure.data.fingerprint import fingerprint
 from nervure.data.labels import encode
 from nervure.data.layout import arrange
-from nervure.data.measure import measure
+from nervure.data.measure import Scaling, measure
 from nervure.data.splits import make_splits
 from nervure.data.tidy import tidy
 
@@ -33,7 +33,7 @@ def from_arrays(
     validation: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
-    standardize: bool = True,
+    standardize: bool | Scaling = True,
     source: str = "arrays",
 ) -> Dataset:
     """A Dataset of samples and labels that the caller has in memory (or memory-mapped).
@@ -58,8 +58,11 @@ def from_arrays(
         Shares for these splits.
     seed : int
         Decides the splits.
-    standardize : bool
-        Whether each channel is brought to mean 0 and standard deviation 1, measured on the training split.
+    standardize : bool or str
+        ``True`` or ``"standard"``: each channel is brought to mean 0 and standard deviation 1. ``"min-max"``: each
+        channel (each feature of a table) to the range from 0 to 1, what lies outside being cut off. Both are
+        measured on the training split. ``"each-min-max"``: every sample to that range by itself, all its channels
+        together. ``False`` or ``"unit"``: none of these; whole-numbered images are still scaled to at most 1.
 
     Examples
     --------
@@ -94,7 +97,7 @@ def assemble(
     validation: float = 0.1,
     test: float = 0.2,
     seed: int = 0,
-    standardize: bool = True,
+    standardize: bool | Scaling = True,
     mask: NDArray[np.bool_] | None = None,
     source: str = "arrays",
     options: Mapping[str, Any] | None = None,

@@ -6,8 +6,8 @@ whole, without a loop over samples.
 
 Images are changed on their scaled values (``stored * scale``, 0 to 1 for bytes), since a mean of zero has no
 meaning for brightness: standardisation is undone before and done again after. Places from outside a picture
-are 0 there, black. Data stored as whole numbers is kept within 0 to 1. Series and tables are changed as
-standardised.
+are 0 there, black. Data stored as whole numbers is kept within 0 to 1, and so are pictures brought to that range
+each by itself, which are changed after that. Series and tables are changed as the network reads them.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ from nervure.registry import nearest
 
 __all__ = ["Augmentation"]
 
-_IMAGE = ("shift", "rotate", "scale", "crop", "flip", "brightness", "contrast", "saturation", "hue", "noise")
+_IMAGE = ("shift", "rotate", "scale", "crop", "flip", "brightness", "contrast", "saturation", "hue", "noise",
+          "turn")  # fmt: skip
 _SERIES = ("jitter", "scale", "time_warp", "crop")
 _TABLE = ("jitter",)
 _ALLOWED: dict[Kind, tuple[str, ...]] = {"image": _IMAGE, "series": _SERIES, "table": _TABLE}
 _MOST = {
     "shift": 1.0, "rotate": 180.0, "crop": 0.9, "flip": 1.0, "brightness": 1.0, "contrast": 1.0,
-    "saturation": 1.0, "hue": 0.5, "time_warp": 0.99,
+    "saturation": 1.0, "hue": 0.5, "time_warp": 0.99, "turn": 1.0,
 }  # fmt: skip
 _COLUMNS = ("shift_down", "shift_across", "rotate", "scale", "crop_down", "crop_across", "flip",
-            "brightness", "contrast", "saturation", "hue", "window", "bend_1", "bend_2")  # fmt: skip
+            "brightness", "contrast", "saturation", "hue", "window", "bend_1", "bend_2", "turn",
+            "quarters")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class Augmentation:
         window of at least 1 - crop of the length, stretched to the whole length.
     flip : float
         Images: chance of exchanging left and right.
+    turn : float
+        Square images: chance of being turned by one, two or three right angles, exactly.
     brightness, contrast, saturation : float
         Images: times a factor from 1-b to 1+b; contrast about the mean of the training data, saturation about
         the pixel's own grey.
@@ -66,7 +70,8 @@ class Augmentation:
     noise : float
         Images: standard deviation of Gaussian noise on scaled values.
     jitter : float
-        Series and tables: standard deviation of Gaussian noise, in standard deviations of a channel.
+        Series and tables: standard deviation of Gaussian noise on what the network reads; for standardised data in
+        standard deviations of a channel.
     time_warp : float
         Series: time bent smoothly, its pace from 1-w to 1+w, both ends fixed.
     border : {"zeros", "border", "reflection"}
@@ -84,6 +89,7 @@ class Augmentation:
     scale: float = 0.0
     crop: float = 0.0
     flip: float = 0.0
+    turn: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -133,18 +139,21 @@ class Augmentation:
                 raise InputError(
                     f"augmentation {name!r} is not for {kind} data, which takes {', '.join(_ALLOWED[kind])}"
                 )
+        if kind == "image" and self.turn and in_shape[1] != in_shape[2]:
+            raise InputError(f"turn needs square images, and these are {in_shape[1]} x {in_shape[2]}")
         if kind == "image" and (self.saturation or self.hue) and in_shape[0] != 3:
             raise InputError(f"saturation and hue need 3 channels, and the images have {in_shape[0]}")
 
-    def __call__(self, batch: Batch, *, seed: int, epoch: int, preprocessing: Preprocessing) -> Batch:
-        """A changed batch; the one given stays as it is."""
+    def __call__(self, batch: Batch, *, seed: int, epoch: int, preprocessing: Preprocessing, stream: int = 0) -> Batch:
+        """A changed batch; the one given stays as it is. Another ``stream`` draws independently of the first."""
         if not self or not len(batch.x):
             return batch
         kind: Kind = {4: "image", 3: "series", 2: "table"}[batch.x.ndim]  # type: ignore[assignment]
         self.check(kind, tuple(batch.x.shape[1:]))
-        draws = counter.uniform(batch.index, counter.key(seed, epoch, 2), len(_COLUMNS))
+        further = (stream,) if stream else ()
+        draws = counter.uniform(batch.index, counter.key(seed, epoch, 2, *further), len(_COLUMNS))
         draw = dict(zip(_COLUMNS, draws.unbind(1), strict=True))
-        noise_key = counter.key(seed, epoch, 3)
+        noise_key = counter.key(seed, epoch, 3, *further)
         if kind == "image":
             x = self._image(batch.x, batch.index, draw, noise_key, preprocessing)
         else:
@@ -163,15 +172,19 @@ class Augmentation:
         shape = (1, -1, 1, 1)
         mean, std = (x.new_tensor(part).view(shape) for part in (preprocessing.mean, preprocessing.std))
         x = x * std + mean if preprocessing.mean else x
+        if self.turn:
+            quarters = 1 + (3 * draw["quarters"]).floor()
+            x = geometry.turn(x, torch.where(draw["turn"] < self.turn, quarters, 0.0))
         if self.shift or self.rotate or self.scale or self.crop or self.flip:
             x = self._move(x, draw)
         if self.brightness or self.contrast or self.saturation or self.hue:
             x = self._recolour(x, draw, preprocessing)
         if self.noise:
             x = x + self.noise * counter.normal(index, noise_key, x[0].numel()).view_as(x)
-        if preprocessing.scale != 1.0:
+        if preprocessing.scale != 1.0 or preprocessing.each:
             x = x.clamp(0, 1)
-        return (x - mean) / std if preprocessing.mean else x
+        x = (x - mean) / std if preprocessing.mean else x
+        return x.clamp(0, 1) if preprocessing.clip else x
 
     def _move(self, x: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
         height, width = x.shape[-2:]

@@ -2,14 +2,15 @@
 
 With ``world`` processes, the global batch ``k`` holds ``order[k * size : (k + 1) * size]`` and process
 ``rank`` gets every ``world``-th sample of it, from the ``rank``-th on, which may be none. What augmentation
-draws depends on (seed, epoch, position in the data set). So one process or many, any number of workers and
-any place to start from see the same samples, the same way.
+draws, and copies apart from it, depends on (seed, epoch, position in the data set). So one process or many, any
+number of workers and any place to start from see the same samples, the same way.
 
 Data that fits is preprocessed once and kept as float32; a batch is then one gather.
 """
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -55,6 +56,11 @@ class Loader:
         Whether each epoch has its own order; otherwise it is that of the split.
     augment : Augmentation, optional
         Random changes to the batches.
+    copies : Augmentation, optional
+        Random changes to a copy of each sample, ``batch.copy``, made from the sample before ``augment`` changes it
+        and drawn independently of that. One that changes nothing gives the samples themselves.
+    drop_last : bool
+        Whether a last batch that is smaller than ``size`` is left out.
     workers : int
         Threads that prepare batches ahead; 0 prepares each when it is asked for. The bytes are the same.
     rank, world : int
@@ -82,6 +88,8 @@ class Loader:
         seed: int = 0,
         shuffle: bool = False,
         augment: Augmentation | None = None,
+        copies: Augmentation | None = None,
+        drop_last: bool = False,
         workers: int = 0,
         rank: int = 0,
         world: int = 1,
@@ -98,17 +106,34 @@ class Loader:
         self.rank, self.world = rank, world
         self.device = None if device is None else torch.device(device)
         self.augment = augment if augment else None
-        if self.augment is not None:
-            self.augment.check(ds.kind, ds.in_shape)
+        self.copies = copies
+        for change in (augment, copies):
+            if change is not None:
+                change.check(ds.kind, ds.in_shape)
+        if drop_last and len(self.indices) < size:
+            raise InputError(
+                f"a batch of {size} of {len(self.indices)} samples is dropped as the last; give a smaller one"
+            )
+        self.drop_last = drop_last
         fits = len(self.indices) * int(np.prod(ds.in_shape)) * 4 <= CACHE_BYTES
         self._kept = self._keep() if (fits if cache is None else cache) else None
 
     def __len__(self) -> int:
-        return -(-len(self.indices) // self.size)
+        return len(self.indices) // self.size if self.drop_last else -(-len(self.indices) // self.size)
+
+    @property
+    def total(self) -> int:
+        """How many samples an epoch has, over all ranks."""
+        return min(len(self) * self.size, len(self.indices))
 
     def count(self, k: int) -> int:
         """How many samples the global batch ``k`` has, over all ranks."""
-        return max(0, min(self.size, len(self.indices) - k * self.size))
+        return max(0, min(self.size, self.total - k * self.size))
+
+    def stand_in(self) -> Batch:
+        """One sample, complete with its copy, for a rank whose share of a batch is empty but that must take part."""
+        batch = self.ds.batch([0])
+        return self._changed(batch if self.device is None else batch.to(self.device), 0)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch, from global batch ``start`` on; the earlier ones are not prepared."""
@@ -137,6 +162,18 @@ class Loader:
         )
         return whole if self.device is None else whole.to(self.device)
 
+    def in_order(self, size: int) -> Loader:
+        """The same samples in the split's order, unchanged and complete; what is kept in memory is shared.
+
+        >>> from nervure.data import from_arrays
+        >>> loader = Loader(from_arrays(np.zeros((20, 6)), np.arange(20) % 2), "train", 4, shuffle=True)
+        >>> [batch.index.tolist() == loader.indices.tolist() for batch in loader.in_order(20).epoch(0)]
+        [True]
+        """
+        twin = copy.copy(self)
+        twin.size, twin.shuffle, twin.augment, twin.copies, twin.drop_last = size, False, None, None, False
+        return twin
+
     def _prepare(self, places: Tensor, epoch: int, k: int) -> Batch:
         mine = places[k * self.size : (k + 1) * self.size]
         if self.world > 1:
@@ -152,9 +189,17 @@ class Loader:
         else:
             batch = self.ds.batch(self.indices[mine.numpy()])
             batch = batch if self.device is None else batch.to(self.device)
-        if self.augment is None or not len(batch.x):
-            return batch
-        return self.augment(batch, seed=self.seed, epoch=epoch, preprocessing=self.ds.preprocessing)
+        return self._changed(batch, epoch)
+
+    def _changed(self, batch: Batch, epoch: int) -> Batch:
+        """The batch augmented, with its copy, which is made from the samples as they came."""
+        beside = None
+        preprocessing = self.ds.preprocessing
+        if self.copies is not None:
+            beside = self.copies(batch, seed=self.seed, epoch=epoch, preprocessing=preprocessing, stream=1).x
+        if self.augment is not None:
+            batch = self.augment(batch, seed=self.seed, epoch=epoch, preprocessing=preprocessing)
+        return batch if beside is None else batch._replace(copy=beside)
 
     def _ahead(self, places: Tensor, epoch: int, jobs: range) -> Iterator[Batch]:
         """As many threads as workers, at most twice as many batches ahead, handed out in order."""
@@ -181,6 +226,8 @@ def batches(
     epoch: int = 0,
     shuffle: bool = False,
     augment: Augmentation | None = None,
+    copies: Augmentation | None = None,
+    drop_last: bool = False,
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
@@ -201,6 +248,8 @@ def batches(
         seed=seed,
         shuffle=shuffle,
         augment=augment,
+        copies=copies,
+        drop_last=drop_last,
         workers=workers,
         rank=rank,
         world=world,

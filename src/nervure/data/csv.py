@@ -7,8 +7,11 @@ One series a row: every cell is a time step but for the ``label=`` or ``target=`
 One time step a row, with ``window=``: columns that are no numbers, such as a date, are left out; each
 window of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the
 ``horizon`` (default 1) values of the target columns (default all) that follow it, with ``label=`` its class
-is that of its last row. Windows begin every ``stride`` rows. Splits are cut in order of time and share no
-row.
+is that of its last row, or with ``label_by="majority"`` of most of its rows. ``skip=`` names columns to leave out.
+Windows begin every ``stride`` rows. Splits are cut in order of time and share no row.
+
+One time step a row, uncut: :func:`read_points` gives values, classes and recordings row by row, for
+:func:`nervure.data.windows.windows`.
 
 The first row is a header when none of its cells is a number, or when it names ``label`` or ``target``.
 """
@@ -18,18 +21,33 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from nervure.data.contents import Array, Contents
+from nervure.data.dataset import Indices
+from nervure.data.labels import encode
 from nervure.data.series import MISSING, numbers, read_lines
+from nervure.data.windows import majority
 from nervure.errors import InputError
 from nervure.registry import nearest
 
-__all__ = ["read"]
+__all__ = ["Points", "read", "read_points"]
 
 Column = str | int
+
+
+_CLOCKS = ("t", "time", "timestamp")
+
+
+class Points(NamedTuple):
+    """Values (time, channels) float32, classes (time,) int64 or None, what they are called, and recordings (time,)."""
+
+    values: Array
+    labels: Indices | None
+    names: tuple[str, ...]
+    recordings: Indices
 
 
 class _Sheet(NamedTuple):
@@ -50,6 +68,15 @@ class _Sheet(NamedTuple):
             raise InputError(f"{self.where}: no column {place}; it has {len(self.names)}")
         return place % len(self.names)
 
+    def without(self, which: Sequence[Column]) -> _Sheet:
+        """The sheet but for some columns."""
+        gone = {self.column(one) for one in which}
+        kept = [place for place in range(len(self.names)) if place not in gone]
+        if not gone:
+            return self
+        rows = [[row[place] for place in kept if place < len(row)] for row in self.rows]
+        return self._replace(names=[self.names[place] for place in kept], rows=rows)
+
 
 def read(
     path: Path,
@@ -60,6 +87,8 @@ def read(
     horizon: int | None = None,
     stride: int = 1,
     header: bool | None = None,
+    skip: Column | Sequence[Column] = (),
+    label_by: Literal["last", "majority"] = "last",
 ) -> Contents:
     """The series of a file: one a row, or windows over rows when ``window`` is given.
 
@@ -74,12 +103,75 @@ def read(
     targets = () if target is None else (target,) if isinstance(target, str | int) else tuple(target)
     if label is not None and targets:
         raise InputError(f"{path}: give label= for classes or target= for numbers, not both")
-    sheet = _sheet(path, header, [str(one) for one in (label, *targets) if one is not None])
+    if label_by not in ("last", "majority"):
+        raise InputError(f"{path}: label_by = {label_by!r}; give last or majority")
+    skipped = (skip,) if isinstance(skip, str | int) else tuple(skip)
+    sheet = _sheet(path, header, [str(one) for one in (label, *targets, *skipped) if one is not None])
+    sheet = sheet.without(skipped)
     if window is None:
         if horizon is not None:
             raise InputError(f"{path}: horizon= needs window=, the number of rows to forecast from")
         return _rows(sheet, label, targets)
-    return _windows(sheet, label, targets, window, horizon, stride)
+    return _windows(sheet, label, targets, window, horizon, stride, label_by)
+
+
+def read_points(
+    path: Path | str,
+    *,
+    values: Sequence[Column] | None = None,
+    label: Column | None = None,
+    recording: Column | None = None,
+    header: bool | None = None,
+) -> Points:
+    """The rows of a file with one time step a row, such as ``t, ax, ay, az, label``.
+
+    Parameters
+    ----------
+    path : path
+        The file, plain or gzipped.
+    values : sequence of column, optional
+        Which columns hold the channels, by name or number; by default all that hold numbers but for those below
+        and a clock (``t``, ``time`` or ``timestamp``).
+    label : column, optional
+        The class of each row, -1 or ``?`` where unknown; by default a column headed ``label`` or ``class``.
+    recording : column, optional
+        Which recording a row belongs to; by default all are of one.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "bird.csv"
+    ...     _ = path.write_text("t,ax,ay,az,label\\n0.00,0,0,1,swim\\n0.04,0,0.1,1,fly")
+    ...     points = read_points(path)
+    >>> points.values.shape, points.labels.tolist(), points.names
+    ((2, 3), [1, 0], ('fly', 'swim'))
+    """
+    path = Path(path)
+    wanted = [str(one) for one in (label, recording, *(values or ())) if one is not None]
+    sheet = _sheet(path, header, wanted)
+    if label is None:
+        label = next((name for name in sheet.names if name.lower() in ("label", "class")), None)
+    kept = None if values is None else [sheet.column(one) for one in values]
+    words = {
+        name: [row[sheet.column(which)].strip() if sheet.column(which) < len(row) else "" for row in sheet.rows]
+        for name, which in (("label", label), ("recording", recording))
+        if which is not None
+    }
+    aside = {sheet.column(one) for one in (label, recording) if one is not None}
+    clocks = {place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS}
+    places = kept if kept is not None else [p for p in range(len(sheet.names)) if p not in aside | clocks]
+    found, numeric = _columns(sheet, None, places)
+    lack = [sheet.names[place] for place in places if place not in numeric] if kept is not None else []
+    if lack:
+        raise InputError(f"{path}: column {lack[0]!r} does not hold numbers")
+    labels, names, _ = (
+        encode(_classes(words["label"]), len(found), (), "classification", str(path))
+        if "label" in words
+        else (None, (), None)
+    )
+    recordings = np.unique(words.get("recording", [""] * len(found)), return_inverse=True)[1].astype(np.int64)
+    return Points(found, labels, names, recordings)
 
 
 def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
@@ -154,6 +246,7 @@ def _windows(
     window: int,
     horizon: int | None,
     stride: int,
+    label_by: str,
 ) -> Contents:
     for name, value in (
         ("window", window),
@@ -178,8 +271,11 @@ def _windows(
         y = np.ascontiguousarray(sliding(chosen, ahead, axis=0)[::stride][:count])
         y = y[:, 0] if len(wanted) == 1 else y
     elif label is not None:
-        last = [sheet.rows[window - 1 + number * stride][sheet.column(label)] for number in range(count)]
-        y = _classes(last)
+        words = [row[sheet.column(label)] for row in sheet.rows]
+        if label_by == "majority":
+            y = _by_majority(words, np.arange(count) * stride, window)
+        else:
+            y = _classes([words[window - 1 + number * stride] for number in range(count)])
     return Contents(
         x=sliding(values, window, axis=0)[::stride][:count],
         y=y,
@@ -189,7 +285,16 @@ def _windows(
     )
 
 
-def _columns(sheet: _Sheet, aside: int | None) -> tuple[Array, list[int]]:
+def _by_majority(words: list[str], starts: Indices, window: int) -> Array:
+    classes = _classes(words)
+    known = classes != (-1 if classes.dtype.kind == "i" else "?")
+    names, numbered = np.unique(classes, return_inverse=True)
+    most = majority(np.where(known, numbered, -1), starts, window)[0]
+    unknown: Array = np.array([-1 if classes.dtype.kind == "i" else "?"]).astype(names.dtype)
+    return np.where(most < 0, unknown, names[most])
+
+
+def _columns(sheet: _Sheet, aside: int | None, among: Sequence[int] | None = None) -> tuple[Array, list[int]]:
     """(time, channels) values of the columns that hold numbers, and the places of these."""
     width = len(sheet.names)
     for number, row in enumerate(sheet.rows):
@@ -199,7 +304,7 @@ def _columns(sheet: _Sheet, aside: int | None) -> tuple[Array, list[int]]:
             )
     columns: list[Array] = []
     places: list[int] = []
-    for place in range(width):
+    for place in range(width) if among is None else among:
         words = [row[place] for row in sheet.rows]
         if place == aside or not _numeric(words[0].strip()):
             continue

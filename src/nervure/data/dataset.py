@@ -5,20 +5,23 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nervure.data.stretch import stretch
 from nervure.errors import InputError
 
-__all__ = ["Batch", "Dataset", "Indices", "Kind", "Preprocessing", "Task", "hash_arrays"]
+__all__ = ["Batch", "Dataset", "Each", "Indices", "Kind", "Preprocessing", "Task", "hash_arrays"]
 
 Indices = NDArray[np.int64]
 Kind = Literal["image", "series", "table"]
-Task = Literal["classification", "regression", "none"]
+Task = Literal["classification", "regression", "clustering", "none"]
+"""What is asked: ``clustering`` is a network's task alone; data has the others."""
+Each = Literal["", "min-max"]
 
 
 class Batch(NamedTuple):
@@ -26,7 +29,7 @@ class Batch(NamedTuple):
 
     ``x`` is (n, ...) float32; ``y`` (n,) int64 classes, -1 where unknown, or (n, ...) float32 targets,
     or None; ``index`` (n,) int64 positions in the whole data set; ``mask`` (n, time) bool, True where a
-    series has values, or None.
+    series has values, or None; ``copy`` (n, ...) the same samples, transformed at random, or None.
 
     >>> Batch(torch.zeros(2, 3), torch.tensor([0, 1]), torch.tensor([5, 9])).to("cpu").index.tolist()
     [5, 9]
@@ -36,6 +39,7 @@ class Batch(NamedTuple):
     y: Tensor | None
     index: Tensor  # type: ignore[assignment]
     mask: Tensor | None = None
+    copy: Tensor | None = None
 
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on ``device``."""
@@ -47,42 +51,77 @@ class Preprocessing:
     """From stored values to network input: ``(x * scale - mean) / std``, channel by channel.
 
     Travels with a network into its run and its exported files. ``mean`` and ``std`` are measured on the
-    training split, never on validation or test. ``layout`` is the shape of one sample, ``names`` what the
-    classes are called elsewhere (in :class:`Dataset`).
+    training split, never on validation or test.
 
+    Parameters
+    ----------
+    scale : float
+        What stored values are multiplied by.
+    mean, std : tuple of float
+        One of each a channel, or none. For a range of the training split these are its lower end and its width.
+    each : {"", "min-max"}
+        ``"min-max"`` then brings every sample to the range from 0 to 1 by itself, over all its channels and places
+        jointly; a sample that does not vary becomes zeros. It comes before ``mean`` and ``std``.
+    clip : bool
+        Whether the result is kept within 0 to 1.
+
+    Examples
+    --------
     >>> Preprocessing(scale=0.5, mean=(1.0,), std=(2.0,))(torch.tensor([[[[6.0]]]]))
     tensor([[[[1.]]]])
+    >>> Preprocessing(each="min-max")(torch.tensor([[3.0, 5.0]]))
+    tensor([[0., 1.]])
     """
 
     scale: float = 1.0
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    each: Each = ""
+    clip: bool = False
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply to (n, channels, ...) values of any number type; the result is float32."""
+    def __post_init__(self) -> None:
+        if self.each not in get_args(Each):
+            raise InputError(f"preprocessing: each = {self.each!r}; give '' or 'min-max'")
+
+    def __call__(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Apply to (n, channels, ...) values of any number type; the result is float32.
+
+        Steps outside ``mask`` (n, time) do not count, and are 0 in the result.
+        """
         x = x.to(torch.float32)
         if self.scale != 1.0:
             x = x * self.scale
+        if self.each:
+            x = stretch(x, mask)
         if self.mean:
             shape = (1, -1) + (1,) * (x.ndim - 2)
             x = (x - x.new_tensor(self.mean).view(shape)) / x.new_tensor(self.std).view(shape)
-        return x
+        if self.clip:
+            x = x.clamp(0, 1)
+        return x if mask is None else x * mask[:, None]
 
     def invert(self, x: Tensor) -> Tensor:
-        """From network input back to stored values, as float32: for pictures of what a network saw."""
+        """From network input back to stored values, as float32: for pictures of what a network saw.
+
+        What was cut off by ``clip`` stays cut off. After ``each="min-max"`` the range of each sample is no longer
+        known: the result then reaches from 0 to ``1 / scale``, which is the picture at full contrast.
+        """
         if self.mean:
             shape = (1, -1) + (1,) * (x.ndim - 2)
             x = x * x.new_tensor(self.std).view(shape) + x.new_tensor(self.mean).view(shape)
         return x / self.scale
 
     def to_json(self) -> dict[str, object]:
-        """As plain JSON data."""
-        return {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+        """As plain JSON data; ``each`` and ``clip`` only where they are used."""
+        further = {"each": self.each, "clip": self.clip}
+        plain: dict[str, object] = {"scale": self.scale, "mean": list(self.mean), "std": list(self.std)}
+        return plain | {name: value for name, value in further.items() if value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Preprocessing:
         """From what :meth:`to_json` gave."""
-        return cls(float(data["scale"]), tuple(data["mean"]), tuple(data["std"]))  # type: ignore[arg-type]
+        each, clip = data.get("each", ""), bool(data.get("clip", False))
+        return cls(float(data["scale"]), tuple(data["mean"]), tuple(data["std"]), each, clip)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,11 +204,9 @@ class Dataset:
     def batch(self, indices: Sequence[int] | Indices) -> Batch:
         """The samples at ``indices`` as network input, in that order."""
         at = np.asarray(indices, dtype=np.int64)
-        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at])))
         y = None if self.y is None else torch.from_numpy(np.ascontiguousarray(self.y[at]))
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask[at]))
-        if mask is not None:
-            x = x * mask[:, None]
+        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at])), mask)
         return Batch(x, y, torch.from_numpy(at), mask)
 
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:

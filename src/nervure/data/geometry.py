@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Border", "backward_map", "move"]
+__all__ = ["Border", "backward_map", "move", "turn"]
 
 Border = Literal["zeros", "border", "reflection"]
 
@@ -53,3 +53,16 @@ def move(x: Tensor, matrix: Tensor, offset: Tensor, border: Border = "zeros") ->
         dim=-1,
     )
     return functional.grid_sample(x, grid, mode="bilinear", padding_mode=border, align_corners=False)
+
+
+def turn(x: Tensor, quarters: Tensor) -> Tensor:
+    """(n, c, side, side) images, each turned by its number of right angles (n,), 0 to 3, against the clock.
+
+    >>> turn(torch.arange(4.0).view(1, 1, 2, 2), torch.tensor([1])).flatten().tolist()
+    [1.0, 3.0, 0.0, 2.0]
+    """
+    choice = quarters.view(-1, 1, 1, 1)
+    turned = x
+    for count in (1, 2, 3):
+        turned = torch.where(choice == count, x.rot90(count, (2, 3)), turned)
+    return turned

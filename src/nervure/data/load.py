@@ -31,6 +31,7 @@ def load(
     test: float = 0.2,
     seed: int = 0,
     on_corrupt: Literal["refuse", "skip"] = "refuse",
+    resplit: bool = False,
     **options: Any,
 ) -> Dataset:
     """A Dataset of a named source, a file, a folder, the hub, or arrays.
@@ -51,10 +52,13 @@ def load(
         Decides the splits.
     on_corrupt : {"refuse", "skip"}
         What to do with an image that cannot be decoded.
+    resplit : bool
+        Whether splits that the source gives are put together and cut anew; with ``validation`` and ``test`` of 0 all
+        samples become the training split.
     **options
         ``kind``, ``layout``, ``task`` and ``standardize`` as in :func:`nervure.data.from_arrays`, and those
         of the source's own reader: ``size`` for pictures, ``label``, ``target``, ``window``, ``horizon``,
-        ``stride`` for ``.csv``, ``n``, ``noise`` and others for synthetic data.
+        ``stride``, ``skip``, ``label_by`` for ``.csv``, ``n``, ``noise`` and others for synthetic data.
 
     Returns
     -------
@@ -74,13 +78,17 @@ def load(
         return _from_arrays(source.numpy() if isinstance(source, Tensor) else source, shares, options)
     name = os.fspath(source)
     try:
-        contents = _read(name, None if data_dir is None else Path(data_dir), on_corrupt, options)
+        shared = {"on_corrupt": on_corrupt, "validation": validation}
+        contents = _read(name, None if data_dir is None else Path(data_dir), shared, options)
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error})") from error
     stated = {key: options[key] for key in ("kind", "layout", "task") if options.get(key) is not None}
     if stated.get("kind", contents.kind) != contents.kind:
         contents = dataclasses.replace(contents, layout=None)
-    kept = {"data_dir": None if data_dir is None else os.fspath(data_dir), **shares, "on_corrupt": on_corrupt}
+    if resplit:
+        contents = dataclasses.replace(contents, splits={})
+    place = None if data_dir is None else os.fspath(data_dir)
+    kept = {"data_dir": place, **shares, "on_corrupt": on_corrupt, "resplit": resplit}
     return assemble(
         dataclasses.replace(contents, **stated),
         validation=validation,
@@ -99,13 +107,12 @@ _DEFAULTS = {
 }
 
 
-def _read(name: str, data_dir: Path | None, on_corrupt: str, options: dict[str, Any]) -> Contents:
+def _read(name: str, data_dir: Path | None, shared: dict[str, Any], options: dict[str, Any]) -> Contents:
     reader, argument = _find(name, data_dir)
     given = {key: options[key] for key in options if key not in _COMMON}
     _check_options(reader, given, name)
-    if "on_corrupt" in inspect.signature(reader).parameters:
-        given["on_corrupt"] = on_corrupt
-    return reader(*argument, **given)
+    takes = inspect.signature(reader).parameters
+    return reader(*argument, **given, **{key: value for key, value in shared.items() if key in takes})
 
 
 def _from_arrays(x: Any, shares: dict[str, Any], options: dict[str, Any]) -> Dataset:

@@ -25,6 +25,11 @@ sources: Table[Reader] = Table(
             "seeded waveforms in several channels",
             "own",
         ),
+        "movement": (
+            "nervure.data.movement:read",
+            "seeded acceleration of a diving bird, in windows",
+            "own",
+        ),
     },
     group="nervure.sources",
 )
