@@ -140,7 +140,7 @@ def test_leaves_the_generators_alone(user):
         ({"spec": "lenet5", "in_shape": None}, "give a data set, or in_shape="),
         ({"spec": "resnet20", "stem": "medium"}, "stem='medium'"),
         ({"spec": "resnet20", "width": -1}, "positive multiplier"),
-        ({"spec": "conv-autoencoder", "units": [3]}, "give as many of each"),
+        ({"spec": "conv-autoencoder", "units": [3], "kernels": [3, 3]}, "give as many of each"),
         ({"spec": "no.such.module:f"}, "cannot be imported"),
         ({"spec": "nothing.json"}, "no blueprint can be read there"),
         ({"spec": 3}, "names no network"),

@@ -16,6 +16,10 @@ FITS = {
     "lenet-300-100": ANY,
     "autoencoder": [*ANY, ((6,), 0)],
     "conv-autoencoder": [*IMAGES, *SERIES, ((1, 8, 8), 0)],
+    "ts-autoencoder": [*ANY, ((1, 30), 5)],
+    "series-autoencoder": [((3, 30), 5), ((1, 28), 0)],
+    "dilated-autoencoder": [*SERIES, ((2, 1), 0)],
+    "mixture-cnn": [*IMAGES, *SERIES, ((2,), 10)],
     "series-cnn": SERIES,
     **{name: [((1, 16, 16), 10), ((3, 32, 32), 3)] for name in ("vgg13", "vgg16", "vgg19")},
 }
@@ -25,6 +29,9 @@ SMALL = {
     "small-cnn": {"width": 0.2, "head": [20, 20]},
     "autoencoder": {"widths": [20, 15]},
     "conv-autoencoder": {"units": [4, 6, 8]},
+    "series-autoencoder": {"units": [4, 6, 8]},
+    "dilated-autoencoder": {"units": 6, "pooling": "attention"},
+    "mixture-cnn": {"width": 0.1},
 }
 CASES = [(name, *fit) for name in nets.names() for fit in FITS.get(name, IMAGES)]
 

@@ -10,7 +10,7 @@ from nervure.nets import steps
 from nervure.nets.blueprint import Blueprint
 from nervure.nets.build import build, rebuild
 from nervure.nets.cost import Cost, count, weights
-from nervure.nets.default import default_for
+from nervure.nets.default import default_autoencoder, default_for
 from nervure.nets.origin import Base, Origin, Step, origin_of
 from nervure.nets.steps import derive
 from nervure.nets.table import get, names, networks
@@ -23,6 +23,7 @@ __all__ = [
     "Step",
     "build",
     "count",
+    "default_autoencoder",
     "default_for",
     "derive",
     "get",

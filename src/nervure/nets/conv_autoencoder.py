@@ -8,64 +8,31 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from nervure.errors import InputError
-from nervure.nets.autoencoder import AutoEncoder, latent_size, output_of
-from nervure.nets.parts import CONV, choose, initialise, positive
+from nervure.nets.autoencoder import AutoEncoder, latent_layers, latent_size, output_of
+from nervure.nets.parts import CONV, affordable, choose, initialise, positive
 from nervure.nets.parts import activation as activation_of
 from nervure.nets.parts import batch_norm as norm_of
+from nervure.nets.strides import Plan, Sides, down_plan, kernels_for, mirror, stages_for, units_for
 
 __all__ = ["conv_autoencoder"]
 
 _TRANSPOSED = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-Sides = tuple[int, ...]
-Plan = list[tuple[Sides, Sides]]
 Follow = Callable[[int], list[nn.Module]]
-
-
-def _padding(side: int, kernel: int, last: bool) -> int:
-    """Same padding, but none in the last layer where the map has room for its kernel (2.1)."""
-    return 0 if last and side >= kernel else (kernel - 1) // 2
-
-
-def _plan(sides: Sides, kernels: Sequence[int]) -> Plan:
-    """For each layer of stride 2: its padding and the sides of its output."""
-    layers = []
-    for at, kernel in enumerate(kernels):
-        padding = tuple(_padding(side, kernel, at == len(kernels) - 1) for side in sides)
-        sides = tuple((side + 2 * pad - kernel) // 2 + 1 for side, pad in zip(sides, padding, strict=True))
-        if min(sides) < 1:
-            raise InputError(
-                f"conv-autoencoder: kernel {kernel} of layer {at} is larger than its map; take a smaller one"
-            )
-        layers.append((padding, sides))
-    return layers
-
-
-def _mirror(small: Sides, large: Sides, kernel: int, padding: Sides) -> tuple[Sides, Sides]:
-    """Padding and output padding with which a transposed convolution leads from ``small`` to ``large``."""
-    pads, extra = [], []
-    for low, high, pad in zip(small, large, padding, strict=True):
-        grown = (low - 1) * 2 + kernel
-        # A larger decoder kernel may need more padding than the encoder had; output padding is 0 or 1.
-        pad = pad if 0 <= high - grown + 2 * pad <= 1 else max(0, math.ceil((grown - high) / 2))
-        if not 0 <= high - grown + 2 * pad <= 1:
-            raise InputError(f"conv-autoencoder: a decoder kernel of {kernel} cannot lead from {low} to {high} pixels")
-        pads.append(pad)
-        extra.append(high - grown + 2 * pad)
-    return tuple(pads), tuple(extra)
 
 
 def conv_autoencoder(
     in_shape: Sequence[int],
     classes: int,
     *,
-    units: Sequence[int] = (32, 64, 128),
-    kernels: Sequence[int] = (5, 5, 3),
+    units: Sequence[int] | None = None,
+    kernels: Sequence[int] | None = None,
     decoder_kernels: Sequence[int] | None = None,
     latent: int | None = None,
     encoder_fc: str = "flatten",
     decoder: str = "compact",
     activation: str = "relu",
     latent_activation: str = "linear",
+    latent_norm: str = "none",
     output: str = "linear",
     batch_norm: bool = False,
 ) -> nn.Module:
@@ -74,14 +41,16 @@ def conv_autoencoder(
     Parameters
     ----------
     in_shape : (channels, height, width) or (channels, time)
-        Any size whose maps do not vanish.
+        Any size.
     classes : int
         Latent size where ``latent`` leaves it open (10 without classes).
-    units, kernels : sequence of int
-        One for each convolution. Padding is (kernel - 1) // 2, and none in the last layer where its
-        map is at least as large as its kernel.
+    units, kernels : sequence of int, optional
+        One for each convolution. By default 32, 64 and 128 units, and further layers of 128 until at most 16
+        positions (4x4) are left; kernels as printed for the size: (4, 4, 2) up to 20 pixels, (5, 5, 3) above, 3
+        in further layers, and the last one 2 on a map of even sides, 3 on an odd one.
+        Padding is (kernel - 1) // 2, and none in the last layer where its map is at least as large as its kernel.
     decoder_kernels : sequence of int, optional
-        In the decoder's order; the encoder's reversed by default.
+        In the decoder's order; the given kernels reversed, or 3 where those of the rule are 4.
     encoder_fc : str
         ``"flatten"``, or ``"dense"`` for a further dense layer as wide as the flattened maps.
     decoder : str
@@ -90,6 +59,8 @@ def conv_autoencoder(
     latent_activation, output : str
         ``"linear"`` or ``"relu"``; ``"linear"``, which fits standardised data, or ``"sigmoid"`` for data
         in [0, 1].
+    latent_norm : str
+        ``"none"``, or ``"batchnorm"``: the latents keep mean 0 and variance 1 (spec deepcluster, S4).
 
     Weights start Xavier-uniform and biases at 0 (spec deepcluster, 3).
 
@@ -99,15 +70,19 @@ def conv_autoencoder(
     >>> sum(parameter.numel() for parameter in net.parameters())
     1882123
     """
-    back = tuple(reversed(kernels)) if decoder_kernels is None else tuple(decoder_kernels)
-    _check(in_shape, units, kernels, back)
     choose("encoder_fc", encoder_fc, ("flatten", "dense"))
     choose("decoder", decoder, ("compact", "literal"))
-    choose("latent_activation", latent_activation, ("linear", "relu"))
+    units, kernels, back = _layers(in_shape, units, kernels, decoder_kernels)
     size = latent_size(latent, classes)
     channels, sides = in_shape[0], tuple(in_shape[1:])
-    plan = _plan(sides, kernels)
+    plan = down_plan(sides, kernels)
     flat = units[-1] * math.prod(plan[-1][1])
+    affordable(
+        "conv-autoencoder",
+        flat,
+        flat if encoder_fc == "dense" else size,
+        "leave units and kernels out, or give more of them, and encoder_fc='flatten'",
+    )
 
     def follow(count: int) -> list[nn.Module]:
         return [norm_of(len(sides), count, batch_norm), activation_of(activation)]
@@ -115,9 +90,7 @@ def conv_autoencoder(
     forth = [*_down(channels, units, kernels, plan, follow), nn.Flatten()]
     if encoder_fc == "dense":
         forth += [nn.Linear(flat, flat), activation_of(activation)]
-    forth.append(nn.Linear(flat, size))
-    if latent_activation == "relu":
-        forth.append(nn.ReLU())
+    forth += latent_layers(flat, size, latent_activation, latent_norm)
     away = [nn.Linear(size, flat), activation_of(activation), nn.Unflatten(1, (units[-1], *plan[-1][1]))]
     outputs = (*reversed(units[:-1]), channels) if decoder == "compact" else tuple(reversed(units))
     away += _up(sides, units[-1], outputs, back, plan, follow)
@@ -142,7 +115,7 @@ def _up(
     layers: list[nn.Module] = []
     larger = [*(after for _, after in reversed(plan[:-1])), sides]
     for (padding, small), large, count, kernel in zip(reversed(plan), larger, outputs, kernels, strict=True):
-        pads, extra = _mirror(small, large, kernel, padding)
+        pads, extra = mirror(small, large, kernel, padding)
         if layers:
             layers += follow(before)
         layers.append(_TRANSPOSED[len(sides)](before, count, kernel, 2, pads, extra))  # type: ignore[arg-type]
@@ -150,16 +123,26 @@ def _up(
     return layers
 
 
-def _check(in_shape: Sequence[int], units: Sequence[int], kernels: Sequence[int], back: Sequence[int]) -> None:
+def _layers(
+    in_shape: Sequence[int], units: Sequence[int] | None, kernels: Sequence[int] | None, back: Sequence[int] | None
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Units, kernels and decoder kernels: those given, and the rule's for the rest."""
     if not 2 <= len(in_shape) <= 4:
         raise InputError(
             f"conv-autoencoder reads images or series; these samples are {tuple(in_shape)}: take autoencoder"
         )
-    positive("units", units)
-    positive("kernels", kernels)
-    positive("decoder_kernels", back)
+    sides = tuple(in_shape[1:])
+    for name, given in (("units", units), ("kernels", kernels), ("decoder_kernels", back)):
+        positive(name, given if given is not None else ())
+    stages = next((len(given) for given in (units, kernels, back) if given is not None), 0) or stages_for(sides)
+    ruled = kernels_for(sides, stages)
+    mirrored = ruled[1] if kernels is None else tuple(reversed(kernels))
+    units = units_for(stages) if units is None else tuple(units)
+    kernels = ruled[0] if kernels is None else tuple(kernels)
+    back = mirrored if back is None else tuple(back)
     if not len(units) == len(kernels) == len(back) or not units:
         raise InputError(
             f"conv-autoencoder: {len(units)} units, {len(kernels)} kernels and {len(back)} decoder kernels; "
             "give as many of each"
         )
+    return units, kernels, back

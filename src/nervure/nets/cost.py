@@ -35,6 +35,7 @@ _FREE: tuple[type[nn.Module], ...] = (
     nn.Embedding,
     nn.EmbeddingBag,
     nn.PReLU,
+    nn.utils.parametrize.ParametrizationList,
 )
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
@@ -211,7 +212,7 @@ def _inputs(net: nn.Module, given: Sequence[int] | Tensor | Sequence[Tensor]) ->
 
 def _refuse_uncounted(name: str, module: nn.Module, ledger: _Ledger, free: tuple[type[nn.Module], ...]) -> None:
     held = [one for one in module.parameters(recurse=False) if sum(side > 1 for side in one.shape) > 1]
-    if not held or name not in ledger.outputs or isinstance(module, free):
+    if not held or name not in ledger.outputs or isinstance(module, free) or getattr(module, "costs_nothing", False):
         return
     inside = f"{name}." if name else ""
     if not any(ops and (at == name or at.startswith(inside)) for at, ops in ledger.macs.items()):

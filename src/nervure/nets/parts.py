@@ -13,6 +13,7 @@ __all__ = [
     "ACTIVATIONS",
     "CONV",
     "activation",
+    "affordable",
     "batch_norm",
     "choose",
     "initialise",
@@ -53,6 +54,19 @@ def activation(name: str) -> nn.Module:
     """
     choose("activation", name, tuple(ACTIVATIONS))
     return ACTIVATIONS[name]()
+
+
+def affordable(name: str, inputs: int, units: int, way_out: str) -> None:
+    """Refuse a dense layer of more than 1e8 weights (400 MB, and thrice that while training with Adam).
+
+    >>> affordable("conv-autoencoder", 93312, 93312, "take encoder_fc='flatten'")
+    Traceback (most recent call last):
+    nervure.errors.InputError: conv-autoencoder: a dense layer from 93312 to 93312 values ...; take encoder_fc='flatten'
+    """
+    if inputs * units > 10**8:
+        raise InputError(
+            f"{name}: a dense layer from {inputs} to {units} values would hold {inputs * units:,} weights; {way_out}"
+        )
 
 
 def batch_norm(dims: int, units: int, wanted: bool = True) -> nn.Module:

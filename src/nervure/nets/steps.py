@@ -26,6 +26,16 @@ table: Table[Rebuild] = Table(
             "other widths: attributes and parameter shapes by module",
             "own",
         ),
+        "mask": (
+            "nervure.sparsify.masked:rebuild",
+            "a mask beside the weight of each named layer",
+            "own",
+        ),
+        "cluster": (
+            "nervure.cluster.net:rebuild",
+            "an encoder gains a head that assigns its latents to clusters",
+            "own",
+        ),
     },
     group="nervure.steps",
 )

@@ -42,6 +42,26 @@ networks: Table[Network] = Table(
             "strided convolutions and their mirror, for images and series",
             "Alqahtani, thesis, chapter 3",
         ),
+        "ts-autoencoder": (
+            "nervure.nets.autoencoder:ts_autoencoder",
+            "dense 30-20-10, decoder 10-20: TS-DAE for short windows",
+            "Alqahtani, thesis, chapter 7",
+        ),
+        "series-autoencoder": (
+            "nervure.nets.series_autoencoder:series_autoencoder",
+            "1D-DCAE: filters over time shared by all axes, which are fused late",
+            "Alqahtani, thesis, chapter 7",
+        ),
+        "dilated-autoencoder": (
+            "nervure.nets.dilated_autoencoder:dilated_autoencoder",
+            "dilated 1-D convolutions, for series of any length, whole or padded",
+            "own",
+        ),
+        "mixture-cnn": (
+            "nervure.nets.mixture_cnn:mixture_cnn",
+            "3x3 convolutions for cluster scores, as many as the data's size asks for",
+            "Tissera, thesis, chapter 4",
+        ),
         "series-cnn": ("nervure.nets.series_cnn:series_cnn", "1-D convolutions and a masked mean", "own"),
     },
     group="nervure.networks",

@@ -28,6 +28,7 @@ __all__ = [
     "outputs",
     "proven",
     "redraw",
+    "refuse_broken",
     "small",
     "smaller",
     "three",
@@ -228,7 +229,7 @@ def cut_as(
     thin, reason = checked(net, graph.groups, kept, inputs)
     if thin is not None:
         return thin, {}
-    _refuse_broken(net, inputs)
+    refuse_broken(net, inputs)
     found = offenders(net, graph.groups, kept, inputs)
     good = {name: units for name, units in kept.items() if name not in found}
     if not good:
@@ -236,8 +237,15 @@ def cut_as(
     return checked(net, graph.groups, good, inputs)[0], found
 
 
-def _refuse_broken(net: nn.Module, inputs: Sequence[Tensor]) -> None:
-    """A network that fails, or gives NaN, before anything is cut has a fault of its own."""
+def refuse_broken(net: nn.Module, inputs: Sequence[Tensor]) -> None:
+    """A network that fails, or gives NaN, before anything is cut has a fault of its own.
+
+    >>> net = nn.Linear(2, 1).requires_grad_(False)
+    >>> net.bias[0] = float("inf")
+    >>> refuse_broken(net, [torch.ones(1, 2)])
+    Traceback (most recent call last):
+    nervure.errors.InputError: Linear gives NaN or infinite values before anything is cut; check its weights
+    """
     try:
         given = outputs(net, inputs)
     except Exception as error:
