@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nervure import objectives
+from nervure import nets, objectives
+from nervure.cluster.net import attach_head
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 
@@ -37,6 +38,12 @@ def case(name: str) -> tuple[objectives.Objective, nn.Module, Batch]:
         mask = torch.arange(3) < (torch.arange(11) % 3 + 1)[:, None]
         net = nn.Sequential(nn.Flatten(), nn.Linear(FEATURES, FEATURES), nn.Unflatten(1, (2, 3))).double()
         return objectives.make(name), net, Batch(series, None, index, mask)
+    if name == "clustering":
+        base = nets.build("autoencoder", in_shape=(FEATURES,), classes=0, widths=[8], latent=3)
+        clusterer = attach_head(base, "centres", CLASSES, latent=3).double()
+        clusterer.head.centres.copy_(torch.randn(CLASSES, 3, generator=made, dtype=torch.float64))
+        clusterer.head.active.fill_(True)
+        return objectives.make(name, {"weight": 0.5}), clusterer, Batch(x, None, index)
     raise NotImplementedError(f"objective {name!r} has no case here: add one, so that its contract is tested")
 
 
@@ -90,7 +97,8 @@ def test_order_does_not_matter(name: str) -> None:
         assert float(objective(net, shuffled)[0]) == pytest.approx(float(objective(net, batch)[0]), rel=1e-12)
 
 
-@each
+# clustering takes no other network than a clusterer; tests/cluster/test_objective.py checks its gradient
+@pytest.mark.parametrize("name", [name for name in OURS if name != "clustering"])
 def test_the_gradient_is_that_of_the_loss(name: str) -> None:
     """By finite differences in float64, in the network's output."""
     objective, net, batch = case(name)

@@ -47,6 +47,11 @@ table: Table[Callable[..., Objective]] = Table(
             "a teacher's softened scores and labels; in code alone, for recipes hold no network",
             "Hinton, Vinyals and Dean 2015",
         ),
+        "clustering": (
+            "nervure.cluster.objective:Clustering",
+            "reconstruction and clusters of the latents, with labels or regularisers where asked",
+            "Alqahtani, thesis, chapters 3 and 4",
+        ),
     },
     group="nervure.objectives",
 )
