@@ -20,9 +20,9 @@ from nervure.nets.build import rebuild
 from nervure.nets.origin import Origin, origin_of
 from nervure.registry import resolve
 from nervure.store.atomic import clear_errors, replacing, write_json, write_text
+from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
 from nervure.store.run import Action, History, Run
-from nervure.store.tree import load_weights, save_weights
 
 __all__ = ["annotate", "claim", "discard", "is_run", "load", "save", "write"]
 

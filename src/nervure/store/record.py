@@ -14,9 +14,15 @@ from nervure.errors import RunError
 
 __all__ = ["SCHEMA", "Record", "digest_of", "migrations", "parse", "render"]
 
-SCHEMA = 1
+SCHEMA = 2
 
-migrations: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {}
+
+def _weights_may_be_packed(record: dict[str, object]) -> dict[str, object]:
+    """Version 2 says that weights with many zeros may be stored packed; those of version 1 are plain."""
+    return {**record, "schema_version": 2}
+
+
+migrations: dict[int, Callable[[dict[str, object]], dict[str, object]]] = {1: _weights_may_be_packed}
 """From each old schema version to the next; a record is lifted step by step."""
 
 
@@ -27,7 +33,7 @@ class _Data(BaseModel):
     options: dict[str, object]
     fingerprint: str
     kind: Literal["image", "series", "table"]
-    task: Literal["classification", "regression", "none"]
+    task: Literal["classification", "regression", "clustering", "none"]
     names: list[str]
     in_shape: list[int]
     preprocessing: dict[str, object]

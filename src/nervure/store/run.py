@@ -64,13 +64,16 @@ class Run:
 
     @classmethod
     def of(cls, net: nn.Module, ds: Dataset, lineage: tuple[Action, ...] = ()) -> Run:
-        """A run of ``net`` on ``ds``, with nothing measured yet."""
+        """A run of ``net`` on ``ds``, with nothing measured yet.
+
+        The task is the data's, but for a network that has a task of its own and names what it gives: a clusterer.
+        """
         return cls(
             net=net,
             in_shape=ds.in_shape,
             kind=ds.kind,
-            task=ds.task,
-            names=ds.names,
+            task=getattr(net, "task", ds.task),
+            names=getattr(net, "names", ds.names),
             preprocessing=ds.preprocessing,
             source=ds.source,
             options=ds.options,

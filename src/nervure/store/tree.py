@@ -14,7 +14,7 @@ from torch import Tensor
 from nervure.errors import RunError
 from nervure.store.atomic import replacing
 
-__all__ = ["load_tree", "load_weights", "save_tree", "save_weights"]
+__all__ = ["load_tree", "load_weights", "read", "save_tree", "save_weights"]
 
 Tree = Any  # a nested value: dict with str keys | list | tuple | Tensor | str | int | float | bool | None
 
@@ -40,7 +40,7 @@ def save_tree(path: Path | str, tree: Tree) -> None:
 
 def load_tree(path: Path | str) -> Tree:
     """Read what :func:`save_tree` wrote."""
-    tensors, metadata = _read(path)
+    tensors, metadata = read(path)
     if "tree" not in metadata:
         raise RunError(f"{path}: no state that Nervure wrote")
     try:
@@ -49,19 +49,19 @@ def load_tree(path: Path | str) -> Tree:
         raise RunError(f"{path}: the state does not fit its header ({error})") from error
 
 
-def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
+def save_weights(path: Path | str, state: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> None:
     """Write a ``state_dict`` as plain safetensors, readable by any other program.
 
     Tensors that share memory are written once each: a loader fills them one by one.
     """
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     with replacing(path) as temporary:
-        _write(whole, temporary)
+        _write(whole, temporary, metadata)
 
 
 def load_weights(path: Path | str) -> dict[str, Tensor]:
     """Read a safetensors file."""
-    return _read(path)[0]
+    return read(path)[0]
 
 
 def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
@@ -78,7 +78,15 @@ def _write(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] | No
         raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
 
 
-def _read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a safetensors file, and its metadata.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save_weights(f"{folder}/w.safetensors", {"a": torch.ones(2)}, {"made": "here"})
+    ...     read(f"{folder}/w.safetensors")
+    ({'a': tensor([1., 1.])}, {'made': 'here'})
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
