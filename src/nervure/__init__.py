@@ -16,6 +16,7 @@ from types import ModuleType
 __version__ = "0.1.0"
 
 _ROOMS = (
+    "cluster",
     "data",
     "errors",
     "evidence",
@@ -27,6 +28,7 @@ _ROOMS = (
     "prune",
     "registry",
     "report",
+    "sparsify",
     "store",
     "study",
     "train",

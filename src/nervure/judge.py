@@ -20,7 +20,7 @@ from nervure.evidence import Figure
 from nervure.observe.collect import Objective, collect
 from nervure.observe.statistic import Site, Statistic
 
-__all__ = ["Criterion", "Judgement", "Layer", "Probe", "Wanted", "judge", "layers_of", "select"]
+__all__ = ["Criterion", "Judgement", "Layer", "Probe", "Wanted", "judge", "layers_of", "rounded", "select"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,8 @@ class Judgement:
     notes: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not bool(torch.isfinite(self.scores).all()):
+        # A sum is finite only if every part is, and costs a fraction of a look at each.
+        if not bool(self.scores.sum().isfinite()) and not bool(self.scores.isfinite().all()):
             raise InputError("a criterion gave scores that are NaN or infinite")
         if self.tiebreak is not None and self.tiebreak.shape != self.scores.shape:
             raise InputError("a tiebreak needs one value for each score")
@@ -91,8 +92,9 @@ class Criterion:
     """A rule that judges the units or edges of one layer.
 
     Subclasses write :meth:`judge`, :meth:`wants` where they need statistics, and say what else they need.
-    ``exact_counts`` is False for a rule that cannot keep an asked number (L1, dropout). :func:`judge` asks in
-    this order: :meth:`prepare` once; :meth:`wants`, :meth:`follow`, :meth:`judge` for each layer.
+    ``exact_counts`` is False for a rule that cannot keep an asked number (L1, dropout). ``comparable`` says that
+    scores of different layers are on one scale as they are. :func:`judge` asks in this order: :meth:`minimising`
+    where the objective is known and :meth:`prepare`, once; :meth:`wants`, :meth:`follow`, :meth:`judge` for each layer.
     """
 
     needs_labels: ClassVar[bool] = False
@@ -100,6 +102,11 @@ class Criterion:
     needs_probe: ClassVar[bool] = False
     needs_masks: ClassVar[bool] = False
     exact_counts: ClassVar[bool] = True
+    comparable: ClassVar[bool] = False
+
+    def minimising(self, objective: Objective) -> Criterion:
+        """A criterion that knows what training minimises; itself unless it asks for gradients of its own."""
+        return self
 
     def prepare(self, net: nn.Module, batches: Iterable[Batch], layers: Sequence[Layer]) -> Criterion:
         """A criterion that knows what it must of the whole network; itself unless it must know something.
@@ -173,6 +180,8 @@ def judge(
     """
     layers = layers_of(net) if layers is None else layers
     batches = _readable(batches)
+    if objective is not None:
+        criteria = {name: criterion.minimising(objective) for name, criterion in criteria.items()}
     criteria = {name: criterion.prepare(net, batches, layers) for name, criterion in criteria.items()}
     pairs = [(name, layer) for name in criteria for layer in layers]
     asked = {(name, layer.name): dict(criteria[name].wants(layer)) for name, layer in pairs}
@@ -240,15 +249,20 @@ def select(scores: Tensor, keep: int, tiebreak: Tensor | None = None) -> Tensor:
         raise InputError(f"cannot keep {keep} of {scores.numel()} units")
     rows = [torch.arange(scores.numel())]
     if tiebreak is not None:
-        rows.append(-_rounded(tiebreak))
-    rows.append(-_rounded(scores))
+        rows.append(-rounded(tiebreak))
+    rows.append(-rounded(scores))
     order = torch.arange(scores.numel())
     for row in rows:
         order = order[torch.argsort(row[order], stable=True)]
     return order[:keep].sort().values
 
 
-def _rounded(values: Tensor, digits: int = 5) -> Tensor:
+def rounded(values: Tensor, digits: int = 5) -> Tensor:
+    """``values`` at so many significant digits, (n,) float64 on the CPU: what decisions compare.
+
+    >>> rounded(torch.tensor([123456.0, 0.0])).tolist()
+    [123460.0, 0.0]
+    """
     wide = values.detach().flatten().to(device="cpu", dtype=torch.float64)
     size = torch.where(wide == 0, torch.ones_like(wide), wide.abs()).log10().floor()
     unit = torch.pow(10.0, size - (digits - 1))

@@ -18,29 +18,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from command import NERVURE, environment, run
 from nervure.cli.app import _run
-
-NERVURE = Path(sys.executable).with_name("nervure")
 
 # slow: each test starts processes that import torch
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]
-
-
-def environment() -> dict[str, str]:
-    kept = {
-        key: value for key, value in os.environ.items() if not key.startswith(("NERVURE", "_NERVURE", "PYTHONPATH"))
-    }
-    return {**kept, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "COLUMNS": "100"}
-
-
-def run(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """The installed command, in a folder."""
-    done = subprocess.run(
-        [str(NERVURE), *arguments], cwd=folder, env=environment(), capture_output=True, text=True, timeout=150
-    )
-    assert done.returncode == code, (done.stdout, done.stderr)
-    assert "Traceback" not in done.stderr
-    return done
 
 
 def on_cpu() -> float:

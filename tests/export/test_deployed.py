@@ -21,11 +21,13 @@ from nervure.export.deployed import name_outputs, takes_mask
     channels=st.integers(1, 3),
     rest=st.sampled_from([(), (5,), (4, 3)]),
     standardises=st.booleans(),
+    each=st.sampled_from(["", "min-max"]),
+    clip=st.booleans(),
 )
-def test_preprocessing_in_the_module_is_preprocessing_to_the_bit(scale, channels, rest, standardises):
+def test_preprocessing_in_the_module_is_preprocessing_to_the_bit(scale, channels, rest, standardises, each, clip):
     mean = tuple(0.1 + 0.3 * i for i in range(channels)) if standardises else ()
     std = tuple(0.7 + 0.3 * i for i in range(channels)) if standardises else ()
-    preprocessing = Preprocessing(scale, mean, std)
+    preprocessing = Preprocessing(scale, mean, std, each, clip)
     x = torch.linspace(-3, 255, 2 * channels * int(np.prod(rest))).reshape(2, channels, *rest)
     assert torch.equal(Deployed(nn.Identity(), preprocessing)(x)["output"], preprocessing(x))
 
@@ -45,6 +47,9 @@ def test_padding_is_zero_after_preprocessing_and_the_mask_arrives(nets):
     assert kept.tolist() == [[[-1.0, -1.0, 0.0], [-1.0, -1.0, 0.0]]]
     net = nets.Series().eval()
     assert torch.equal(Deployed(net, preprocessing)(x, mask)["output"], net(kept, mask))
+    x = torch.tensor([[[2.0, 4.0, 99.0], [3.0, 6.0, -99.0]]])
+    stretched = Deployed(nn.Identity(), Preprocessing(each="min-max"))(x, mask)["output"]
+    assert stretched.tolist() == [[[0.0, 0.5, 0.0], [0.25, 1.0, 0.0]]]
 
 
 def test_whether_a_network_takes_a_mask(nets):

@@ -44,6 +44,26 @@ class TestWritten:
         assert held["origin"] == {"base": {"spec": "tiny"}, "steps": []}
         assert held["version"]
 
+    @pytest.mark.parametrize("name", formats.names())
+    @pytest.mark.parametrize(
+        "preprocessing", [Preprocessing(0.5, each="min-max"), Preprocessing(1.0, (0.1, 0.2), (0.5, 0.7), clip=True)]
+    )
+    @pytest.mark.parametrize("kind", ["image", "series"])
+    def test_ranges_of_samples_and_of_data_are_in_the_graph(self, nets, tmp_path, kind, name, preprocessing):
+        """The gate holds the file against the network at three batch sizes; a constant sample is among these."""
+        generator = torch.Generator().manual_seed(0)
+        mask = None
+        if kind == "image":
+            net, x = nets.Small(), torch.rand((5, 2, 5, 5), generator=generator)
+        else:
+            net, x = nets.Series(), torch.rand((5, 2, 9), generator=generator)
+            mask = torch.arange(9) < torch.tensor([9, 4, 1, 7, 9])[:, None]
+        x[1] = 0.25
+        path = tmp_path / f"net{formats.get(name).suffix}"
+        done = write(net, path, name, samples=x, mask=mask, preprocessing=preprocessing, task="classification")
+        assert done.largest_difference < 1e-5
+        assert Preprocessing.from_json(metadata(path)["preprocessing"]) == preprocessing
+
     def test_the_given_network_is_untouched(self, written):
         net = written["image"].net
         assert net.training

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
+from nervure.errors import InputError
 from nervure.objectives.call import call, takes_mask
 
 
@@ -28,3 +30,22 @@ def test_masks_go_to_those_that_take_them() -> None:
 
 def test_the_first_of_several_outputs() -> None:
     assert torch.equal(call(Pair(), Batch(torch.zeros(2), None, torch.arange(2))), torch.ones(2))
+
+
+class Several(nn.Module):
+    def forward(self, x: torch.Tensor) -> dict[str, object]:
+        return {"loss": None, "out": (x + 1, x)}
+
+
+def test_of_several_outputs_the_first_tensor_counts() -> None:
+    batch = Batch(torch.zeros(2, 3), None, torch.arange(2))
+    assert call(Several(), batch).tolist() == [[1.0] * 3] * 2
+
+
+def test_a_network_without_a_tensor_is_refused() -> None:
+    class Silent(nn.Module):
+        def forward(self, x: torch.Tensor) -> None:
+            return None
+
+    with pytest.raises(InputError, match="gives NoneType"):
+        call(Silent(), Batch(torch.zeros(2, 3), None, torch.arange(2)))

@@ -201,6 +201,9 @@ class TestResume:
         "average": Recipe(epochs=4, batch=64, callbacks=({"name": "weight-average"},), keep="last"),
         "steps": Recipe(epochs=3, batch=32, checkpoint_steps=3),
         "augmented": Recipe(epochs=3, batch=64, augment={"shift": 0.1, "rotate": 10}),
+        "copies": Recipe(
+            epochs=3, batch=64, copies={"shift": 0.1}, drop_last=True, callbacks=({"name": "weight-average"},)
+        ),
     }
 
     @pytest.mark.parametrize("name", list(recipes))

@@ -13,7 +13,7 @@ from torch import nn
 
 from nervure import data, nets, train
 from nervure.data import Dataset
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 from nervure.objectives.supervised import CrossEntropy
 from nervure.train import Callback, Loop, Progress, Recipe
 from nervure.train.recipe import learning_rate
@@ -122,3 +122,58 @@ def test_an_objective_of_ones_own(net: nn.Module, ds: Dataset) -> None:
     run = train.fit(net, ds, Recipe(epochs=2, optimizer="sgd", lr=0.05), device="cpu", objective=smallest)
     assert run.history[-1]["train_loss"] < run.history[0]["train_loss"]
     assert run.history[0]["validation_one"] == 1.0
+
+
+class TestCopies:
+    @staticmethod
+    def apart(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        """How far outputs for samples and for their copies are apart; without copies it cannot be computed."""
+        return (net(batch.x) - net(batch.copy)).square().mean(), {"moved": (batch.x - batch.copy).abs().mean()}
+
+    def test_an_objective_sees_them_in_training_and_validation(self, net: nn.Module, ds: Dataset) -> None:
+        recipe = Recipe(epochs=2, batch=50, copies={"shift": 0.2, "rotate": 20}, lr=1e-30, keep="last")
+        run = train.fit(net, ds, recipe, device="cpu", objective=self.apart)
+        first, second = run.history
+        assert first["train_moved"] > 0.1
+        assert first["validation_moved"] > 0.1
+        assert first["train_moved"] != second["train_moved"]  # a fresh draw each epoch,
+        assert first["validation_moved"] == second["validation_moved"]  # but the same one to judge by
+
+    def test_resume_to_the_byte(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        recipe = Recipe(epochs=3, batch=32, copies={"shift": 0.2}, drop_last=True)
+        whole = train.fit(net, ds, recipe, device="cpu", objective=self.apart)
+        asked = iter([False] * 6 + [True] * 99)
+        with pytest.raises(InterruptedWork):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=self.apart, stop=lambda: next(asked))
+        again = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=self.apart, resume=True)
+        for one, two in zip(whole.net.parameters(), again.net.parameters(), strict=True):
+            assert torch.equal(one, two)
+
+    def test_bad_options_are_refused(self, net: nn.Module, ds: Dataset) -> None:
+        with pytest.raises(InputError, match="unknown augmentation 'shfit'"):
+            train.fit(net, ds, Recipe(copies={"shfit": 1}), device="cpu")
+
+
+def test_drop_last_drops_steps_and_rows_stay_means(net: nn.Module, ds: Dataset) -> None:
+    n = len(ds.splits["train"])
+    assert n % 64
+    recipe = Recipe(epochs=1, batch=64, lr=1e-30, keep="last", drop_last=True)
+    seen: list[int] = []
+    losses: list[float] = []
+
+    class Sizes(Callback):
+        def after_step(self, loop: Loop, batch: Any) -> None:
+            seen.append(len(batch.x))
+            losses.append(float(CrossEntropy()(loop.net, batch)[0].detach()))
+
+    run = train.fit(net, ds, recipe, device="cpu", callbacks=[Sizes()])
+    assert seen == [64] * (n // 64)
+    assert run.history[0]["train_loss"] == pytest.approx(np.mean(losses), rel=1e-6)
+
+
+def test_drop_last_spares_batch_norm_a_single_sample(ds: Dataset) -> None:
+    n = len(ds.splits["train"])
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    with pytest.raises(InputError, match="leaves one sample for the last batch"):
+        train.fit(net, ds, Recipe(epochs=1, batch=n - 1), device="cpu")
+    train.fit(net, ds, Recipe(epochs=1, batch=n - 1, drop_last=True), device="cpu")

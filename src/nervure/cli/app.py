@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from nervure.cli import (
+    cluster,
     compare,
     compare_pruning,
     data,
@@ -52,6 +53,7 @@ comparing = typer.Typer(cls=FirstByDefault, help="Hold runs, or criteria, side b
 comparing.command("runs")(compare.command)
 comparing.command("pruning")(compare_pruning.command)
 app.add_typer(comparing, name="compare")
+app.command("cluster")(cluster.command)
 app.command("prune")(prune.command)
 app.command("reproduce")(reproduce.command)
 app.command("shape")(shape.command)

@@ -58,8 +58,11 @@ def _table(file: str, kind: str) -> ast.Call:
 
 
 def _rows(file: str, kind: str) -> Iterator[tuple[str, str]]:
-    held: dict[str, tuple[str, str, str]] = ast.literal_eval(_table(file, kind).args[1])
-    yield from ((name, row[1]) for name, row in held.items())
+    held = _table(file, kind).args[1]
+    assert isinstance(held, ast.Dict)
+    for name, row in zip(held.keys, held.values, strict=True):
+        assert name is not None and isinstance(row, ast.Tuple)
+        yield ast.literal_eval(name), ast.literal_eval(row.elts[1])
 
 
 def _others(file: str, kind: str) -> Iterator[tuple[str, str]]:

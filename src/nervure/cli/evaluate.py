@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 def command(
     run: opt.RunFolder,
     split: Annotated[
-        str, typer.Option(help="Which split: train, validation, test, or all of them.", metavar="NAME")
-    ] = "test",
+        str | None,
+        typer.Option(
+            help="Which split: train, validation, test, or all of them; test if not given (for a clusterer all).",
+            metavar="NAME",
+        ),
+    ] = None,
     data: opt.DataSource = None,
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
@@ -49,7 +53,9 @@ def command(
     set_threads(threads)
     check_device(device)
     held = load_run(run, net)
-    ds = _with_all(data_of(held, data, data_dir, pairs(data_option, "--data-option")), split)
+    ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    split = split or ("all" if held.task == "clustering" and "test" not in ds.splits else "test")
+    ds = _with_all(ds, split)
     found = train.evaluate(held, ds, split=split, batch=batch, device=device)
     recall = found.evidence.get("recall")
     classes = [] if recall is None else list(zip(recall.bars, recall.values[0].tolist(), strict=True))  # type: ignore[attr-defined]

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nervure.store import Run
 
 Row = tuple[str, list[float]]
+CHOICES = ("classification", "clustering")
+"""Tasks whose answers are probabilities of what there is to choose from."""
 
 
 def command(
@@ -45,7 +47,7 @@ def command(
     quiet: opt.Quiet = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Write a label and the probabilities for each sample (or the outputs, for other tasks).
+    """Write a label, or a cluster, and the probabilities for each sample (or the outputs, for other tasks).
 
     Pictures are brought to the size and the channels that the network reads; other samples must have its shape.
 
@@ -61,8 +63,8 @@ def command(
     held = load_run(run, net)
     options = pairs(data_option, "--data-option") | ({"on_corrupt": "skip"} if skip_corrupt else {})
     rows: list[Row] = []
-    for ds in _sets(held, sources, data_dir, options, skip_corrupt):
-        rows += _rows(held, ds, batch, device)
+    for ds in sets_of(held, sources, data_dir, options, skip_corrupt):
+        rows += rows_of(held, ds, batch, device)
     if out is None:
         typer.echo(_as_json(held, rows) if json_ else _as_csv(held, rows), nl=False)
         return
@@ -74,7 +76,7 @@ def command(
     say(f"wrote {len(rows)} rows to {out}", quiet=quiet)
 
 
-def _sets(
+def sets_of(
     run: Run, sources: Sequence[str], data_dir: Path | None, options: dict[str, Any], skip_corrupt: bool
 ) -> Iterator[Dataset]:
     """A data set for each source; picture files in a row make one."""
@@ -94,7 +96,7 @@ def _sets(
         raise InputError(said.replace("on_corrupt='skip'", "--skip-corrupt")) from error
 
 
-def _rows(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
+def rows_of(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
     """Each sample's name with its probabilities, or its outputs."""
     import numpy as np
 
@@ -102,7 +104,7 @@ def _rows(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
 
     out = predict(run, ds, batch=batch, device=device)
     values = out.reshape(len(out), -1).astype(np.float64)
-    if run.task == "classification":
+    if run.task in CHOICES:
         values = np.exp(values - values.max(axis=1, keepdims=True))
         values = (values / values.sum(axis=1, keepdims=True)).round(6)
     samples = ds.items or tuple(f"{ds.source}[{place}]" for place in range(len(ds)))
@@ -114,7 +116,7 @@ def _best(run: Run, values: list[float]) -> str:
 
 
 def _as_json(run: Run, rows: Sequence[Row]) -> str:
-    if run.task != "classification":
+    if run.task not in CHOICES:
         return as_json([{"sample": sample, "output": values} for sample, values in rows])
     return as_json(
         [
@@ -131,7 +133,7 @@ def _as_json(run: Run, rows: Sequence[Row]) -> str:
 def _as_csv(run: Run, rows: Sequence[Row]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    if run.task == "classification":
+    if run.task in CHOICES:
         writer.writerow(["sample", "label", *(f"p_{name}" for name in run.names)])
         writer.writerows([sample, _best(run, values), *values] for sample, values in rows)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +20,12 @@ from nervure.errors import InputError
 from nervure.registry import nearest
 
 if TYPE_CHECKING:
+    from nervure.data import Dataset
     from nervure.evidence import Figure
     from nervure.judge import Criterion
     from nervure.prune import Plan
     from nervure.prune.recover import Repair
+    from nervure.store import Run
 
 
 def command(
@@ -113,7 +116,8 @@ def command(
     """Remove the units that matter least by the evidence, repair what is left, and write the smaller network as a run.
 
     The repair reads 200 training samples and no labels. The plan, with a reason for every layer, is
-    kept beside it as plan.json.
+    kept beside it as plan.json. A clusterer is measured by how many samples stay in the cluster that they
+    had before the cut; that is what --accuracy-drop then means.
 
     Examples:
 
@@ -152,7 +156,8 @@ def command(
         raise InputError(f"--plan already says what stays; leave out --{next(iter(given)).replace('_', '-')}")
     target = None if plan is not None else prune.Target(**given)
     held = load_run(run, net)
-    ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    given_data = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    ds = _to_agree(held, given_data, seed, device)
     if target is None:
         made = prune.Plan.load(plan or "")
     else:
@@ -176,10 +181,37 @@ def command(
     done = pruned_run(
         held, ds, kept, small, mended, methods=methods, repairs=repairs, device=device, command=typed(context)
     )
+    if held.task == "clustering":
+        _agreement(done, given_data, device)
     save_pruned(out, done, kept, overwrite=overwrite)
     _show(kept, json_, out, done.evidence["pruned"])
     function = f" --net {net}" if net else ""
     say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+
+
+def _to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:
+    """The data that cutting is to be true to: for a clusterer its own clusters stand for labels."""
+    if run.task != "clustering":
+        return ds
+    from nervure.cluster.runs import by_its_clusters
+
+    return by_its_clusters(run, ds, seed=seed, device=device)
+
+
+def _agreement(done: Run, ds: Dataset, device: str) -> None:
+    """Call a cut clusterer's accuracy what it is, and measure it by the data's own labels, if it has any."""
+    from nervure.evidence import Table
+    from nervure.train import evaluate
+
+    done.metrics = {"agreement" if name == "accuracy" else name: value for name, value in done.metrics.items()}
+    table = done.evidence["pruned"]
+    assert isinstance(table, Table)
+    rows = [("agreement" if row[0] == "accuracy" else row[0], *row[1:]) for row in table.rows]
+    done.evidence["pruned"] = dataclasses.replace(table, rows=rows)
+    split = next(name for name in ("test", "train") if name in ds.splits)
+    found = evaluate(done.net, ds, split=split, device=device)
+    done.metrics |= {name: found.metrics[name] for name in ("acc", "nmi", "ari") if name in found.metrics}
+    done.evidence |= {name: one for name, one in found.evidence.items() if name == "matched"}
 
 
 @contextlib.contextmanager

@@ -136,6 +136,8 @@ def _labelled(run: Run, ds: Dataset) -> Dataset:
     """The data with classes numbered as the run numbers them; it may lack some."""
     import numpy as np
 
+    if run.task == "clustering":  # whatever labels the data has were not learnt from, and are as it numbers them
+        return ds
     if run.task != ds.task:
         raise InputError(f"{ds.source}: its task is {ds.task}, that of {run.path} is {run.task}")
     if ds.task != "classification" or ds.names == run.names or ds.y is None:

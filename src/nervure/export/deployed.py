@@ -5,14 +5,27 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Preprocessing, Task
+from nervure.data.stretch import stretch
 from nervure.errors import InputError
 
-__all__ = ["Deployed", "name_outputs", "own_copy", "takes_mask"]
+__all__ = ["CHOICES", "Deployable", "Deployed", "name_outputs", "own_copy", "takes_mask"]
+
+CHOICES: tuple[Task, ...] = ("classification", "clustering")
+"""Tasks whose networks give a logit for each of what they choose from."""
+
+
+@runtime_checkable
+class Deployable(Protocol):
+    """A network that can leave out what only training needs."""
+
+    def deployable(self) -> nn.Module:
+        """A copy for use alone, in float32."""
 
 
 class Deployed(nn.Module):
@@ -25,8 +38,8 @@ class Deployed(nn.Module):
     preprocessing : Preprocessing
         From stored values to network input; kept as buffers.
     task : str
-        ``"classification"`` names the first output ``logits`` and adds ``probabilities``; otherwise it is
-        named ``output``.
+        ``"classification"`` and ``"clustering"`` name the first output ``logits`` and add ``probabilities``; otherwise
+        it is named ``output``.
 
     Examples
     --------
@@ -45,7 +58,9 @@ class Deployed(nn.Module):
         self.net = net
         self.task = task
         self.scales = given.scale != 1.0
+        self.stretches = bool(given.each)
         self.standardises = bool(given.mean)
+        self.clips = given.clip
         self.takes_mask = takes_mask(net)
         self.register_buffer("scale", torch.tensor(given.scale, dtype=torch.float32))
         self.register_buffer("mean", torch.tensor(given.mean, dtype=torch.float32))
@@ -55,9 +70,13 @@ class Deployed(nn.Module):
         """Outputs by name for (n, ...) stored values as float32, and a (n, time) bool mask for series."""
         if self.scales:
             x = x * self.scale
+        if self.stretches:
+            x = stretch(x, mask)
         if self.standardises:
             shape = (1, -1) + (1,) * (x.ndim - 2)
             x = (x - self.mean.view(shape)) / self.std.view(shape)
+        if self.clips:
+            x = x.clamp(0, 1)
         if mask is None:
             return name_outputs(self.net(x), self.task)
         x = x * mask[:, None]
@@ -67,11 +86,14 @@ class Deployed(nn.Module):
 def own_copy(net: nn.Module) -> nn.Module:
     """A copy on the CPU, in evaluation mode and without gradients, that export may trace.
 
+    A network that has parts for training alone says by its method ``deployable()`` what is left without them.
+
     >>> own_copy(nn.Linear(2, 2)).training
     False
     """
     try:
-        return copy.deepcopy(net).cpu().eval().requires_grad_(False)
+        given = net.deployable() if isinstance(net, Deployable) else copy.deepcopy(net)
+        return given.cpu().eval().requires_grad_(False)
     except (RuntimeError, TypeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise InputError(
@@ -95,7 +117,7 @@ def name_outputs(given: object, task: Task) -> dict[str, Tensor]:
     >>> list(name_outputs((torch.zeros(1, 2), torch.zeros(1, 3)), "none"))
     ['output', 'output_1']
     """
-    first = "logits" if task == "classification" else "output"
+    first = "logits" if task in CHOICES else "output"
     if isinstance(given, Tensor):
         named = {first: given}
     elif isinstance(given, Mapping):
@@ -109,7 +131,7 @@ def name_outputs(given: object, task: Task) -> dict[str, Tensor]:
     if wrong or not named:
         what = f"{wrong[0]!r} is a {type(named[wrong[0]]).__name__}" if wrong else "it is empty"
         raise InputError(f"the network's output cannot be exported: {what}; return a tensor or several tensors")
-    if task != "classification":
+    if task not in CHOICES:
         return named
     logits = named.pop("logits" if "logits" in named else next(iter(named)))
     return {"logits": logits, "probabilities": torch.softmax(logits, dim=1), **named}

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Preprocessing, Task
 from nervure.errors import InputError, NervureError
-from nervure.export.deployed import Deployed, own_copy
+from nervure.export.deployed import CHOICES, Deployed, own_copy
 from nervure.export.formats import Format, Job, formats
 from nervure.export.parity import Cases, cases, check
 from nervure.nets.origin import origin_of
@@ -71,7 +71,7 @@ def write(
     names : sequence of str
         Class names, in the order of the logits; written as metadata.
     task : str
-        ``"classification"`` gives outputs ``logits`` and ``probabilities``, otherwise ``output``.
+        ``"classification"`` and ``"clustering"`` give outputs ``logits`` and ``probabilities``, otherwise ``output``.
     mask : tensor, optional
         (n, time) bool, for series of unequal length; the file then takes ``x`` and ``mask``.
     tolerance : float
@@ -226,11 +226,11 @@ def _check_samples(samples: Tensor, mask: Tensor | None, tolerance: float) -> Te
 
 
 def _check_names(names: Sequence[str], wanted: Cases, task: Task) -> None:
-    if task != "classification":
+    if task not in CHOICES:
         return
     logits = next(iter(wanted.references.values()))["logits"]
     if logits.ndim < 2:
-        raise InputError(f"logits of shape {tuple(logits.shape)}; a classifier gives (n, classes)")
+        raise InputError(f"logits of shape {tuple(logits.shape)}; a network that chooses gives (n, classes)")
     if names and len(names) != logits.shape[1]:
         raise InputError(f"{len(names)} class names for {logits.shape[1]} outputs; give one name for each output")
 

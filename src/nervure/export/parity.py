@@ -67,10 +67,9 @@ def cases(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, m
 
 
 def _eager(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None) -> Outputs:
-    x = preprocessing(x)
+    x = preprocessing(x, mask)
     if mask is None:
         return name_outputs(net(x), task)
-    x = x * mask[:, None]
     return name_outputs(net(x, mask=mask) if takes_mask(net) else net(x), task)
 
 

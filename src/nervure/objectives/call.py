@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
+from nervure.errors import InputError
 
-__all__ = ["call", "takes_mask"]
+__all__ = ["call", "first_tensor", "takes_mask"]
 
 _TAKES_MASK: dict[type[nn.Module], bool] = {}
 
 
 def call(net: nn.Module, batch: Batch) -> Tensor:
     """The network's output for a batch; unequal lengths reach networks whose ``forward`` takes ``mask``.
+
+    Of several outputs the first tensor is taken.
 
     >>> import torch
     >>> batch = Batch(torch.ones(2, 3), None, torch.arange(2))
@@ -25,7 +29,23 @@ def call(net: nn.Module, batch: Batch) -> Tensor:
         out = net(batch.x, mask=batch.mask)
     else:
         out = net(batch.x)
-    return out if isinstance(out, Tensor) else out[0]
+    return first_tensor(out)
+
+
+def first_tensor(out: object) -> Tensor:
+    """What a network gave, or the first tensor of the tuple, list or mapping that it gave.
+
+    >>> import torch
+    >>> first_tensor({"loss": None, "logits": torch.ones(2)}).tolist()
+    [1.0, 1.0]
+    """
+    if isinstance(out, Tensor):
+        return out
+    parts = out.values() if isinstance(out, Mapping) else out if isinstance(out, tuple | list) else ()
+    for part in parts:
+        if isinstance(part, Tensor | tuple | list | Mapping):
+            return first_tensor(part)
+    raise InputError(f"the network gives {type(out).__name__}, in which there is no tensor")
 
 
 def takes_mask(net: nn.Module) -> bool:

@@ -28,5 +28,6 @@ def without_autocast(like: Tensor) -> AbstractContextManager[object]:
     torch.float32
     """
     kind = like.device.type
-    # an exported graph should hold no context where none is needed
-    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+    # an exported graph should hold no context where none is needed, and shapes alone know no autocast
+    casts = kind != "meta" and torch.is_autocast_enabled(kind)
+    return torch.autocast(kind, enabled=False) if casts else nullcontext()

@@ -7,8 +7,8 @@ is that layer's scores (spec isparse, 2.3 and 2.7).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +16,35 @@ from torch.nn import functional as F
 
 from nervure.errors import InputError
 from nervure.observe.borrowed import borrowed
-from nervure.observe.layout import examples_first, first_tensor, unit_axis
-from nervure.observe.rewritten import Call, Rewritten, running
+from nervure.observe.layout import examples_first, unit_axis
+from nervure.observe.rewritten import KINDS, Call, Rewritten, running
 from nervure.observe.summary import flat
+from nervure.registry import nearest
 
-__all__ = ["Absolute", "backed_scores"]
+__all__ = ["Absolute", "Norms", "Rule", "backed_scores", "outputs_of"]
+
+Norms = Literal["fold", "ignore"]
+Rule = str | Callable[[Call], Any]
+
+_RULES: Mapping[str, Rule] = dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "weighted")
 
 
 class Absolute(Rewritten):
     """The absolute linear network of spec isparse, 2.7; keeps the output of each watched layer.
 
+    Parameters
+    ----------
+    norms : str
+        ``"fold"``: a norm is its positive scale. ``"ignore"``: it is left out.
+    rules : mapping of str to str or callable
+        What stands for operations that have no rule, by the operation's name: the name of a kind that has one
+        (``"passed"``, as activations are; ``"averaged"``, ``"shaped"``, ...), or a function of a
+        :class:`~nervure.observe.rewritten.Call` that gives the result.
+    dtype : torch.dtype
+        What sums are computed in.
+
+    Examples
+    --------
     >>> layer = nn.Linear(2, 1, bias=False).requires_grad_(False)
     >>> x = torch.ones(1, 2, requires_grad=True)
     >>> with Absolute():
@@ -36,12 +55,28 @@ class Absolute(Rewritten):
 
     purpose = "backward propagation of scores"
 
-    def __init__(self) -> None:
+    def __init__(
+        self, norms: Norms = "fold", rules: Mapping[str, Rule] | None = None, dtype: torch.dtype = torch.float64
+    ) -> None:
         super().__init__()
         self.outputs: dict[str, list[Tensor]] = {}
+        self.norms, self.dtype = norms, dtype
+        self.rules = {**_RULES, **(rules or {})}
+        kinds = tuple(sorted(set(KINDS.values())))
+        for name, rule in self.rules.items():
+            if isinstance(rule, str) and rule not in kinds:
+                raise InputError(f"rule for {name!r}: unknown kind {rule!r}; {nearest(rule, kinds)}")
+
+    def own_rule(self, call: Call) -> Callable[[Call], Any] | None:
+        """The rule that was given for an operation, before any that is known."""
+        rule = self.rules.get(call.name)
+        return getattr(self, rule) if isinstance(rule, str) else rule
+
+    def remedy(self, operation: str) -> str:  # noqa: D102
+        return f"use another criterion, or give one where the criterion takes it: rules={{{operation!r}: 'passed'}}"
 
     def weighted(self, call: Call) -> Tensor:  # noqa: D102
-        weight = call.given(1, "weight").detach().abs().to(torch.float64)
+        weight = call.given(1, "weight").detach().abs().to(self.dtype)
         kwargs = {name: value for name, value in call.kwargs.items() if name not in ("input", "weight", "bias")}
         out: Tensor = call.function(call.given(0, "input").to(weight), weight, None, *call.args[3:], **kwargs)
         if self.layer is not None:
@@ -50,16 +85,18 @@ class Absolute(Rewritten):
 
     def norm(self, call: Call) -> Tensor:  # noqa: D102
         x: Tensor = call.args[0]
+        if self.norms == "ignore":
+            return x
         weight = call.kwargs.get("weight")
         if call.name == "batch_norm":
             weight = call.given(3, "weight")
             variance = call.given(2, "running_var")
             if variance is not None:
-                deviation = (variance.to(torch.float64) + float(call.given(7, "eps", 1e-5))).sqrt()
+                deviation = (variance.to(self.dtype) + float(call.given(7, "eps", 1e-5))).sqrt()
                 weight = 1 / deviation if weight is None else weight / deviation
         if weight is None:
             return x
-        scale = weight.detach().abs().to(torch.float64)
+        scale = weight.detach().abs().to(self.dtype)
         scaled: Tensor = x * (scale if "layer" in call.name else scale.view(-1, *[1] * (x.ndim - 2)))
         return scaled
 
@@ -102,7 +139,16 @@ def _sum(call: Call, tracked: list[Tensor]) -> Tensor:
     return tracked[0] if len(tracked) == 1 else tracked[0] + tracked[1]
 
 
-def backed_scores(net: nn.Module, example: Tensor, final: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+def backed_scores(
+    net: nn.Module,
+    example: Tensor,
+    final: Tensor | Sequence[Tensor],
+    layers: Sequence[str],
+    *,
+    norms: Norms = "fold",
+    rules: Mapping[str, Rule] | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> dict[str, Tensor]:
     """Scores of the units of ``layers`` from scores ``final`` (outputs,) of the network's outputs.
 
     Parameters
@@ -111,10 +157,12 @@ def backed_scores(net: nn.Module, example: Tensor, final: Tensor, layers: Sequen
         Left as it was.
     example : Tensor
         A batch of any length, for its shape.
-    final : Tensor
-        One score of 0 or more an output.
+    final : Tensor, or sequence of Tensor
+        One score of 0 or more an output; several tensors for a network that gives several, whose scores add up.
     layers : sequence of str
         Linear layers and convolutions.
+    norms, rules, dtype
+        See :class:`Absolute`.
 
     Returns
     -------
@@ -126,27 +174,46 @@ def backed_scores(net: nn.Module, example: Tensor, final: Tensor, layers: Sequen
     >>> backed_scores(net, torch.zeros(1, 1), torch.tensor([1.0, 2.0]), ["0"])["0"] * 5.7
     tensor([4.5000, 1.2000], dtype=torch.float64)
     """
-    mode = Absolute()
+    mode = Absolute(norms, rules, dtype)
+    finals = [final] if isinstance(final, Tensor) else list(final)
     with borrowed(net, frozen=True) as device, torch.enable_grad():
-        ones = torch.ones(1, *example.shape[1:], dtype=torch.float64, device=device, requires_grad=True)
+        ones = torch.ones(1, *example.shape[1:], dtype=dtype, device=device, requires_grad=True)
         with running(net, mode, layers):
-            out = first_tensor(net(ones), "the network")
-        if out.ndim < 2 or out.shape[1] != len(final):
-            raise InputError(f"{len(final)} scores for outputs of shape {tuple(out.shape)}; give one an output")
+            outs = outputs_of(net(ones))[: len(finals)]
+        if len(outs) < len(finals) or not finals:
+            raise InputError(f"scores for {len(finals)} outputs of a network that gives {len(outs)}; give one each")
+        upstream = [_upstream(out, one) for out, one in zip(outs, finals, strict=True)]
         missed = [name for name in layers if name not in mode.outputs]
         if missed:
             raise InputError(f"layer {missed[0]!r} was never called; does the forward pass use it?")
         places = [(name, one) for name in layers for one in mode.outputs[name]]
-        upstream = final.to(out).view(1, -1, *[1] * (out.ndim - 2)).expand_as(out)
-        gradients = torch.autograd.grad(out, [one for _, one in places], upstream, allow_unused=True)
+        gradients = torch.autograd.grad(outs, [one for _, one in places], upstream, allow_unused=True)
     scores: dict[str, Tensor] = {}
     for (name, _), gradient in zip(places, gradients, strict=True):
         module = net.get_submodule(name)
         if gradient is None:
             raise InputError(f"no score reached layer {name!r}; do the outputs depend on it?")
-        each = flat(examples_first(gradient, module, unit_axis(module), name)).sum((0, 2)).cpu()
+        each = flat(examples_first(gradient, module, unit_axis(module), name)).to(torch.float64).sum((0, 2)).cpu()
         scores[name] = scores.get(name, 0) + each
     return {name: _shares(score) for name, score in scores.items()}
+
+
+def outputs_of(value: object) -> list[Tensor]:
+    """The tensors that a network gives, in order: one, or all of a tuple, list or mapping.
+
+    >>> len(outputs_of((torch.ones(1), {"aux": torch.ones(1)}, None)))
+    2
+    """
+    if isinstance(value, Tensor):
+        return [value]
+    held = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return [tensor for one in held for tensor in outputs_of(one)]
+
+
+def _upstream(out: Tensor, final: Tensor) -> Tensor:
+    if out.ndim < 2 or out.shape[1] != len(final):
+        raise InputError(f"{len(final)} scores for outputs of shape {tuple(out.shape)}; give one an output")
+    return final.to(out).view(1, -1, *[1] * (out.ndim - 2)).expand_as(out)
 
 
 def _shares(score: Tensor) -> Tensor:

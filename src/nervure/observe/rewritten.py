@@ -106,14 +106,25 @@ class Rewritten(TorchFunctionMode):
             return func(*args, **kwargs)
         plain = _plain(str(getattr(func, "__name__", func)))
         call = Call(func, plain, tuple(args), kwargs)
+        own = self.own_rule(call)
+        if own is not None:
+            return own(call)
         kind = KINDS.get(plain)
         if kind is not None:
             return getattr(self, kind)(call)
         out = func(*args, **kwargs)
         if any(one.requires_grad for one in _tensors((out,))) and plain not in ("requires_grad", "__set__"):
             where = f" in layer {self.layer!r}" if self.layer else ""
-            raise InputError(f"{self.purpose} has no rule for the operation {plain!r}{where}; use another criterion")
+            raise InputError(f"{self.purpose} has no rule for the operation {plain!r}{where}; {self.remedy(plain)}")
         return out
+
+    def own_rule(self, call: Call) -> Callable[[Call], Any] | None:
+        """A rule for an operation that comes before those by kind; none unless a subclass takes some."""
+        return None
+
+    def remedy(self, operation: str) -> str:
+        """What to do about an operation without a rule."""
+        return "use another criterion"
 
     @abstractmethod
     def weighted(self, call: Call) -> Any:

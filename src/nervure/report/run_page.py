@@ -61,6 +61,22 @@ class RunLike(Protocol):
 
 _PLACES = {
     "data": ("data", "samples", "sample", "classes", "pictures"),
+    "clusters": (
+        "clusters",
+        "latents",
+        "snapshot",
+        "matched",
+        "sizes",
+        "silhouette",
+        "centres",
+        "members",
+        "reconstructions",
+        "neurons",
+        "filters",
+        "points",
+        "contours",
+        "densities",
+    ),
     "training": ("training", "history", "curve", "curves", "schedule"),
     "evaluation": (
         "confusion",
@@ -80,13 +96,21 @@ _KEYS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("macro_f1", "f1"), "Macro F1", "share"),
     (("rmse", "test_rmse"), "RMSE", "plain"),
     (("mae", "test_mae"), "MAE", "plain"),
+    (("acc",), "Accuracy, matched", "share"),
+    (("agreement",), "Agreement, uncut", "share"),
     (("nmi",), "NMI", "share"),
+    (("effective_clusters",), "Clusters in effect", "plain"),
+    (("silhouette",), "Silhouette", "plain"),
     (("parameters", "params"), "Parameters", "plain"),
     (("macs",), "MACs", "plain"),
     (("bytes", "size_bytes", "size"), "Size", "bytes"),
     (("latency_ms", "latency"), "Latency", "ms"),
     (("ece", "calibration_error"), "Calibration error", "share"),
 )
+_TOGETHER = {
+    **dict.fromkeys(("acc", "nmi", "ari"), "Agreement with labels"),
+    **dict.fromkeys(("clusters", "effective_clusters"), "Clusters in use"),
+}
 _NOT_CURVES = {"epoch", "seconds", "step", "steps", "time", "best", "samples", "rate"}
 
 
@@ -101,6 +125,7 @@ def run_page(run: RunLike) -> str:
     sections = [
         Section("The data", _data_words(run), _data_figures(run, placed["data"])),
         Section("Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]),
+        Section("The clusters", _cluster_words(run), placed["clusters"]),
         Section("What it gets right and wrong", _verdict_words(run), placed["evaluation"]),
         Section("What was cut, and why", "", placed["decisions"]),
         Section(
@@ -166,6 +191,8 @@ def _curve(title: str, x: Reals, columns: Mapping[str, Reals]) -> Curve:
 def _group(key: str) -> str:
     last = key.rsplit("_", 1)[-1]
     known = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "rate": "Learning rate"}
+    if key in _TOGETHER:
+        return _TOGETHER[key]
     return known.get(
         last,
         (last if key.split("_")[0] in ("train", "validation", "test") else key).replace("_", " ").capitalize(),
@@ -297,10 +324,13 @@ def title_of(run: RunLike) -> str:
 
 def _placed(evidence: Mapping[str, Figure]) -> dict[str, list[Figure]]:
     placed: dict[str, list[Figure]] = {place: [] for place in (*_PLACES, "other")}
+    ranks: dict[int, int] = {}
     for name, figure in evidence.items():
         first = re.split(r"[^a-z0-9]+", name.lower())[0]
         place = next((place for place, words in _PLACES.items() if first in words), "other")
         placed[place].append(figure)
+        ranks[id(figure)] = _PLACES["clusters"].index(first) if place == "clusters" else 0
+    placed["clusters"].sort(key=lambda figure: ranks[id(figure)])
     return placed
 
 
@@ -335,9 +365,27 @@ def _summary(run: RunLike) -> str:
     return f"{spec} on {run.source or 'data of its own'}{told}."
 
 
+def _cluster_words(run: RunLike) -> str:
+    """How many clusters are in use, how sure their members are, and what labels say of them."""
+    metrics = run.metrics
+    if "effective_clusters" not in metrics:
+        return ""
+    words = (
+        f"{number(float(metrics['clusters']))} of {len(run.names)} clusters have members; by their sizes that is as "
+    )
+    words += f"good as {metrics['effective_clusters']:.1f} equal ones."
+    if "confidence" in metrics:
+        words += f" A sample's cluster has a probability of {metrics['confidence']:.2f} in the mean."
+    if "acc" in metrics:
+        words += f" Matched to labels, {100 * metrics['acc']:.1f} % of the samples agree."
+    return words
+
+
 def _data_words(run: RunLike) -> str:
     if run.task == "classification":
         return f"{run.source}, in {len(run.names)} classes."
+    if run.task == "clustering":
+        return f"{run.source}, grouped into {len(run.names)} clusters."
     return f"{run.source}, for {run.task}." if run.task != "none" else f"{run.source}, without labels."
 
 

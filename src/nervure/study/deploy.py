@@ -11,6 +11,7 @@ import torch
 from nervure.data import Dataset
 from nervure.evidence import Table
 from nervure.export import Deployed, Exported, latency_table, write
+from nervure.export.deployed import own_copy
 from nervure.objectives.call import takes_mask
 from nervure.store import Run, annotate
 from nervure.store.atomic import clear_errors, making
@@ -60,7 +61,7 @@ def deploy(
     written = {file.format: file.path for file in files}
     engines = ("eager", "compiled", "onnxruntime") if "onnx" in written else ("eager", "compiled")
     table = latency_table(
-        Deployed(run.net, run.preprocessing, run.task), raw[:1], batch=batch, threads=threads,
+        Deployed(own_copy(run.net), run.preprocessing, run.task), raw[:1], batch=batch, threads=threads,
         mask=None if mask is None else mask[:1], engines=engines, onnx_path=written.get("onnx"),
     )  # fmt: skip
     if run.path is not None:

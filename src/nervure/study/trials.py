@@ -95,6 +95,21 @@ trials: Table[TrialFunction] = Table(
             "how far criteria agree on the order of units",
             "own",
         ),
+        "cluster": (
+            "nervure.study.cluster_trial:cluster_trial",
+            "group samples by one method, and measure the groups against classes",
+            "own",
+        ),
+        "cluster-invariance": (
+            "nervure.study.invariance_trial:invariance_trial",
+            "how far a clusterer's features change when images are turned",
+            "Alqahtani, thesis, chapter 4",
+        ),
+        "cluster-densities": (
+            "nervure.study.densities_trial:densities_trial",
+            "what normalised scores do to a neural mixture's densities",
+            "Tissera, thesis, chapter 4",
+        ),
     },
     group="nervure.trials",
 )

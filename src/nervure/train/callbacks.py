@@ -74,6 +74,31 @@ table: Table[Callable[..., Callback]] = Table(
             "keeps all weights of cut units at zero",
             "Alqahtani, thesis, chapter 5",
         ),
+        "cluster-phase": (
+            "nervure.cluster.phase:ClusterPhase",
+            "sets a clusterer's head from all latents after each epoch, and watches it",
+            "Alqahtani, thesis, chapter 3",
+        ),
+        "consistency": (
+            "nervure.cluster.consistency:Consistency",
+            "a second step after each, towards the same clusters for samples and their copies",
+            "Tissera, thesis, chapter 4",
+        ),
+        "sparse-training": (
+            "nervure.sparsify.training.sparse:SparseTraining",
+            "trains under masks of edges that are judged anew after each epoch",
+            "Garg, thesis, chapter 4",
+        ),
+        "l1-penalty": (
+            "nervure.sparsify.training.penalty:L1Penalty",
+            "a penalty on the magnitude of weights; those near zero go at the end",
+            "Garg, thesis, chapter 4 (baseline)",
+        ),
+        "activation-dropout": (
+            "nervure.sparsify.training.dropout:ActivationDropout",
+            "drops random activations between layers while training",
+            "Garg, thesis, chapter 4 (baseline)",
+        ),
     },
     group="nervure.callbacks",
 )

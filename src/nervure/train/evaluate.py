@@ -18,6 +18,7 @@ from nervure.nets.cost import Cost, count
 from nervure.objectives.call import call
 from nervure.store.run import Run
 from nervure.train import metrics
+from nervure.train.clustering import clustering
 from nervure.train.runtime import pick_device
 
 __all__ = ["Evaluation", "evaluate", "predict"]
@@ -65,7 +66,8 @@ def evaluate(
     """Measure a network on a split: quality by the task, and cost.
 
     Classification: accuracy, recall of each class, macro F1, expected calibration error and mean log loss.
-    Regression and forecasts: mean absolute and root squared error, in the target's own unit. Without a task: mean
+    Regression and forecasts: mean absolute and root squared error, in the target's own unit. Clustering: how many
+    clusters are in use and how sure they are, and agreement with labels where they are known. Without a task: mean
     squared error of the reconstruction, in units of the network's input.
 
     Examples
@@ -78,14 +80,18 @@ def evaluate(
     """
     at = ds.indices(split)
     module = net.net if isinstance(net, Run) else net
-    if ds.task == "classification":
+    task = getattr(module, "task", ds.task)
+    if task == "classification":
         assert ds.y is not None
         at = at[ds.y[at].astype(np.int64) >= 0]
     if not len(at):
         raise InputError(f"{ds.source}: the split {split!r} has no sample with a known label")
-    if ds.task == "classification":
+    if task == "clustering":
+        logs = predict(module, ds, at, batch=batch, device=device)
+        values, figures = clustering(logs, ds, at, getattr(module, "names", ()))
+    elif task == "classification":
         values, figures = _classification(module, ds, at, batch, device)
-    elif ds.task == "regression":
+    elif task == "regression":
         values, figures = _regression(module, ds, at, batch, device)
     else:
         values, figures = _reconstruction(module, ds, at, batch, device), {}

@@ -139,7 +139,7 @@ def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[
 
 def _check_batches(net: nn.Module, ds: Dataset, recipe: Recipe) -> None:
     """Batch norm cannot learn from one sample, which the last batch of an epoch could be left with."""
-    last = len(ds.splits["train"]) % recipe.batch
+    last = 0 if recipe.drop_last else len(ds.splits["train"]) % recipe.batch
     norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
     if norms and (last or recipe.batch) == 1:
         raise InputError(

@@ -81,6 +81,8 @@ class Loop:
         Epochs finished, and steps finished of the one under way.
     history, evidence : list, dict
         A row an epoch; figures that callbacks leave.
+    enough : bool
+        Set by a callback to end training after this epoch.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Loop:
         self.callbacks = list(callbacks)
         self.rank, self.world = fabric.global_rank, fabric.world_size
         self.epoch = self.step = self.stale = 0
+        self.enough = False
         self.history: History = []
         self.evidence: dict[str, Figure] = {}
         self.best: Best | None = None
@@ -103,7 +106,7 @@ class Loop:
         self._sums: dict[str, float] = {}
         self._pending: list[tuple[Mapping[str, Tensor], int]] = []
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
-        self.train_data = self._loader("train", recipe.batch, augment)
+        self.train_data = self._loader("train", recipe.batch, augment, recipe.drop_last)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
         self.validation_data = self._loader("validation", max(recipe.batch, 256)) if held_out else None
         self._adopt(net)
@@ -111,8 +114,8 @@ class Loop:
     def run(
         self, checkpoint: Callable[[], None], progress: Callable[[Progress], None], stop: Callable[[], bool]
     ) -> None:
-        """Train until the last epoch or until patience is at its end."""
-        while self.epoch < self.recipe.epochs and not self._patience_over():
+        """Train until the last epoch, until patience is at its end, or until a callback has seen enough."""
+        while self.epoch < self.recipe.epochs and not self._patience_over() and not self.enough:
             self._epoch(checkpoint, progress, stop)
             checkpoint()
             progress(Progress(self.epoch, self.recipe.epochs, self.steps, self.steps, self.history[-1]))
@@ -131,6 +134,7 @@ class Loop:
             "epoch": self.epoch,
             "step": self.step,
             "stale": self.stale,
+            "enough": self.enough,
             "first_loss": self.first_loss,
             "history": self.history,
             "sums": self._sums,
@@ -143,6 +147,7 @@ class Loop:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what :meth:`state` gave."""
         self.epoch, self.step, self.stale = state["epoch"], state["step"], state["stale"]
+        self.enough = bool(state.get("enough", False))
         self.first_loss = state["first_loss"]
         self.history = list(state["history"])
         self._sums = dict(state["sums"])
@@ -152,7 +157,8 @@ class Loop:
         for callback, held in zip(self.callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(_moved(held, self.fabric.device))
 
-    def _loader(self, split: str, size: int, augment: Augmentation | None = None) -> Loader:
+    def _loader(self, split: str, size: int, augment: Augmentation | None = None, drop_last: bool = False) -> Loader:
+        copies = self.recipe.copies
         return Loader(
             self.ds,
             split,
@@ -160,6 +166,8 @@ class Loop:
             seed=self.recipe.seed,
             shuffle=split == "train",
             augment=augment,
+            copies=None if copies is None else Augmentation.from_json(copies),
+            drop_last=drop_last,
             rank=self.rank,
             world=self.world,
             device=self.fabric.device,
@@ -212,7 +220,7 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, self.epoch * self.steps + self.step, self.steps)
         whole, mine = self.train_data.count(self.step), len(batch.index)
-        used = batch if mine else self.ds.batch([0]).to(self.fabric.device)
+        used = batch if mine else self.train_data.stand_in()
         if self.world > 1:
             count_statistics(self.net, bool(mine))
         loss, logs = self._module(used)
@@ -258,7 +266,7 @@ class Loop:
             "lr": self.optimizer.param_groups[0]["lr"],
         }
         self._settle()
-        total = len(self.ds.splits["train"])
+        total = self.train_data.total
         row |= {f"train_{name}": value / total for name, value in all_sum(self._sums, self.fabric.device).items()}
         if self.validation_data is not None:
             row |= {f"validation_{name}": value for name, value in self._validate(self.validation_data).items()}
@@ -272,7 +280,7 @@ class Loop:
         for step, batch in enumerate(data.epoch(0)):
             mine = len(batch.index)
             seed_step(self.recipe.seed, 2**20, step)
-            loss, logs = self.objective(self.net, batch if mine else self.ds.batch([0]).to(self.fabric.device))
+            loss, logs = self.objective(self.net, batch if mine else data.stand_in())
             for name, value in {"loss": loss, **logs}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * mine
         total = len(self.ds.splits["validation"])

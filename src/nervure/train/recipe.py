@@ -72,6 +72,11 @@ class Recipe(_Data):
         ``loss``, or a metric of the task (``accuracy``), measured on validation.
     augment : dict, optional
         Options of ``nervure.data.Augmentation``.
+    copies : dict, optional
+        Options of the ``nervure.data.Augmentation`` that makes ``batch.copy``, a transformed copy of each sample, for
+        objectives that compare the two; validation has copies too.
+    drop_last : bool
+        Whether an epoch leaves out a last batch that is smaller than the others.
     clip : float, optional
         Largest norm of the gradient.
     checkpoint_steps : int
@@ -105,6 +110,8 @@ class Recipe(_Data):
     keep: Literal["best", "last"] = "best"
     monitor: str = "loss"
     augment: dict[str, object] | None = None
+    copies: dict[str, object] | None = None
+    drop_last: bool = False
     callbacks: tuple[CallbackSpec, ...] = ()
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     clip: float | None = Field(default=None, gt=0)

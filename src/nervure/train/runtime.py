@@ -17,7 +17,7 @@ from nervure.errors import InputError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["all_sum", "any_rank", "broadcast", "open_fabric", "pick_device"]
+__all__ = ["all_sum", "any_rank", "broadcast", "open_fabric", "pick_device", "sum_over_ranks"]
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -74,6 +74,18 @@ def all_sum(sums: Mapping[str, float], device: torch.device) -> dict[str, float]
     dist.all_reduce(packed)
     dist.broadcast(packed, src=0)
     return dict(zip(names, packed.tolist(), strict=True))
+
+
+def sum_over_ranks(value: Tensor) -> Tensor:
+    """A tensor added up over all ranks, the same on each; itself when there is one."""
+    if not _grouped():
+        return value
+    device = value.device
+    total = value.cuda() if dist.get_backend() == "nccl" else value.cpu()
+    total = total.clone()
+    dist.all_reduce(total)
+    dist.broadcast(total, src=0)
+    return total.to(device)
 
 
 def any_rank(flag: bool) -> bool:

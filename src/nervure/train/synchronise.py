@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["GroupBatchNorm", "count_statistics", "desynchronise", "synchronise"]
+__all__ = ["GroupBatchNorm", "count_statistics", "desynchronise", "shared_sum", "synchronise"]
 
 
 class _AllSum(torch.autograd.Function):
@@ -29,6 +29,18 @@ class _AllSum(torch.autograd.Function):
         total = gradient.clone()
         dist.all_reduce(total)
         return total
+
+
+def shared_sum(value: Tensor) -> Tensor:
+    """A tensor added up over all processes, through which gradients flow; itself when there is one.
+
+    >>> shared_sum(torch.ones(2))
+    tensor([1., 1.])
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return value
+    total: Tensor = _AllSum.apply(value)
+    return total
 
 
 class GroupBatchNorm(_BatchNorm):
@@ -90,10 +102,13 @@ def synchronise(net: nn.Module) -> nn.Module:
 
 
 def count_statistics(net: nn.Module, counted: bool) -> None:
-    """Say whether this process's next batch is real or only keeps it in step with the others."""
+    """Say whether this process's next batch is real or only keeps it in step with the others.
+
+    It is told to every module with an attribute ``counted``: those that add something up over the group.
+    """
     for module in net.modules():
-        if isinstance(module, GroupBatchNorm):
-            module.counted = counted
+        if isinstance(getattr(module, "counted", None), bool):
+            module.counted = counted  # type: ignore[assignment]
 
 
 def desynchronise(net: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from nervure.judge import judge, layers_of
+from nervure.judge import Layer, judge, layers_of
 from nervure.prune.criteria.norms import L1, L2
 
 
@@ -27,3 +27,15 @@ def test_every_kind_of_layer_and_scale() -> None:
         again = judge(net, [], {"l1": L1(), "l2": L2()}, layers=layers_of(net))
         for name in found:
             assert np.allclose(again[name]["0"].scores, 3 * found[name]["0"].scores)
+
+
+def test_units_of_transposed_convolutions() -> None:
+    """Silencing all inputs but one shows which weights a unit reads, whatever the groups."""
+    for layer in (nn.ConvTranspose2d(4, 6, 3, groups=2, bias=False), nn.ConvTranspose1d(2, 3, 2, bias=False)):
+        net = nn.Sequential(layer)
+        found = judge(net, [], {"l1": L1()}, layers=[Layer("0", layer, layer.out_channels)])["l1"]["0"].scores
+        point = torch.eye(layer.in_channels).reshape(
+            layer.in_channels, layer.in_channels, *[1] * (layer.weight.ndim - 2)
+        )
+        reached = layer(point).abs().flatten(2).sum(dim=(0, 2))
+        assert np.allclose(found.numpy(), reached.detach().numpy(), rtol=1e-5)

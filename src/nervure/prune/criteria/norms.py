@@ -16,7 +16,7 @@ __all__ = ["L1", "L2", "rows", "sums"]
 
 
 def rows(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
-    """(units, values): the incoming weights of each unit, as they are stored.
+    """(units, values): the incoming weights of each unit; a transposed convolution stores them inputs first.
 
     >>> from torch import nn
     >>> conv = nn.Conv2d(3, 4, 3)
@@ -26,6 +26,10 @@ def rows(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
     weight = weights.get("weight")
     if weight is None:
         weight = getattr(layer.module, "weight", None)
+    if weight is not None and getattr(layer.module, "transposed", False):
+        groups = int(layer.module.groups)  # type: ignore[arg-type]
+        inputs, units = weight.shape[0] // groups, weight.shape[1]
+        weight = weight.reshape(groups, inputs, units, -1).transpose(1, 2).reshape(groups * units, -1)
     if weight is None or len(weight) != layer.units:
         raise InputError(f"layer {layer.name!r} has no weight with a row for each unit; leave it out")
     return weight.detach().flatten(1)

@@ -14,6 +14,7 @@ MOST = 240
 """Pictures shown; of more the first ones are."""
 
 _SMALL = 64
+_FIT = 8
 
 
 def draw(figure: Images) -> str:
@@ -35,8 +36,9 @@ def draw(figure: Images) -> str:
     captions = [*figure.captions, *[""] * total]
     cells = "".join(_cell(spot, captions[index], bool(framed[index])) for index, spot in enumerate(sprite.spots))
     height, width = sprite.shape
-    small = " nv-pixels" if max(height, width) <= _SMALL else ""
     columns = max(1, min(figure.columns, total))
+    small = " nv-pixels" if max(height, width) <= _SMALL else ""
+    small += " nv-wide" if columns > _FIT else ""
     role = "group" if figure.captions else "img"
     more = f"The first {MOST} of {total} pictures." if total > MOST else ""
     return (

@@ -15,7 +15,7 @@ from nervure.report.sprite import encode
 __all__ = ["draw"]
 
 _COLUMNS, _CELLS, _LARGEST, _STRONGEST = 16, 512, 1000, 10
-_LABELS = 40
+_LABELS, _SLIM, _SLIM_LABELS = 40, 4, 12
 
 
 def draw(figure: Matrix) -> str:
@@ -83,16 +83,28 @@ def _many(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) ->
         f'<picture><source media="screen and (prefers-color-scheme: dark)" srcset="{dark}">'
         f'<img src="{light}" alt="{escape(figure.alt)}"></picture>'
     )
+    most = _SLIM_LABELS if values.shape[1] > _SLIM * len(rows) else _LABELS
     said = note(f"Every {step} by {step} cells are drawn as their mean.") if step > 1 else ""
     return (
         f'<div class="nv-large"><div>'
-        f'<div class="nv-map" style="--ratio:{values.shape[1]}/{values.shape[0]}">'
+        f'<div class="nv-map" style="--ratio:{_ratio(*values.shape)}">'
         f'<b class="nv-y">{escape(figure.y_label)}</b>'
-        f'<div class="nv-ys">{_ticks(rows, "top")}</div>{picture}'
+        f'<div class="nv-ys">{_ticks(rows, "top", most)}</div>{picture}'
         f'<div class="nv-xs">{_ticks(columns, "left")}</div>'
         f'<b class="nv-x">{escape(figure.x_label)}</b></div>'
         f"{_scale(values)}{said}</div>{_strongest(figure, values, rows, columns)}</div>"
     )
+
+
+def _ratio(tall: int, wide: int) -> str:
+    """Width over height of the picture: of square cells, unless it would be a mere line.
+
+    >>> _ratio(30, 20), _ratio(10, 400)
+    ('20/30', '4/1')
+    """
+    if wide > _SLIM * tall:
+        return f"{_SLIM}/1"
+    return f"1/{_SLIM}" if tall > _SLIM * wide else f"{wide}/{tall}"
 
 
 def _scale(values: Reals) -> str:
@@ -102,8 +114,8 @@ def _scale(values: Reals) -> str:
     return f'<p class="nv-scale">{below}<span>0</span>{above}<em>shade: root of the value</em></p>'
 
 
-def _ticks(names: list[str], side: str) -> str:
-    step = -(-len(names) // _LABELS)
+def _ticks(names: list[str], side: str, most: int = _LABELS) -> str:
+    step = -(-len(names) // most)
     return "".join(
         f'<span style="{side}:{100 * (at + 0.5) / len(names):.2f}%" title="{escape(names[at])}">'
         f"{escape(shorten(names[at], 14))}</span>"

@@ -1,0 +1,368 @@
+"""``nervure cluster``: groups in data without labels, or with a few, into a run; and the groups of new samples."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from nervure.cli import complete
+from nervure.cli import options as opt
+from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
+from nervure.cli.console import as_json, print_json, print_table, say, training_bar
+from nervure.errors import InputError
+from nervure.registry import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from nervure.cluster.estimator import DeepClusterer
+    from nervure.data import Dataset
+    from nervure.data.links import Given
+    from nervure.store import Run
+
+log = logging.getLogger(__name__)
+
+
+def command(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name, file or folder of samples; with --predict, a run's folder.",
+            metavar="SOURCE",
+            autocompletion=complete.rows("data/sources.py", "source"),
+        ),
+    ] = None,
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="How: see --list.",
+            metavar="NAME",
+            autocompletion=complete.rows("cluster/__init__.py", "clusterer"),
+        ),
+    ] = "dcae-gmm",
+    clusters: Annotated[int | None, typer.Option("--clusters", "-k", help="Number of clusters.", metavar="K")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The folder to write the run to; with --predict a file.", metavar="FOLDER"),
+    ] = None,
+    profile: Annotated[
+        str,
+        typer.Option(
+            help="Defaults: paper, robust or quick.",
+            metavar="NAME",
+            autocompletion=lambda incomplete: [
+                one for one in ("paper", "robust", "quick") if one.startswith(incomplete)
+            ],
+        ),
+    ] = "robust",
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data; by the profile.", metavar="N")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples a step; by the profile.", metavar="N")] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate; by the profile.", metavar="X")] = None,
+    net: opt.Net = None,
+    net_option: Annotated[
+        list[str] | None, typer.Option(help="A setting of the network; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    latent: Annotated[
+        int | None, typer.Option(help="Size of a latent; the number of clusters if not given.", metavar="N")
+    ] = None,
+    augment: Annotated[
+        list[str] | None, typer.Option(help="Augmentation, such as shift=0.1; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Any parameter of the method; repeatable.", metavar="KEY=VALUE")
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(help="What is clustered: all samples, or train alone and the rest is measured.", metavar="NAME"),
+    ] = "all",
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Let the labels that the data has supervise.", metavar="")
+    ] = False,
+    label_fraction: Annotated[
+        float | None, typer.Option(help="Share of them that is used, of each class.", metavar="SHARE")
+    ] = None,
+    parents: Annotated[
+        str | None, typer.Option(help="The group of each label, where groups supervise: 0,0,1,1.", metavar="GROUPS")
+    ] = None,
+    links: Annotated[
+        Path | None,
+        typer.Option(help="A .csv of pairs: sample, sample, must or cannot (1 or -1).", metavar="FILE"),
+    ] = None,
+    snapshots: Annotated[
+        str | None, typer.Option(help="Epochs whose latents are drawn too, such as 0,10,50.", metavar="EPOCHS")
+    ] = None,
+    figures: Annotated[bool, typer.Option(help="Whether to make the figures of the page.", metavar="")] = True,
+    predict: Annotated[
+        list[str] | None,
+        typer.Option(help="New samples to put into the clusters of a run; repeatable.", metavar="NEW"),
+    ] = None,
+    list_: Annotated[bool, typer.Option("--list", help="List the methods, and stop.", metavar="")] = False,
+    data_option: opt.DataOption = None,
+    data_dir: opt.DataDir = None,
+    seed: opt.Seed = 0,
+    device: opt.Device = "auto",
+    threads: opt.Threads = None,
+    devices: opt.Devices = 1,
+    nodes: opt.Nodes = 1,
+    resume: opt.Resume = False,
+    overwrite: opt.Overwrite = False,
+    json_: opt.Json = False,
+    quiet: opt.Quiet = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Find groups of like samples, and write an encoder with its clusters as a run.
+
+    Labels are not read, unless you ask for it; where the data has them they only measure what was found.
+    Ctrl-C keeps a checkpoint; the same command with --resume goes on from it, to the same result.
+
+    Examples:
+
+    $ nervure cluster digits -k 10 --profile quick -o runs/groups
+
+    $ nervure cluster photos/ --method dcae-kmeans -k 5 --data-option size=32 -o runs/photos
+
+    $ nervure cluster runs/groups --predict new/ -o labels.csv
+
+    $ nervure cluster --list
+    """
+    if list_:
+        _list(json_)
+        return
+    if source is None:
+        raise InputError("say what to cluster, as in: nervure cluster digits -k 10 -o runs/groups")
+    set_threads(threads)
+    check_device(device)
+    if predict:
+        _predict(
+            source, predict, out, net, data_dir, pairs(data_option, "--data-option"), device, overwrite, json_, quiet
+        )
+        return
+    from nervure.store.folder import claim
+
+    given: dict[str, Any] = {
+        "profile": profile, "epochs": epochs, "batch_size": batch, "lr": lr, "network": net, "latent": latent,
+        "network_options": pairs(net_option, "--net-option") or None, "augment": pairs(augment, "--augment") or None,
+        "parents": None if parents is None else _numbers(parents, "--parents"),
+        "snapshots": None if snapshots is None else _numbers(snapshots, "--snapshots"),
+        "device": device, "random_state": seed,
+    }  # fmt: skip
+    estimator = _estimator(method, clusters, given, pairs(settings, "--set"))
+    if out is None:
+        raise InputError("say where to write the run: -o FOLDER")
+    claim(out, resume=resume, overwrite=overwrite)
+    own_code(net)
+    ds = _scaled(_load(source, data_dir, pairs(data_option, "--data-option"), split), estimator)
+    known = None
+    if labels or label_fraction is not None or parents is not None:
+        known = _labels(ds, label_fraction, seed)
+    linked = None if links is None else _links(links)
+    run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
+    _tell_trouble(estimator, ds, devices * nodes)
+    if figures:
+        _draw(run, ds, out, quiet)
+    _show(run, json_)
+    say(f"the run is in {out}; see it with: nervure report {out}", quiet=quiet)
+
+
+def _list(json_: bool) -> None:
+    """Each method in a line, with its source."""
+    from nervure.cluster import clusterers
+
+    rows = [(name, clusterers.row(name).line, clusterers.row(name).source) for name in clusterers.names()]
+    if json_:
+        print_json([{"method": name, "line": line, "source": source} for name, line, source in rows])
+    else:
+        print_table(("method", "what it does", "source"), rows)
+
+
+def _estimator(method: str, clusters: int | None, given: dict[str, Any], settings: dict[str, Any]) -> DeepClusterer:
+    """The estimator with what was given; a parameter that its method has not is refused."""
+    from nervure.cluster import clusterers
+
+    kind = clusterers.get(method)
+    if clusters is None:
+        raise InputError("say how many clusters there are to be: -k 10")
+    known = tuple(one.name for one in dataclasses.fields(kind) if one.init and one.name != "n_clusters")
+    named = {name: value for name, value in given.items() if value is not None}
+    for name in (*named, *settings):
+        if name not in known:
+            raise InputError(f"method {method!r} has no parameter {name!r}; {nearest(name, known)}")
+    if twice := sorted(set(settings) & set(named) - {"device", "random_state", "profile"}):
+        raise InputError(f"--set {twice[0]} is given twice: there is an option for it")
+    return kind(clusters, **{**named, **settings})
+
+
+def _load(source: str, data_dir: Path | None, options: dict[str, object], split: str) -> Dataset:
+    """The data as stored; of all samples there are no splits, or those of the training split alone are clustered."""
+    if split not in ("all", "train"):
+        raise InputError(f"--split {split!r}; take all or train")
+    if Path(source).is_dir() and (Path(source) / "run.json").is_file():
+        raise InputError(f"{source} is a run; give --predict NEW to put new samples into its clusters")
+    whole = {"resplit": True, "validation": 0.0, "test": 0.0} if split == "all" else {}
+    return load_data(source, data_dir, {"standardize": False, **whole, **options})
+
+
+def _scaled(ds: Dataset, estimator: DeepClusterer) -> Dataset:
+    """Data whose samples become network input as the estimator wants it; ``load`` with its options gives it again."""
+    from nervure.cluster.samples import SCALING
+    from nervure.data.measure import measure
+
+    if ds.options.get("standardize") is not False:  # asked for in so many words
+        return ds
+    how: Any = estimator.scaling or SCALING[ds.kind]
+    train, scale = ds.indices("train"), ds.preprocessing.scale
+    made = measure(ds.x, ds.kind, train, mask=ds.mask, scale=scale, standardize=how)
+    return dataclasses.replace(ds, preprocessing=made, options={**ds.options, "standardize": how})
+
+
+def _labels(ds: Dataset, share: float | None, seed: int) -> NDArray[np.int64]:
+    """The labels that supervise, -1 where unknown."""
+    import numpy as np
+
+    from nervure.data.few import keep_labels
+
+    if ds.task != "classification" or ds.y is None:
+        raise InputError(f"{ds.source} has no labels that could supervise; leave out --labels")
+    y = ds.y.astype(np.int64)
+    return y if share is None else keep_labels(y, share, seed)
+
+
+def _links(path: Path) -> Given:
+    """Pairs from a .csv, a line each: two samples by position, and must or cannot."""
+    kinds = {"must": "must", "1": "must", "+1": "must", "cannot": "cannot", "-1": "cannot"}
+    found: dict[str, list[list[int]]] = {"must": [], "cannot": []}
+    try:
+        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from error
+    for number, line in enumerate(lines, 1):
+        cells = [cell.strip().lower() for cell in line]
+        if not any(cells) or (number == 1 and not cells[0].lstrip("-").isdigit()):
+            continue
+        if len(cells) != 3 or cells[2] not in kinds or not all(cell.isdigit() for cell in cells[:2]):
+            raise InputError(
+                f"{path}: line {number} is {','.join(line)!r}; write sample,sample,must or sample,sample,cannot"
+            )
+        found[kinds[cells[2]]].append([int(cells[0]), int(cells[1])])
+    if not any(found.values()):
+        raise InputError(f"{path}: it holds no pair; write sample,sample,must or sample,sample,cannot")
+    import numpy as np
+
+    return {kind: np.array(rows, dtype=np.int64).reshape(-1, 2) for kind, rows in found.items()}
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(one) for one in text.split(",")]
+    except ValueError:
+        raise InputError(f"{option} {text!r}: give whole numbers with commas between them") from None
+
+
+def _fit(
+    estimator: DeepClusterer, ds: Dataset, labels: NDArray[np.int64] | None, links: Given | None, out: Path,
+    resume: bool, overwrite: bool, threads: int | None, devices: int, nodes: int, quiet: bool, command: str,
+) -> Run:  # fmt: skip
+    from nervure.cluster.runs import fit_together
+    from nervure.train.interrupt import stopping
+
+    shared: dict[str, Any] = {
+        "labels": labels, "links": links, "out": out, "resume": resume, "overwrite": overwrite, "command": command,
+    }  # fmt: skip
+    try:
+        with training_bar(quiet) as bar:
+            if devices > 1 or nodes > 1:
+                return fit_together(
+                    estimator, ds, devices=devices, nodes=nodes, threads=threads, progress=bar, **shared
+                )  # fmt: skip
+            with stopping() as stop:
+                return estimator.fit_run(ds, progress=bar, stop=stop, **shared)
+    except InputError as error:
+        raise InputError(_in_shell(str(error))) from error
+
+
+def _in_shell(message: str) -> str:
+    """Parameters in a message, as options of this command.
+
+    >>> _in_shell("n_clusters = 1; give a whole number from 2")
+    '-k 1; give a whole number from 2'
+    """
+    return message.replace("n_clusters = ", "-k ").replace("n_clusters=", "-k ")
+
+
+def _tell_trouble(estimator: DeepClusterer, ds: Dataset, processes: int) -> None:
+    """What died, where other processes trained and nobody heard their warnings."""
+    if processes == 1:
+        return
+    from nervure.cluster.figures.view import look, trouble
+
+    for line in trouble(look(estimator.run_, ds)):
+        log.warning("%s", line)
+
+
+def _draw(run: Run, ds: Dataset, out: Path, quiet: bool) -> None:
+    """Figures and further measures, kept in the run."""
+    from nervure import store
+    from nervure.cluster.figures import evidence_of
+
+    say("drawing the clusters", quiet=quiet)
+    found, measures = evidence_of(run, ds)
+    store.annotate(out, found, measures)
+    run.evidence |= found
+    run.metrics |= measures
+
+
+def _show(run: Run, json_: bool) -> None:
+    """A run's measures on stdout."""
+    if json_:
+        print_json({"run": str(run.path), "metrics": run.metrics, "epochs": len(run.history)})
+    else:
+        rows = [(name.replace("_", " "), value) for name, value in run.metrics.items()]
+        print_table(("measure", "value"), rows, title=str(run.path))
+
+
+def _predict(
+    source: str, new: Sequence[str], out: Path | None, net: str | None, data_dir: Path | None,
+    options: dict[str, object], device: str, overwrite: bool, json_: bool, quiet: bool,
+) -> None:  # fmt: skip
+    """The cluster of each new sample, and how probable it is."""
+    from nervure.cli.predict import rows_of, sets_of
+
+    check_file(out, overwrite, (".csv", ".json"))
+    if not Path(source).is_dir():
+        raise InputError(f"{source}: not a run's folder; --predict goes with what nervure cluster has written")
+    run = load_run(Path(source), net)
+    if run.task != "clustering":
+        raise InputError(f"{source}: a run of task {run.task}, not of a clusterer; see: nervure predict --help")
+    rows = [row for ds in sets_of(run, new, data_dir, options, False) for row in rows_of(run, ds, 256, device)]
+    found = [(sample, values.index(max(values)), max(values)) for sample, values in rows]
+    if out is None:
+        typer.echo(_text(found, as_csv=not json_), nl=False)
+        return
+    from nervure.store.atomic import write_text
+
+    write_text(out, _text(found, as_csv=out.suffix == ".csv"))
+    if json_:
+        print_json({"file": str(out), "samples": len(found)})
+    say(f"wrote {len(found)} rows to {out}", quiet=quiet)
+
+
+def _text(found: Sequence[tuple[str, int, float]], *, as_csv: bool) -> str:
+    columns = ("sample", "cluster", "probability")
+    if not as_csv:
+        return as_json([dict(zip(columns, row, strict=True)) for row in found])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(found)
+    return text.getvalue()

@@ -1,0 +1,75 @@
+"""All latents of a data set, in one streaming pass: each process encodes its share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nervure.cluster.heads.head import Group
+from nervure.cluster.net import ClusterNet
+from nervure.data import Loader
+from nervure.data.dataset import Dataset, Indices
+from nervure.train.runtime import sum_over_ranks
+
+__all__ = ["encode", "encoded"]
+
+BATCH = 1024
+
+
+@torch.no_grad()
+def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
+    """The latents of a loader's whole split, in evaluation mode; the network's mode is restored.
+
+    Where latents are batch-normalised, the statistics are first set to those of the whole split, of all processes
+    together (spec deepcluster, S4, pitfalls): latents before the norm are kept, so that one pass is enough.
+    """
+    was = net.training
+    net.eval()
+    parts, places = [], []
+    start = 0
+    for batch in loader.epoch(0):
+        whole = min(loader.size, total - start)
+        if len(batch.index):
+            parts.append(net.raw(batch.x, batch.mask).cpu())
+            places.append(torch.arange(start, start + whole)[loader.rank :: loader.world])
+        start += whole
+    raw = torch.cat(parts) if parts else torch.zeros(0, net.head.latent)
+    where = torch.cat(places) if places else torch.zeros(0, dtype=torch.int64)
+    group = Group(raw, total, where, sum_over_ranks, seed)
+    if isinstance(net.norm, nn.modules.batchnorm._BatchNorm):
+        _measure(net.norm, group)
+        raw = net.norm(raw.to(_place(net))).cpu()
+    net.train(was)
+    return Group(raw, total, where, sum_over_ranks, seed)
+
+
+def _place(net: nn.Module) -> torch.device:
+    return next(net.parameters()).device
+
+
+def _measure(norm: nn.Module, group: Group) -> None:
+    wide = group.latents.to(torch.float64)
+    mean = group.reduce(wide.sum(dim=0)) / max(1, group.total)
+    spread = group.reduce((wide - mean).square().sum(dim=0)) / max(1, group.total)
+    norm.running_mean.copy_(mean)  # type: ignore[operator]
+    norm.running_var.copy_(spread)  # type: ignore[operator]
+
+
+@torch.no_grad()
+def encoded(
+    net: ClusterNet, ds: Dataset, at: Indices | None = None, device: str = "cpu"
+) -> Iterator[tuple[Indices, Tensor]]:
+    """Latents of the samples at ``at``, batch by batch: positions and (n, latent) on the CPU."""
+    at = ds.indices() if at is None else np.asarray(at, dtype=np.int64)
+    was = net.training
+    net.eval()
+    try:
+        for start in range(0, len(at), BATCH):
+            where = at[start : start + BATCH]
+            batch = ds.batch(where).to(device)
+            yield where, net.encode(batch.x, batch.mask).cpu()
+    finally:
+        net.train(was)

@@ -1,0 +1,331 @@
+"""DeepClusterer: what all deep clustering estimators share, in scikit-learn's manner.
+
+A method is a subclass whose fields are its parameters, and whose :meth:`DeepClusterer.method` says what to train; the
+training itself is :func:`nervure.train.fit` with the callback ``cluster-phase``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.utils import Tags, check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from nervure.cluster.audition import audition
+from nervure.cluster.encode import encoded
+from nervure.cluster.method import Method
+from nervure.cluster.net import ClusterNet
+from nervure.cluster.runs import begun, own_function
+from nervure.cluster.samples import known_labels, labelled, new_data, to_dataset
+from nervure.data.dataset import Dataset
+from nervure.data.links import Given, as_links
+from nervure.errors import InputError
+from nervure.nets.default import default_autoencoder
+from nervure.objectives import make as make_objective
+from nervure.objectives.call import takes_mask
+from nervure.registry import nearest
+from nervure.store import Run
+from nervure.train import Recipe, fit
+from nervure.train.loop import Progress
+from nervure.train.recipe import CallbackSpec
+
+__all__ = ["DeepClusterer"]
+
+WARM_STEPS = 400
+"""Steps of reconstruction alone that a warm-up asks for where neither user nor profile says how long it is."""
+
+
+@dataclass(eq=False, repr=False)
+class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """The base of deep clustering estimators.
+
+    Parameters
+    ----------
+    n_clusters : int
+        Number of clusters.
+    network : str or Module, optional
+        An auto-encoder, by name or as a module that is copied; chosen by the data if not given.
+    network_options : dict, optional
+        Settings of a named network.
+    latent : int, optional
+        Size of a latent; the number of clusters if not given.
+    profile : str
+        Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``.
+    epochs, batch_size, lr, weight_decay : optional
+        As in :class:`nervure.train.Recipe`.
+    augment : dict, optional
+        Options of :class:`nervure.data.Augmentation`: samples are changed at random, and so is what they are
+        reconstructed to; clusters are of the unchanged ones.
+    scaling : str, optional
+        How samples become network input, as ``standardize`` of :func:`nervure.data.from_arrays`: by default images
+        are brought to 0 to 1 each, series and tables to mean 0 and standard deviation 1.
+    label_weight, link_weight : float
+        Weights of the labels and the links given to :meth:`fit`.
+    patience : int
+        Training ends when hardly a sample changes its cluster for so many epochs; 0 never ends it early.
+    snapshots : sequence of int
+        Epochs whose latents are kept for figures.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+    n_init : int, optional
+        Seeds that are tried for a fifth of the training; the one with the lowest loss is trained to the end.
+    random_state : int, RandomState or None
+        Decides everything random.
+
+    Attributes
+    ----------
+    labels_ : array (n,)
+        The cluster of each sample of the fit.
+    run_ : Run
+        The network, its history and evidence; ``nervure.store.save`` keeps it.
+    """
+
+    n_clusters: int = 10
+    _: KW_ONLY
+    network: str | nn.Module | None = None
+    network_options: Mapping[str, Any] | None = None
+    latent: int | None = None
+    profile: str = "robust"
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    weight_decay: float | None = None
+    augment: Mapping[str, object] | None = None
+    scaling: str | None = None
+    label_weight: float = 1.0
+    link_weight: float = 1.0
+    patience: int = 5
+    snapshots: Sequence[int] = ()
+    device: str = "auto"
+    n_init: int | None = None
+    random_state: Any = None
+
+    profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
+        """What to train on this data; ``outputs`` labels supervise, 0 for none."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        x: Any,
+        y: object = None,
+        *,
+        labels: ArrayLike | None = None,
+        links: Given | None = None,
+    ) -> Self:
+        """Cluster samples.
+
+        Parameters
+        ----------
+        x : array or Dataset
+            (n, features) tables, (n, height, width) or (n, channels, height, width) images, (n, channels, time)
+            series, whose ends may be NaN; of a Dataset the training split.
+        y : ignored
+            As in scikit-learn.
+        labels : array (n,), optional
+            What is known of the samples' classes, -1 where nothing is: they supervise.
+        links : optional
+            Pairs of samples, by position: ``{"must": pairs, "cannot": pairs}`` belong together, or do not.
+        """
+        self.fit_run(x, labels=labels, links=links)
+        return self
+
+    def fit_run(
+        self,
+        x: Any,
+        *,
+        labels: ArrayLike | None = None,
+        links: Given | None = None,
+        out: Path | str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        command: str = "",
+        progress: Callable[[Progress], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Run:
+        """Cluster samples and give the run, kept in ``out``; the arguments are those of :func:`nervure.train.fit`."""
+        ds = to_dataset(self, x, self.scaling)
+        known = None if labels is None else known_labels(labels, len(ds))
+        ds, method = self.prepared(ds, known, links, progress)
+        run = fit(
+            begun(self, method, ds),
+            ds,
+            method.recipe,
+            out=out,
+            resume=resume,
+            overwrite=overwrite,
+            device=self.device,
+            build=own_function(self),
+            command=command,
+            progress=progress,
+            stop=stop,
+        )
+        self.adopt(run)
+        self.labels_ = self.predict(ds)
+        return run
+
+    def prepared(
+        self,
+        ds: Dataset,
+        labels: NDArray[np.int64] | None = None,
+        links: Given | None = None,
+        progress: Callable[[Progress], None] | None = None,
+    ) -> tuple[Dataset, Method]:
+        """The data as it is trained on, and the method for it; parameters are checked here, and seeds tried."""
+        self._check(ds)
+        watched = ds
+        if labels is not None:
+            watched = labelled(ds, labels)
+        elif ds.task != "classification":
+            watched = labelled(ds, None)
+        seed = self._seed()
+        method = self.method(watched, seed, 0 if labels is None else int(labels.max()) + 1)
+        if links is not None:
+            pairs = as_links(links, len(ds))
+            options = {
+                **method.recipe.objective_options, "must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(),
+                "link_weight": self.link_weight,
+            }  # fmt: skip
+            recipe = method.recipe.model_copy(update={"objective_options": options})
+            method = dataclasses.replace(method, recipe=recipe)
+        if (count := self._given("n_init") or 1) > 1:
+            start = functools.partial(begun, self)
+            method = audition(method, watched, count, start, self.device, progress)
+        return watched, method
+
+    def adopt(self, run: Run) -> Self:
+        """Take a finished run as one's own, such as one that was loaded."""
+        if not isinstance(run.net, ClusterNet):
+            raise InputError("this run holds no clusterer")
+        self.run_ = run
+        self.net_ = run.net
+        self.any_length_ = takes_mask(run.net.encoder)
+        self.n_iter_ = len(run.history)
+        if not hasattr(self, "n_features_in_"):
+            self.n_features_in_ = run.in_shape[0]
+        prototypes = run.net.head.prototypes()
+        if prototypes is not None:
+            self.cluster_centers_ = prototypes.detach().to(torch.float64).numpy()
+        return self
+
+    def predict(self, x: Any) -> NDArray[np.int64]:
+        """The cluster of each sample: (n,)."""
+        return np.asarray(self._outputs(x).argmax(axis=1), dtype=np.int64)
+
+    def predict_proba(self, x: Any) -> NDArray[np.float64]:
+        """The probability of each cluster for each sample: (n, n_clusters)."""
+        logs = self._outputs(x)
+        found = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return np.asarray(found / found.sum(axis=1, keepdims=True))
+
+    def transform(self, x: Any) -> NDArray[np.float32]:
+        """Latents (n, latent)."""
+        check_is_fitted(self, "run_")
+        ds = new_data(self, x)
+        return np.concatenate([latents.numpy() for _, latents in encoded(self.net_, ds)])
+
+    def score(self, x: Any, y: object = None) -> float:
+        """Minus the objective, in the mean over samples: higher is better."""
+        check_is_fitted(self, "run_")
+        ds = new_data(self, x)
+        recipe = Recipe.of(next(one for one in reversed(self.run_.lineage) if one.name == "train").settings)
+        options = {key: value for key, value in recipe.objective_options.items() if key != "label_weight"}
+        objective = make_objective(recipe.objective, options)
+        total = 0.0
+        with torch.no_grad():
+            for start in range(0, len(ds), 256):
+                batch = ds.batch(np.arange(start, min(start + 256, len(ds))))
+                total += float(objective(self.net_, batch)[0]) * len(batch.x)
+        return -total / len(ds)
+
+    def _outputs(self, x: Any) -> NDArray[np.float64]:
+        check_is_fitted(self, "run_")
+        ds = new_data(self, x)
+        self.net_.eval()
+        with torch.no_grad():
+            rows = [self.net_.head(latents).numpy() for _, latents in encoded(self.net_, ds)]
+        return np.concatenate(rows).astype(np.float64)
+
+    def _check(self, ds: Dataset) -> None:
+        count = len(ds.indices("train"))
+        if not isinstance(self.n_clusters, int | np.integer) or self.n_clusters < 1:
+            raise InputError(f"n_clusters = {self.n_clusters}; give a whole number from 1")
+        if count < max(2, self.n_clusters):
+            raise InputError(f"n_samples={count} cannot make n_clusters={self.n_clusters}; give more samples")
+        if self.profile not in self.profiles:
+            raise InputError(f"unknown profile {self.profile!r}; {nearest(self.profile, tuple(self.profiles))}")
+        some = ds.x[ds.indices("train")[:4096]]
+        if len(np.unique(some.reshape(len(some), -1), axis=0)) < min(self.n_clusters, len(some)):
+            different = len(np.unique(ds.x[ds.indices("train")].reshape(count, -1), axis=0))
+            if different < self.n_clusters:
+                raise InputError(f"{different} different samples cannot make {self.n_clusters} clusters")
+
+    def _seed(self) -> int:
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _given(self, name: str) -> Any:
+        """A parameter, or what the profile says for it."""
+        value = getattr(self, name)
+        return self._profile(name) if value is None else value
+
+    def _profile(self, name: str) -> Any:
+        """What the profile says, for what is no parameter too."""
+        return self.profiles[self.profile].get(name)
+
+    def _warm(self, ds: Dataset, share: float = 1 / 3) -> int:
+        """Epochs of warm-up: as asked, or those of 400 steps, from one epoch to this share of all."""
+        given = self._given("warmup")
+        if given is not None:
+            return int(given)
+        steps = -(-len(ds.indices("train")) // int(self._given("batch_size")))
+        return max(1, min(round(WARM_STEPS / steps), int(int(self._given("epochs")) * share)))
+
+    def _autoencoder(self, ds: Dataset, dense: bool = False) -> tuple[str | nn.Module, dict[str, object], int]:
+        """The network, its settings, and the latent size; ``dense`` prefers dense layers where no series is padded."""
+        latent = self.latent or self.n_clusters
+        if isinstance(self.network, nn.Module):
+            return self.network, {}, int(getattr(self.network, "latent", latent))
+        name, settings = default_autoencoder(ds.kind, ds.in_shape, ds.mask is not None)
+        if dense and ds.mask is None:
+            widths = self._profile("widths")
+            name, settings = "autoencoder", {} if widths is None else {"widths": widths}
+        if self.network is not None and self.network != name:
+            name, settings = self.network, {}
+        settings = {**settings, "latent": latent, "output": self._output(ds), **(self.network_options or {})}
+        return name, settings, latent
+
+    @staticmethod
+    def _output(ds: Dataset) -> str:
+        """Samples between 0 and 1 are reconstructed through a sigmoid."""
+        first = ds.batch(ds.indices("train")[:64]).x
+        return "sigmoid" if float(first.min()) >= 0 and float(first.max()) <= 1 else "linear"
+
+    def _recipe(self, seed: int, objective: Mapping[str, object], phase: Mapping[str, object], **more: Any) -> Recipe:
+        """The recipe that all methods share: their objective's and phase's options, and what differs."""
+        values: dict[str, Any] = {
+            "epochs": self._given("epochs"), "batch": self._given("batch_size"), "lr": self._given("lr"),
+            "weight_decay": self._given("weight_decay") or 0.0, "keep": "last", "seed": seed, "augment": self.augment,
+            "objective": "clustering", "objective_options": dict(objective),
+        }  # fmt: skip
+        whole = {"patience": self.patience, "snapshots": list(self.snapshots), **phase}
+        callbacks = [CallbackSpec(name="cluster-phase", options=whole), *more.pop("callbacks", ())]
+        return Recipe(**{**values, **more, "callbacks": callbacks})
+
+    def __sklearn_tags__(self) -> Tags:
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags

@@ -1,0 +1,43 @@
+"""Each cluster in a line: members, certainty, silhouette, label; and what died."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nervure.cluster.figures.view import View, trouble
+from nervure.evidence import Figure, Table
+
+__all__ = ["clusters"]
+
+
+def clusters(view: View) -> dict[str, Figure]:
+    """A table of the clusters, whose title says whether any of them died."""
+    wrong = trouble(view)
+    rows = [_row(view, one) for one in np.argsort(-np.bincount(view.clusters, minlength=view.count), kind="stable")]
+    named = ("commonest label", "its share") if view.labels is not None else ()
+    said = "; ".join(wrong) if wrong else "all of them are in use, and none lies on another"
+    return {
+        "clusters": Table(
+            title=f"{view.count} clusters: {said}",
+            alt=f"Members, mean probability and silhouette of {view.count} clusters, {len(view.at)} samples: {said}.",
+            columns=("cluster", "members", "share", "mean probability", "silhouette", *named),
+            rows=rows,
+        )
+    }
+
+
+def _row(view: View, cluster: int) -> tuple[str | int | float | None, ...]:
+    mine = view.clusters == cluster
+    members = int(mine.sum())
+    silhouette = None
+    if view.silhouettes is not None and mine[view.some].any():
+        silhouette = round(float(view.silhouettes[mine[view.some]].mean()), 3)
+    sure = round(float(view.sure[mine].mean()), 3) if members else None
+    row = (f"cluster {cluster}", members, round(members / len(view.at), 4), sure, silhouette)
+    if view.labels is None:
+        return row
+    known = view.labels[mine & (view.labels >= 0)]
+    if not len(known):
+        return (*row, None, None)
+    counts = np.bincount(known)
+    return (*row, view.ds.names[int(counts.argmax())], round(float(counts.max() / len(known)), 3))

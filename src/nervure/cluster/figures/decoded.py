@@ -1,0 +1,101 @@
+"""What the decoder makes of cluster centres, and of samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nervure.cluster.figures.pictures import images, limits
+from nervure.cluster.figures.view import View
+from nervure.evidence import Curve, Figure, Images, Matrix
+
+__all__ = ["centres", "reconstructions"]
+
+PAIRS = 12
+LINES = 3
+
+
+def centres(view: View) -> dict[str, Figure]:
+    """decode(c_k) of every cluster with a prototype: merged clusters look like a mixture (thesis, Fig. 3.4)."""
+    prototypes = view.net.head.prototypes()
+    if prototypes is None or view.net.decoder is None:
+        return {}
+    with torch.no_grad():
+        out = view.net.decode(prototypes.detach().to(torch.float32))
+    names, sizes = view.net.names, np.bincount(view.clusters, minlength=view.count)
+    if view.ds.kind == "image":
+        low, high = limits(view.ds, view.samples(view.some)[0])
+        figure: Figure = Images(
+            title="Cluster centres, decoded",
+            alt=f"What the decoder makes of the centres of {len(out)} clusters, with each one's members.",
+            pictures=images(view.ds.preprocessing, out, low, high),
+            captions=[f"{number}: {size}" for number, size in enumerate(sizes)],
+            columns=10,
+        )
+    elif view.ds.kind == "series":
+        figure = Curve(
+            title="Cluster centres, decoded",
+            alt=f"What the decoder makes of the centres of {len(out)} clusters: the first variate, as network input.",
+            x=np.arange(out.shape[-1]),
+            y=out[:, 0].numpy(),
+            labels=names,
+            x_label="time step",
+        )
+    else:
+        figure = Matrix(
+            title="Cluster centres, decoded",
+            alt=f"What the decoder makes of the centres of {len(out)} clusters: features as network input.",
+            values=out.flatten(1).numpy(),
+            rows=names,
+            columns=[f"feature {one}" for one in range(out[0].numel())],
+        )
+    return {"centres": figure}
+
+
+def reconstructions(view: View) -> dict[str, Figure]:
+    """Reconstructions over their inputs, of samples from all clusters (thesis, Fig. 3.3)."""
+    if view.net.decoder is None or view.ds.kind == "table":
+        return {}
+    rows = _spread(view, PAIRS if view.ds.kind == "image" else LINES)
+    x, mask = view.samples(rows)
+    with torch.no_grad():
+        out = view.net.decode(torch.from_numpy(view.latents[rows]))
+    error = float((out - x).square().flatten(1).sum(dim=1).mean())
+    if view.ds.kind == "image":
+        low, high = limits(view.ds, view.samples(view.some)[0])
+        both = images(view.ds.preprocessing, torch.cat([out, x]), low, high)
+        words = [view.label(row) or f"cluster {view.clusters[row]}" for row in rows]
+        return {
+            "reconstructions": Images(
+                title="Reconstructions, above their inputs",
+                alt=f"{len(rows)} samples below what the decoder makes of their latents; squared error {error:.3g}.",
+                pictures=both,
+                captions=[*[""] * len(rows), *words],
+                columns=len(rows),
+            )
+        }
+    return {"reconstructions": _lines(view, rows, x, out, mask)}
+
+
+def _lines(view: View, rows: np.ndarray, x: Tensor, out: Tensor, mask: Tensor | None) -> Curve:
+    pairs = torch.stack([x[:, 0], out[:, 0]], dim=1)
+    if mask is not None:
+        pairs = pairs.masked_fill(~mask[:, None], float("nan"))
+    names = [name for row in rows for name in (view.called(row), f"{view.called(row)}, reconstructed")]
+    return Curve(
+        title="Series and their reconstructions",
+        alt=f"The first variate of {len(rows)} series beside what the decoder makes of their latents.",
+        x=np.arange(x.shape[-1]),
+        y=pairs.flatten(0, 1).numpy(),
+        labels=names,
+        x_label="time step",
+    )
+
+
+def _spread(view: View, most: int) -> np.ndarray:
+    """Rows from all clusters in turn, the surest of each first."""
+    order = view.some[np.lexsort((-view.sure[view.some], view.clusters[view.some]))]
+    chosen = view.clusters[order]
+    turn = np.concatenate([np.arange((chosen == one).sum()) for one in np.unique(chosen)])
+    return np.asarray(np.sort(order[np.argsort(turn, kind="stable")[:most]]))

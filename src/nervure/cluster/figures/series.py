@@ -1,0 +1,69 @@
+"""The series of each cluster as one: their mean over time, with a band of one standard deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nervure.cluster.figures.view import View
+from nervure.evidence import Curve, Figure
+
+__all__ = ["band", "means"]
+
+TOGETHER = 4
+VARIATES = 3
+
+
+def band(
+    x: NDArray[np.generic], seen: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation (time,) of series (n, time) over those that are seen; NaN where none is.
+
+    >>> mean, spread = band(np.array([[0.0, 5.0], [2.0, 9.0]]), np.array([[True, False], [True, True]]))
+    >>> mean.tolist(), spread.tolist()
+    ([1.0, 9.0], [1.0, 0.0])
+    """
+    wide = np.asarray(x, dtype=np.float64)
+    there = np.ones(wide.shape, dtype=bool) if seen is None else seen
+    count = there.sum(axis=0)
+    safe = np.maximum(count, 1)
+    mean = np.where(there, wide, 0.0).sum(axis=0) / safe
+    spread = np.sqrt(np.where(there, np.square(wide - mean), 0.0).sum(axis=0) / safe)
+    return np.where(count > 0, mean, np.nan), np.where(count > 0, spread, np.nan)
+
+
+def means(view: View) -> dict[str, Figure]:
+    """A figure for each variate, up to three, and every four clusters: stored values, not what the network reads."""
+    if view.ds.kind != "series":
+        return {}
+    there = [one for one in range(view.count) if (view.clusters == one).any()]
+    groups = [there[start : start + TOGETHER] for start in range(0, len(there), TOGETHER)]
+    variates = min(VARIATES, view.ds.in_shape[0])
+    found: dict[str, Figure] = {}
+    for variate in range(variates):
+        for number, group in enumerate(groups):
+            part = f", variate {variate}" if variates > 1 else ""
+            found[f"clusters-mean-{variate}-{number}"] = _curve(view, group, variate, part)
+    return found
+
+
+def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
+    lines, spreads, names = [], [], []
+    for cluster in group:
+        at = view.at[view.some[view.clusters[view.some] == cluster]]
+        if not len(at):
+            at = view.at[view.clusters == cluster]
+        mean, spread = band(view.ds.x[at][:, variate], None if view.ds.mask is None else view.ds.mask[at])
+        lines.append(mean)
+        spreads.append(spread)
+        names.append(f"cluster {cluster} ({int((view.clusters == cluster).sum())})")
+    return Curve(
+        title=f"Series by cluster: mean and one standard deviation{part}",
+        alt=f"Mean over time of the series in {', '.join(names)}, with a band of one standard deviation.",
+        x=np.arange(view.ds.in_shape[-1]),
+        y=np.stack(lines),
+        spread=np.stack(spreads),
+        labels=names,
+        x_label="time step",
+        y_label="stored value",
+    )

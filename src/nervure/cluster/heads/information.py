@@ -1,0 +1,97 @@
+"""InformationHead: a dense layer whose clusters of a sample and of its copy tell the most about each other (IIC)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nervure.cluster.heads.head import Group, Head, Refreshed
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.objectives.mutual import information_loss, joint_distribution
+from nervure.train.synchronise import shared_sum
+
+__all__ = ["InformationHead"]
+
+
+class InformationHead(Head):
+    """Invariant information clustering (Ji, Henriques and Vedaldi 2019).
+
+    The loss is minus the mutual information of a sample's cluster and its copy's. It is no mean over samples: how
+    often which clusters meet is added up over all processes, with gradients, before the loss is taken.
+
+    Parameters
+    ----------
+    entropy_weight : float
+        Weight of the clusters' entropy; above 1 it asks for clusters more equal in size.
+    patience : int
+        A cluster with less than a fifth of an even share at so many phases in a row shares the largest cluster's row
+        from then on, with noise, so that the two can divide its samples; 0: never.
+    over : int
+        Outputs of a second dense layer, with more clusters, that is trained by the same loss and only serves the
+        encoder; 0 for none.
+
+    Examples
+    --------
+    >>> head = InformationHead(3, 2)
+    >>> head(torch.zeros(4, 2)).exp().sum(dim=1).round(decimals=4).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+
+    counted: bool = True
+    weak: Tensor
+
+    def __init__(
+        self, clusters: int, latent: int, entropy_weight: float = 1.0, patience: int = 3, over: int = 0
+    ) -> None:
+        super().__init__(clusters, latent)
+        if not entropy_weight > 0 or over < 0:
+            raise InputError(f"information: entropy_weight = {entropy_weight}, over = {over}; give numbers above 0")
+        self.entropy_weight, self.patience = entropy_weight, patience
+        self.linear = nn.Linear(latent, clusters)
+        self.over = nn.Linear(latent, over) if over else None
+        self.register_buffer("weak", torch.zeros(clusters, dtype=torch.int64))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(n, latent) -> log-probabilities (n, clusters)."""
+        return self.linear(latents).log_softmax(dim=1)
+
+    def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
+        """Minus the mutual information, the mean over the layers; without copies a sample stands for its own."""
+        beside = latents if copies is None else copies
+        layers = [self.linear] if self.over is None else [self.linear, self.over]
+        losses = [self._loss(layer(latents).softmax(dim=1), layer(beside).softmax(dim=1)) for layer in layers]
+        return torch.stack(losses).mean()
+
+    @torch.no_grad()
+    def refresh(self, group: Group, epoch: int) -> Refreshed:
+        """Assign all samples; a cluster weak for too long divides the largest one."""
+        chosen = self.assign(group.latents)
+        sizes = group.reduce(self(group.latents).exp().sum(dim=0, dtype=torch.float64))
+        bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device)
+        self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
+        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
+        notes = tuple(self._divide(cluster, sizes, group.seed + epoch) for cluster in spent)
+        if not notes:
+            return Refreshed(chosen)
+        return Refreshed(self.assign(group.latents), repaired=notes, renewed=(self.linear.weight, self.linear.bias))
+
+    def _divide(self, cluster: int, sizes: Tensor, seed: int) -> str:
+        """Give ``cluster`` the row of the largest one, each with half of its samples to come."""
+        largest = int(sizes.argmax())
+        row = self.linear.weight[largest]
+        generator = torch.Generator().manual_seed((seed * 1009 + cluster) % 2**63)
+        noise = torch.randn(self.latent, generator=generator).to(row) * row.norm() * self.latent**-0.5
+        self.linear.weight[cluster] = row + 0.1 * noise
+        self.linear.bias[cluster] = self.linear.bias[largest]
+        sizes[largest] /= 2
+        self.weak[cluster] = 0
+        return f"cluster {cluster} divides cluster {largest}"
+
+    def _loss(self, p: Tensor, q: Tensor) -> Tensor:
+        joint = joint_distribution(p, q)
+        if not self.training:
+            return information_loss(joint, self.entropy_weight)
+        count = joint.new_tensor([float(self.counted) * len(p)])
+        packed = shared_sum(torch.cat([joint.flatten() * count, count]))
+        return information_loss((packed[:-1] / packed[-1]).view_as(joint), self.entropy_weight)

@@ -1,0 +1,158 @@
+"""ScoresHead: the network's own scores as component densities, learned by mini-batch EM (spec neural-mixture, 2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nervure.cluster.heads.head import Group, Head, Refreshed
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.nets.parts import choose
+from nervure.objectives import scores
+from nervure.train.runtime import sum_over_ranks
+
+__all__ = ["ScoresHead"]
+
+
+class ScoresHead(Head):
+    """A dense layer whose normalised outputs are the clusters' relevance.
+
+    Scores are normalised over the batch while training, with gradient, and by the statistics of the whole training
+    set otherwise; those are measured at each phase, on originals alone.
+
+    Parameters
+    ----------
+    gamma : float
+        Temperature of the densities (Eq 4.12).
+    priors : bool
+        Whether cluster weights follow the mean posterior; for clusters of unequal size.
+    copies : bool
+        Whether transformed copies take part in the loss (Eq 4.23).
+    normalise : str
+        ``batch``; ``detached`` and ``none`` are known to collapse, and are there to show it (2.7).
+    memory : float
+        Share of the old priors that a step keeps.
+    patience : int
+        A cluster that held less than a fifth of an even share, or doubled another, for so many phases in a row has its
+        row of the layer drawn anew (8, pitfalls); 0 for never.
+
+    Examples
+    --------
+    >>> head = ScoresHead(3, 2)
+    >>> head.begin(Group.alone(torch.randn(20, 2)))
+    >>> head.eval()(torch.zeros(4, 2)).exp().sum(dim=1).round(decimals=4).tolist()
+    [1.0, 1.0, 1.0, 1.0]
+    """
+
+    prior: Tensor
+    weak: Tensor
+
+    def __init__(
+        self,
+        clusters: int,
+        latent: int,
+        gamma: float = 5.0,
+        priors: bool = False,
+        copies: bool = True,
+        normalise: str = "batch",
+        memory: float = 0.9,
+        patience: int = 5,
+    ) -> None:
+        super().__init__(clusters, latent)
+        choose("normalise", normalise, ("batch", "detached", "none"))
+        if not gamma > 0 or not 0 <= memory < 1:
+            raise InputError(f"gamma = {gamma}, memory = {memory}; give a gamma above 0, a memory from 0 to below 1")
+        self.gamma, self.priors, self.copies, self.mode, self.memory = gamma, priors, copies, normalise, memory
+        self.linear = nn.Linear(latent, clusters)
+        # momentum 0: batches use their own statistics and leave the stored ones, which a phase measures exactly
+        self.norm = nn.BatchNorm1d(clusters, affine=False, momentum=0.0)
+        self.patience = patience
+        self.register_buffer("prior", torch.full((clusters,), 1 / clusters))
+        self.register_buffer("weak", torch.zeros(clusters, dtype=torch.int64))
+
+    def normal(self, latents: Tensor) -> Tensor:
+        """Normalised scores a* (n, clusters) (Eq 4.11)."""
+        raw = self.linear(latents)
+        if self.mode == "none":
+            plain: Tensor = raw
+            return plain
+        if self.mode == "detached" and self.training:
+            mean, variance = raw.detach().mean(dim=0), raw.detach().var(dim=0, unbiased=False)
+            fixed: Tensor = (raw - mean) * (variance + self.norm.eps).rsqrt()
+            return fixed
+        out: Tensor = self.norm(raw)
+        return out
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """(n, latent) -> log posteriors (n, clusters) (Eq 4.20)."""
+        normal = self.normal(latents)
+        return (normal + self.prior.log() if self.priors else normal).log_softmax(dim=1)
+
+    def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
+        """The EM loss, with copies if there are any (Eq 4.22, 4.23)."""
+        normal = self.normal(latents)
+        log_prior = self.prior.log() if self.priors else None
+        with torch.no_grad():
+            posterior = scores.posterior(normal, log_prior)
+        beside = self.normal(copies) if copies is not None and self.copies else None
+        if self.priors and self.training:
+            self._follow(posterior)
+        return scores.em_loss(normal, posterior, self.gamma, copies=beside, log_prior=log_prior)
+
+    @torch.no_grad()
+    def begin(self, group: Group) -> None:
+        """Measure the scores' statistics."""
+        self._measure(group)
+        self.active.fill_(True)
+
+    @torch.no_grad()
+    def refresh(self, group: Group, epoch: int) -> Refreshed:
+        """Measure the scores' statistics, and assign by them; a cluster weak for too long starts anew."""
+        self._measure(group)
+        was = self.training
+        self.eval()
+        chosen = self.assign(group.latents)
+        notes = self._reset(chosen, group, epoch)
+        if notes:
+            self._measure(group)
+            chosen = self.assign(group.latents)
+        self.train(was)
+        return Refreshed(chosen, repaired=notes)
+
+    def _reset(self, chosen: Tensor, group: Group, epoch: int) -> tuple[str, ...]:
+        """Draw the rows of clusters anew that were dead, or doubled another, at ``patience`` phases in a row."""
+        sizes = group.reduce(torch.bincount(chosen, minlength=self.clusters).to(torch.float64))
+        bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device) | self._doubled(group)
+        self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
+        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
+        bound = self.latent**-0.5
+        for cluster in spent:
+            generator = torch.Generator().manual_seed((group.seed * 1_000_003 + epoch * 1009 + cluster) % 2**63)
+            row = (torch.rand(self.latent, generator=generator) * 2 - 1) * bound
+            self.linear.weight[cluster] = row.to(self.linear.weight)
+            self.linear.bias[cluster] = 0
+            self.weak[cluster] = 0
+        return tuple(f"cluster {cluster} reset" for cluster in spent)
+
+    def _doubled(self, group: Group) -> Tensor:
+        """Columns of scores that correlate above 0.95 with an earlier one."""
+        wide = self.norm(self.linear(group.latents)).to(torch.float64)
+        shared = group.reduce(wide.T @ wide) / max(1, group.total)
+        return (torch.tril(shared, diagonal=-1) > 0.95).any(dim=1)
+
+    @torch.no_grad()
+    def _measure(self, group: Group) -> None:
+        raw = self.linear(group.latents).to(torch.float64)
+        total = group.reduce(raw.sum(dim=0)) / max(1, group.total)
+        spread = group.reduce((raw - total.to(raw)).square().sum(dim=0)) / max(1, group.total)
+        assert self.norm.running_mean is not None and self.norm.running_var is not None
+        self.norm.running_mean.copy_(total)
+        self.norm.running_var.copy_(spread)
+
+    @torch.no_grad()
+    def _follow(self, posterior: Tensor) -> None:
+        """Priors from the last steps' posteriors (2.3), over all processes."""
+        found = sum_over_ranks(torch.cat([posterior.sum(dim=0), posterior.new_tensor([float(len(posterior))])]))
+        self.prior.lerp_(found[:-1] / found[-1].clamp(min=1), 1 - self.memory)
+        self.prior.clamp_(min=1e-6).div_(self.prior.sum())

@@ -1,0 +1,77 @@
+"""Method: what a clusterer trains, as data; and the network that it begins with."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from nervure import nets
+from nervure.cluster.net import ClusterNet, attach_head
+from nervure.data.dataset import Dataset
+from nervure.train.recipe import Recipe
+
+__all__ = ["Method", "begin"]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A network with a head, and the recipe that trains both.
+
+    Parameters
+    ----------
+    network, network_options : str or Module, dict
+        As :func:`nervure.nets.build` takes them; a module of the caller's is copied.
+    head, head_options : str, dict
+        A name of ``nervure.cluster.heads`` and its settings.
+    latent : int
+        Size of a latent.
+    norm : str
+        ``none`` or ``batchnorm``, of the latents.
+    label_outputs : int
+        Labels to predict behind the reconstruction; 0 for none.
+    recipe : Recipe
+        With the objective ``clustering`` and the callback ``cluster-phase``.
+    """
+
+    network: str | nn.Module
+    head: str
+    latent: int
+    recipe: Recipe
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    head_options: Mapping[str, Any] = field(default_factory=dict)
+    norm: str = "none"
+    label_outputs: int = 0
+
+
+def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:
+    """The untrained clusterer of a method, for data of this shape; it carries its Origin.
+
+    >>> from nervure.data import from_arrays
+    >>> import numpy as np
+    >>> ds = from_arrays(np.random.default_rng(0).normal(size=(20, 4)))
+    >>> options = {"widths": [8], "latent": 2}
+    >>> net = begin(Method("autoencoder", "centres", 2, Recipe(), options), 3, ds)
+    >>> [step.kind for step in nets.origin_of(net).steps]
+    ['cluster']
+    """
+    seed = method.recipe.seed
+    if isinstance(method.network, nn.Module):
+        base = copy.deepcopy(method.network)
+    else:
+        base = nets.build(
+            method.network, in_shape=ds.in_shape, classes=clusters, seed=seed, **dict(method.network_options)
+        )
+    return attach_head(
+        base,
+        method.head,
+        clusters,
+        latent=method.latent,
+        norm=method.norm,
+        label_outputs=method.label_outputs,
+        seed=seed,
+        **dict(method.head_options),
+    )

@@ -1,0 +1,257 @@
+"""ClusterPhase: between two epochs the head is set in closed form from all latents, and its health is watched."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nervure.cluster.encode import BATCH, encode
+from nervure.cluster.heads import Group, Head
+from nervure.cluster.net import ClusterNet
+from nervure.cluster.quiet import quiet_norms
+from nervure.cluster.snapshot import snapshot
+from nervure.cluster.watch import Health, health, quality
+from nervure.data import Loader
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.evidence import Scatter
+from nervure.train.callbacks import Callback
+from nervure.train.optimizer import Change
+from nervure.train.runtime import sum_over_ranks
+
+if TYPE_CHECKING:
+    from nervure.train.loop import Loop
+
+__all__ = ["ClusterPhase"]
+
+log = logging.getLogger(__name__)
+
+SNAPSHOT = 2000
+"""Latents that are kept of an epoch."""
+
+
+class ClusterPhase(Callback):
+    """The cluster phase of every method (spec deepcluster, 3).
+
+    Parameters
+    ----------
+    warmup : int
+        Epochs before the head takes part; 0: from the first step on. As many as there are epochs: never, and the head
+        is fitted once to the final latents.
+    settle : bool
+        Whether the head is fitted to convergence on the final latents in the end.
+    tolerance, patience : float, int
+        Training ends when less than this share of samples change their cluster, so many epochs in a row; a patience of
+        0 never ends it.
+    snapshots : sequence of int
+        Epochs after which latents of at most 2,000 samples are kept for figures; 0 is before the first.
+
+    The history's rows gain ``clusters`` (those with members), ``effective_clusters``, ``changed``, ``confidence`` and
+    ``latent_spread``; where labels are known, which training never looks at, also ``acc``, ``nmi`` and ``ari``.
+    """
+
+    def __init__(
+        self,
+        warmup: int = 0,
+        settle: bool = False,
+        tolerance: float = 0.001,
+        patience: int = 5,
+        snapshots: Sequence[int] = (),
+    ) -> None:
+        if warmup < 0 or patience < 0 or not 0 <= tolerance <= 1:
+            raise InputError(
+                f"cluster-phase: warmup = {warmup}, patience = {patience}, tolerance = {tolerance}; give whole numbers "
+                "from 0, and a share"
+            )
+        self.warmup, self.settle, self.tolerance, self.patience = warmup, settle, tolerance, patience
+        self.snapshots = tuple(snapshots)
+        self.kept: dict[str, Tensor] = {}
+        self.still = 0
+        self._before: Tensor | None = None
+        self._beliefs: Tensor | None = None
+        self._head: Head | None = None
+        self._loader: Loader | None = None
+        self.trouble: list[str] = []
+
+    def start(self, loop: Loop) -> None:
+        """The head's first parameters, where it takes part from the first step on."""
+        net = self._net(loop)
+        self._loader = loop.train_data.in_order(BATCH)
+        if len(loop.ds.indices("train")) < net.head.clusters:
+            raise InputError(
+                f"{loop.ds.source}: {len(loop.ds.indices('train'))} samples cannot make {net.head.clusters} clusters"
+            )
+        if self.warmup and 0 not in self.snapshots:
+            return
+        group = self._encode(loop)
+        if not self.warmup:
+            net.head.begin(group)
+            self._store(loop, group, net.head.assign(group.latents.to(_place(net))).cpu())
+        self._snap(0, group)
+
+    def after_step(self, loop: Loop, batch: Batch) -> None:
+        """Heads that follow each step see the batch again, through the moved network."""
+        head = self._net(loop).head
+        if not head.moves or not bool(head.active):
+            return
+        # a process without samples of its own stands in with one, which does not count
+        mine = len(range(loop.rank, loop.train_data.count(loop.step), loop.world))
+        mask = None if batch.mask is None else batch.mask[:mine]
+        with torch.no_grad(), quiet_norms(loop.net):
+            head.move(self._net(loop).encode(batch.x[:mine], mask), batch.index[:mine], sum_over_ranks)
+
+    def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> Change | None:
+        """The cluster phase, and a row's measures of it."""
+        net, epoch = self._net(loop), loop.epoch
+        if epoch < self.warmup:
+            if epoch in self.snapshots:
+                self._snap(epoch, self._encode(loop))
+            return None
+        group, notes = self._encode(loop), tuple[str, ...]()
+        if not bool(net.head.active):
+            net.head.begin(group) if epoch < loop.recipe.epochs or not self.settle else net.head.settle(group)
+            assigned = net.head.assign(group.latents.to(_place(net))).cpu()
+        else:
+            found = net.head.refresh(Group(
+                group.latents.to(_place(net)), group.total, group.places, group.reduce, group.seed
+            ), epoch)  # fmt: skip
+            assigned, notes = found.assigned.cpu(), found.repaired
+            row.update(found.logs)
+            for parameter in found.renewed:
+                loop.optimizer.state.pop(parameter, None)
+        changed = self._store(loop, group, assigned)
+        self._snap(epoch, group)
+        self._watch(loop, row, group, changed, notes)
+        self.still = self.still + 1 if changed < self.tolerance else 0
+        if self.patience and self.still >= self.patience:
+            loop.enough = True
+        return None
+
+    def finish(self, loop: Loop) -> None:
+        """Fit what is fitted once, and leave the figures of the way there."""
+        net = self._net(loop)
+        if self.settle and self.warmup < loop.epoch:
+            net.head.settle(self._encode(loop))
+        if not bool(net.head.active):
+            net.head.begin(self._encode(loop))
+        net.head.stored = net.head.beliefs = net.head.aim = None
+        for name, latents in self.kept.items():
+            loop.evidence[f"snapshot-{name}"] = self._figure(loop, int(name), latents)
+        for line in self.trouble:
+            log.warning("%s after %d epochs", line, loop.epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The last assignment, snapshots, and how long nothing has changed."""
+        before = torch.zeros(0, dtype=torch.int64) if self._before is None else self._before
+        beliefs = torch.zeros(0) if self._beliefs is None else self._beliefs
+        return {
+            "before": before, "beliefs": beliefs, "kept": self.kept, "still": self.still,
+            "trouble": list(self.trouble), "aim": None if self._head is None else self._head.aim,
+        }  # fmt: skip
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a checkpoint."""
+        before = state["before"].cpu()
+        self._before = before if len(before) else None
+        self.kept = {name: value.cpu() for name, value in state["kept"].items()}
+        self.still = int(state["still"])
+        self.trouble = list(state["trouble"])
+        beliefs = state["beliefs"]
+        self._beliefs = beliefs.cpu() if len(beliefs) else None
+        if self._head is not None and self._beliefs is not None:
+            self._head.beliefs = self._beliefs.to(_place(self._head))
+        if self._head is not None and self._before is not None:
+            self._head.stored = self._before.to(_place(self._head))
+            self._head.aim = state["aim"]
+
+    def _net(self, loop: Loop) -> ClusterNet:
+        if not isinstance(loop.net, ClusterNet):
+            raise InputError("callback 'cluster-phase' needs a clusterer; nervure.cluster makes one")
+        self._head = loop.net.head
+        return loop.net
+
+    def _encode(self, loop: Loop) -> Group:
+        assert self._loader is not None
+        total = len(loop.ds.indices("train"))
+        return encode(self._net(loop), self._loader, total, loop.recipe.seed)
+
+    def _store(self, loop: Loop, group: Group, assigned: Tensor) -> float:
+        """Keep every sample's cluster, by its position in the data set; the share that changed."""
+        at = torch.from_numpy(np.ascontiguousarray(loop.ds.indices("train")))
+        mine = torch.zeros(group.total, dtype=torch.int64)
+        mine[group.places] = assigned + 1
+        whole = sum_over_ranks(mine) - 1
+        stored = torch.zeros(len(loop.ds), dtype=torch.int64)
+        stored[at] = whole
+        changed = 1.0 if self._before is None else float((stored[at] != self._before[at]).double().mean())
+        self._before = stored
+        if getattr(loop.objective, "partners", None) is not None:
+            self._believe(loop, group)
+        head = self._net(loop).head
+        head.stored = stored.to(loop.fabric.device)
+        aims = head.aims(dataclasses.replace(group, latents=group.latents.to(_place(head))))
+        head.aim = None if aims is None else _by_position(aims.cpu(), group, at, len(loop.ds)).to(loop.fabric.device)
+        return changed
+
+    @torch.no_grad()
+    def _believe(self, loop: Loop, group: Group) -> None:
+        """Keep every sample's probabilities, for links between samples."""
+        head = self._net(loop).head
+        was = head.training
+        head.eval()
+        mine = torch.zeros(len(loop.ds), head.clusters)
+        at = torch.from_numpy(np.ascontiguousarray(loop.ds.indices("train")))
+        mine[at[group.places]] = head(group.latents.to(_place(head))).exp().float().cpu()
+        head.train(was)
+        self._beliefs = sum_over_ranks(mine)
+        head.beliefs = self._beliefs.to(loop.fabric.device)
+
+    def _snap(self, epoch: int, group: Group) -> None:
+        if epoch in self.snapshots:
+            self.kept[str(epoch)] = group.sample(SNAPSHOT).to(torch.float32)
+
+    @staticmethod
+    def _figure(loop: Loop, epoch: int, latents: Tensor) -> Scatter:
+        at = loop.ds.indices("train")
+        return snapshot(epoch, latents, at[Group.chosen(len(at), SNAPSHOT, loop.recipe.seed).numpy()])
+
+    def _watch(
+        self,
+        loop: Loop,
+        row: dict[str, float | int | str | None],
+        group: Group,
+        changed: float,
+        notes: Sequence[str],
+    ) -> None:
+        net = self._net(loop)
+        assert self._before is not None
+        at = loop.ds.indices("train")
+        found: Health = health(net.head, group, self._before[torch.from_numpy(at)])
+        row |= {"changed": changed, **found.logs}
+        if loop.ds.task == "classification" and loop.ds.y is not None:
+            row |= quality(loop.ds.y[at].astype(np.int64), self._before[torch.from_numpy(at)].numpy())
+        if notes:
+            row["repaired"] = "; ".join(notes)
+        self.trouble = list(found.trouble)
+        for line in found.trouble:
+            log.info("epoch %d: %s", loop.epoch, line)
+
+
+def _by_position(values: Tensor, group: Group, at: Tensor, count: int) -> Tensor:
+    """Each process's values (n, ...) together, by position in a data set of ``count``; 0 outside the split."""
+    whole = values.new_zeros((group.total, *values.shape[1:]))
+    whole[group.places] = values
+    placed = values.new_zeros((count, *values.shape[1:]))
+    placed[at] = group.reduce(whole)
+    return placed
+
+
+def _place(net: torch.nn.Module) -> torch.device:
+    return next(itertools.chain(net.parameters(), net.buffers())).device

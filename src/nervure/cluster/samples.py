@@ -1,0 +1,117 @@
+"""What an estimator is given becomes a Dataset: arrays as scikit-learn hands them over, or a Dataset as it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from nervure.data import from_arrays
+from nervure.data.dataset import Dataset, Kind
+from nervure.errors import InputError
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+__all__ = ["known_labels", "labelled", "new_data", "to_dataset"]
+
+SCALING: dict[Kind, str] = {"image": "each-min-max", "series": "standard", "table": "standard"}
+"""How samples become network input by default: images by their own extremes (spec deepcluster, Eq 3.14)."""
+
+
+def checked(estimator: BaseEstimator, x: Any, *, reset: bool) -> NDArray[np.generic]:
+    """An array that scikit-learn has looked at: numbers, finite where it is a table, no sparse matrix."""
+    from scipy import sparse
+    from sklearn.utils.validation import check_array, validate_data
+
+    if sparse.issparse(x):
+        raise TypeError("Sparse data was passed for X, but dense data is required. Use X.toarray() to make it dense.")
+    kinds = [np.float64, np.float32, np.uint8, np.uint16, np.int16, np.int32, np.int64]
+    if np.asarray(x).ndim <= 2:
+        table: NDArray[np.generic] = validate_data(estimator, x, reset=reset, dtype=kinds)
+        return table
+    array: NDArray[np.generic] = check_array(x, allow_nd=True, ensure_all_finite=False, dtype=kinds)
+    if reset:
+        estimator.n_features_in_ = array.shape[1]
+    return array
+
+
+def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | None, kind: Kind | None = None) -> Dataset:
+    """All samples as the training split of a Dataset without labels."""
+    if isinstance(x, Dataset):
+        estimator.n_features_in_ = x.in_shape[0]
+        return x
+    array = checked(estimator, x, reset=True)
+    count = len(array)
+    shaped = array if array.dtype != np.int64 else array.astype(np.float64)
+    plain = from_arrays(
+        shaped,
+        kind=kind,
+        splits={"train": np.arange(count)},
+        validation=0,
+        test=0,
+        standardize=False,
+    )
+    return from_arrays(
+        shaped,
+        kind=kind,
+        splits={"train": np.arange(count)},
+        validation=0,
+        test=0,
+        standardize=scaling or SCALING[plain.kind],  # type: ignore[arg-type]
+    )
+
+
+def new_data(estimator: Any, x: Any) -> Dataset:
+    """New samples, scaled as those of the fit were; another shape is refused."""
+    if isinstance(x, Dataset):
+        ds = x
+    else:
+        array = checked(estimator, x, reset=False)
+        shaped = array if array.dtype != np.int64 else array.astype(np.float64)
+        ds = from_arrays(
+            shaped,
+            kind=estimator.run_.kind,
+            splits={"train": np.arange(len(array))},
+            validation=0,
+            test=0,
+            standardize=False,
+        )
+    shape = tuple(estimator.run_.in_shape)
+    same = ds.in_shape == shape or (ds.kind == "series" and ds.in_shape[:1] == shape[:1] and estimator.any_length_)
+    if not same or ds.kind != estimator.run_.kind:
+        raise ValueError(
+            f"X has samples of shape {ds.in_shape}, {type(estimator).__name__} was fitted on samples of shape {shape}"
+        )
+    return dataclasses.replace(ds, preprocessing=estimator.run_.preprocessing)
+
+
+def known_labels(labels: ArrayLike, count: int, source: str = "labels") -> NDArray[np.int64]:
+    """Labels (n,) with -1 for unknown, as integers from 0.
+
+    >>> known_labels([3, -1, 5], 3).tolist()
+    [0, -1, 1]
+    """
+    found = np.asarray(labels)
+    if found.shape != (count,):
+        raise InputError(f"{source}: {found.shape} labels for {count} samples; give one each, -1 where unknown")
+    if not (np.issubdtype(found.dtype, np.integer) or (found == np.round(found.astype(np.float64))).all()):
+        raise InputError(f"{source}: labels are whole numbers, -1 where unknown")
+    found = found.astype(np.int64)
+    if (found < -1).any():
+        raise InputError(f"{source}: a label of {found.min()}; give -1 where a label is unknown, 0 and up elsewhere")
+    known = np.unique(found[found >= 0])
+    if not len(known):
+        raise InputError(f"{source}: every label is unknown; fit without labels")
+    place = np.searchsorted(known, found)
+    return np.where(found >= 0, place, -1)
+
+
+def labelled(ds: Dataset, labels: NDArray[np.int64] | None) -> Dataset:
+    """The data with these labels and no others."""
+    if labels is None:
+        return dataclasses.replace(ds, y=None, task="none", names=())
+    names = tuple(str(one) for one in range(int(labels.max()) + 1))
+    return dataclasses.replace(ds, y=labels, task="classification", names=names)

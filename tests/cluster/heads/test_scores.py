@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nervure.cluster.heads import Group
+from nervure.cluster.heads.scores import ScoresHead
+from nervure.data.dataset import Batch
+
+A = torch.tensor([[1.0, 2, 0], [0, 1, 3], [2, 0, 1], [4, 1, 1]], dtype=torch.float64)
+BATCH = Batch(torch.zeros(4, 1), None, torch.arange(4))
+
+
+def identity(**settings: object) -> ScoresHead:
+    """A head whose scores are its latents, in float64 and without a floor to the variance."""
+    head = ScoresHead(3, 3, **settings).double()
+    nn.init.eye_(head.linear.weight)
+    nn.init.zeros_(head.linear.bias)
+    head.norm.eps = 1e-14
+    return head
+
+
+@pytest.mark.parametrize(("gamma", "loss"), [(1, 0.464714), (5, 0.621475), (10, 0.655516)])
+def test_loss_of_the_spec(gamma: float, loss: float) -> None:
+    assert float(identity(gamma=gamma).loss(A, BATCH).detach()) == pytest.approx(loss, abs=1e-6)
+
+
+def test_inference_uses_the_statistics_of_the_phase() -> None:
+    head = identity()
+    head.begin(Group.alone(A))
+    head.eval()
+    expected = (A - A.mean(0)) / A.std(0, unbiased=False)
+    assert torch.allclose(head(A), expected.log_softmax(1))
+    assert torch.allclose(head(A[:1]), head(A)[:1])
+
+
+def test_training_leaves_the_stored_statistics() -> None:
+    head = identity()
+    head.begin(Group.alone(A))
+    before = head.norm.running_mean.clone()
+    head.train()(A + 7)
+    head.loss(A - 3, BATCH, A * 2)
+    assert torch.equal(head.norm.running_mean, before)
+
+
+def test_copies_have_statistics_of_their_own() -> None:
+    head = identity()
+    shifted = head.loss(A, BATCH, A * 3 + 5)
+    assert float(shifted.detach()) == pytest.approx(2 * 0.621475, abs=1e-6)
+
+
+def test_scale_and_shift_of_a_column_change_nothing() -> None:
+    head = identity()
+    moved = A * torch.tensor([2.0, 0.5, 7.0]) + torch.tensor([1.0, -4.0, 0.0])
+    assert float(head.loss(moved, BATCH).detach()) == pytest.approx(float(head.loss(A, BATCH).detach()), abs=1e-12)
+
+
+def test_the_bias_has_no_gradient() -> None:
+    head = identity()
+    head.loss(A, BATCH).backward()
+    assert float(head.linear.bias.grad.abs().max()) < 1e-7
+
+
+def test_priors_follow_the_posteriors() -> None:
+    head = identity(priors=True, memory=0.9)
+    expected = 0.9 / 3 + 0.1 * torch.softmax((A - A.mean(0)) / A.std(0, unbiased=False), 1).mean(0)
+    head.loss(A, BATCH)
+    assert torch.allclose(head.prior.double(), expected / expected.sum(), atol=1e-6)
+    assert torch.allclose(identity().prior, torch.full((3,), 1 / 3, dtype=torch.float64))
+
+
+def test_a_cluster_that_stays_weak_is_reset() -> None:
+    draw = torch.Generator().manual_seed(0)
+    latents = torch.randn(300, 3, generator=draw)
+    head = ScoresHead(3, 3, patience=3)
+    with torch.no_grad():
+        head.linear.weight[2] = head.linear.weight[1]  # two clusters are one
+    group = Group.alone(latents)
+    notes = [head.refresh(group, epoch).repaired for epoch in range(4)]
+    assert notes == [(), (), ("cluster 2 reset",), ()]
+    assert not torch.equal(head.linear.weight[2], head.linear.weight[1])

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from clusterers import clusterer
+from nervure.cluster.objective import Clustering
+from nervure.data.dataset import Batch
+from nervure.errors import InputError
+from nervure.objectives.activity import activity_loss
+
+X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+BATCH = Batch(X, None, torch.arange(6))
+
+
+def active(**settings: object) -> nn.Module:
+    net = clusterer(**settings)
+    net.head.centres.copy_(torch.randn(3, 2, generator=torch.Generator().manual_seed(1)))
+    net.head.active.fill_(True)
+    return net
+
+
+def parts(objective: Clustering, net: nn.Module, batch: Batch = BATCH) -> dict[str, float]:
+    loss, logs = objective(net, batch)
+    return {"loss": float(loss.detach()), **{name: float(value) for name, value in logs.items()}}
+
+
+def test_the_parts_add_up_with_their_weights() -> None:
+    net = active()
+    found = parts(Clustering(weight=0.3, activity=(0.1, 0.2, 0.01)), net)
+    latents = net.encode(X).detach()
+    error = net.decode(latents).detach() - X
+    nearest = torch.cdist(latents, net.head.centres.float()).min(1).values
+    assert found["reconstruction"] == pytest.approx(float(error.square().sum(1).mean()), rel=1e-5)
+    assert found["cluster"] == pytest.approx(float(nearest.square().mean()), rel=1e-4)
+    assert found["activity"] == pytest.approx(float(activity_loss(latents, 0.1, 0.2, 0.01)), rel=1e-6)
+    expected = found["reconstruction"] + 0.3 * found["cluster"] + found["activity"]
+    assert found["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_an_inactive_head_takes_no_part() -> None:
+    assert set(parts(Clustering(), clusterer())) == {"loss", "reconstruction"}
+
+
+def test_alone_drops_the_reconstruction_once_the_head_is_active() -> None:
+    assert set(parts(Clustering(alone=True), active())) == {"loss", "cluster"}
+    assert set(parts(Clustering(alone=True), clusterer())) == {"loss", "reconstruction"}
+
+
+@pytest.mark.parametrize("term", ["cluster", "labels", "activity"])
+def test_each_term_alone_reaches_the_first_layer(term: str) -> None:
+    """And nothing reaches the cluster parameters (spec deepcluster, 11)."""
+    net = active(label_outputs=3)
+    options = {
+        "cluster": {"reconstruction": 0.0, "weight": 1.0},
+        "labels": {"reconstruction": 0.0, "weight": 0.0, "label_weight": 1.0},
+        "activity": {"reconstruction": 0.0, "weight": 0.0, "activity": (1.0, 1.0, 1.0)},
+    }[term]
+    loss, _ = Clustering(**options)(net, Batch(X, torch.tensor([0, 1, 2, 0, 1, 2]), torch.arange(6)))
+    loss.backward()
+    first = next(module for module in net.encoder.modules() if isinstance(module, nn.Linear))
+    assert float(first.weight.grad.abs().sum()) > 0
+    assert not list(net.head.parameters())
+
+
+def test_unknown_labels_do_not_count() -> None:
+    net = active(label_outputs=3)
+    goal = Clustering(label_weight=1.0)
+    some = parts(goal, net, Batch(X, torch.tensor([0, -1, 2, -1, -1, -1]), torch.arange(6)))
+    few = parts(goal, net, Batch(X[[0, 2]], torch.tensor([0, 2]), torch.arange(2)))
+    assert some["labels"] == pytest.approx(few["labels"], rel=1e-5)
+
+
+def test_groups_of_labels_supervise() -> None:
+    net = active(label_outputs=2)
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    grouped = parts(Clustering(label_weight=1.0, parents=(0, 0, 1)), net, Batch(X, labels, torch.arange(6)))
+    direct = parts(Clustering(label_weight=1.0), net, Batch(X, (labels == 2).long(), torch.arange(6)))
+    assert grouped["labels"] == direct["labels"]
+
+
+def test_labels_are_asked_for_by_name() -> None:
+    with pytest.raises(InputError, match="the data has none"):
+        Clustering(label_weight=1.0)(active(), BATCH)
+    with pytest.raises(InputError, match="needs a clusterer"):
+        Clustering()(nn.Linear(4, 2), BATCH)
+
+
+def test_the_gradient_is_that_of_the_loss() -> None:
+    """By finite differences, in what the network reads."""
+    net = active().double()
+
+    def loss(x: Tensor) -> Tensor:
+        return Clustering(weight=0.5, activity=(0.1, 0.1, 0.1))(net, Batch(x, None, torch.arange(6)))[0]
+
+    assert torch.autograd.gradcheck(loss, (X.double().requires_grad_(),))

@@ -1,0 +1,151 @@
+"""Clusterers trained by the one loop: killed and resumed, on two processes, without labels, and back from a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from nervure import cluster, data, store
+from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.method import begin
+from nervure.data.dataset import Dataset
+from nervure.train import fit, launch
+from nervure.train.callbacks import Callback
+from nervure.train.loop import Loop
+
+Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+METHODS = {
+    "centres": cluster.DCAEKMeans(
+        3, epochs=6, batch_size=20, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
+    ),
+    "mixture": cluster.DCAEGMM(
+        3, epochs=6, batch_size=20, warmup=2, latent=2, network_options={"widths": [8]}, random_state=0
+    ),
+    "two-fold": cluster.NeuralMixture(3, epochs=6, batch_size=20, optimisation="two-fold", random_state=1),
+}
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillAt(Callback):
+    """Ends the process's work in the middle of a step, as a kill would."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+        self.done = 0
+
+    def after_step(self, loop: Loop, batch: object) -> None:
+        self.done += 1
+        if self.done == self.step:
+            raise Killed
+
+
+def as_dataset(x: NDArray[np.float32]) -> Dataset:
+    return data.from_arrays(x, splits={"train": np.arange(len(x))}, validation=0, test=0)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("kill", [9, 30])
+def test_killed_and_resumed_equals_uninterrupted(blobs: Blobs, tmp_path: Path, name: str, kill: int) -> None:
+    ds, method = METHODS[name].prepared(as_dataset(blobs[0]))
+    net = begin(method, 3, ds)
+    whole = fit(net, ds, method.recipe, out=tmp_path / "whole", device="cpu")
+    with pytest.raises(Killed):
+        fit(net, ds, method.recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(kill)])
+    resumed = fit(net, ds, method.recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+    for name_, value in whole.net.state_dict().items():
+        assert torch.equal(value, resumed.net.state_dict()[name_]), name_
+    drop = {"seconds"}
+    assert [{k: v for k, v in row.items() if k not in drop} for row in whole.history] == [
+        {k: v for k, v in row.items() if k not in drop} for row in resumed.history
+    ]
+
+
+def test_a_run_comes_back_with_the_same_labels(blobs: Blobs, tmp_path: Path) -> None:
+    model = cluster.DCAEKMeans(3, epochs=4, latent=2, network_options={"widths": [8]}, random_state=0)
+    run = model.fit_run(blobs[0], out=tmp_path / "run")
+    loaded = store.load(tmp_path / "run")
+    assert loaded.task == "clustering"
+    assert loaded.names == ("cluster 0", "cluster 1", "cluster 2")
+    again = cluster.DCAEKMeans(3).adopt(loaded)
+    assert again.predict(blobs[0]).tolist() == model.labels_.tolist()
+    assert np.allclose(again.cluster_centers_, model.cluster_centers_)
+    assert run.metrics["clusters"] == loaded.metrics["clusters"] == 3
+
+
+def test_a_weight_of_zero_is_the_auto_encoder_alone(blobs: Blobs) -> None:
+    """To the bit (spec deepcluster, 11)."""
+    shared = {"epochs": 3, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
+    zero = cluster.DCAEKMeans(3, weight=0.0, **shared).fit(blobs[0])
+    alone = cluster.DCAEKMeans(3, warmup=3, **shared).fit(blobs[0])
+    for one, other in zip(zero.net_.encoder.parameters(), alone.net_.encoder.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_coefficients_of_zero_and_no_labels_are_the_plain_method(blobs: Blobs) -> None:
+    shared = {"epochs": 3, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
+    plain = cluster.DCAEKMeans(3, **shared).fit(blobs[0])
+    other = cluster.DCAEKMeans(3, activity=(0.0, 0.0, 0.0), augment={}, **shared).fit(blobs[0])
+    assert plain.labels_.tolist() == other.labels_.tolist()
+    assert np.array_equal(plain.transform(blobs[0]), other.transform(blobs[0]))
+
+
+@pytest.mark.parametrize("model", METHODS.values(), ids=list(METHODS))
+def test_labels_of_the_data_are_never_read(blobs: Blobs, model: DeepClusterer) -> None:
+    x, y = blobs
+    found = []
+    for labels in (y, np.random.default_rng(5).permutation(y)):
+        ds = data.from_arrays(x, labels, splits={"train": np.arange(len(x))}, validation=0, test=0)
+        prepared, method = model.prepared(ds)
+        found.append(fit(begin(method, 3, prepared), prepared, method.recipe, device="cpu"))
+    one, other = (run.net.state_dict() for run in found)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert found[0].history[-1]["acc"] != found[1].history[-1]["acc"]
+
+
+def test_labels_supervise_where_they_are_given(blobs: Blobs) -> None:
+    """Groups that the data does not show are found when a few labels say them."""
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(300, 6)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] > 0).astype(np.int64)
+    shared = {"epochs": 60, "latent": 2, "network_options": {"widths": [32]}, "random_state": 0, "patience": 0}
+    blind = cluster.DCAEKMeans(2, **shared).fit(x)
+    taught = cluster.DCAEKMeans(2, label_weight=5.0, **shared).fit(x, labels=y)
+
+    def right(model: DeepClusterer) -> float:
+        share = float((model.labels_ == y).mean())
+        return max(share, 1 - share)
+
+    assert right(blind) < 0.65
+    assert right(taught) > right(blind) + 0.15
+
+
+# starts groups of two processes that import torch
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_two_processes_cluster_as_one_does(tmp_path: Path) -> None:
+    ds = data.load("digits", standardize="each-min-max", validation=0, test=0)
+    models = {
+        "kmeans": cluster.DCAEKMeans(
+            10, epochs=2, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0
+        ),
+        "gmm": cluster.DCAEGMM(
+            10, epochs=3, warmup=1, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0
+        ),
+    }
+    for name, model in models.items():
+        model.random_state = 0
+        prepared, method = model.prepared(ds)
+        net = begin(method, 10, prepared)
+        one = fit(net, prepared, method.recipe, device="cpu")
+        two = launch.train(net, prepared, method.recipe, out=tmp_path / name, devices=2, threads=1, device="cpu")
+        assert one.history[-1]["clusters"] == two.history[-1]["clusters"]
+        for key, value in one.net.state_dict().items():
+            assert float((value.double() - two.net.state_dict()[key].double()).abs().max()) < 1e-3, (name, key)
