@@ -4,8 +4,8 @@
     python scripts/tables.py --check    fail if one is not what the results say
 
 A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
-that profile, ``benchmarks`` all that is no study; another NAME is ``benchmarks/results/NAME.json``. What was not
-measured yet says so.
+that profile, ``benchmarks`` all that is no study, ``headlines`` the few figures that ``benchmarks/headlines.toml``
+names; another NAME is ``benchmarks/results/NAME.json``. What was not measured yet says so.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import json
 import re
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,43 @@ def table(name: str, results: Path) -> str:
         return studies(name.removeprefix("studies."), results)
     if name == "benchmarks":
         return benchmarks(results)
+    if name == "headlines":
+        return headlines(results)
     file = results / f"{name}.json"
     if not file.is_file():
         return f"Not measured yet; `python benchmarks/{name}.py` measures it.\n"
     data = json.loads(file.read_text(encoding="utf-8"))
     return study_table([data]) if "study" in data else benchmark(data, f"python benchmarks/{name}.py")
+
+
+def headlines(results: Path) -> str:
+    """The figures that a reader asks for first, a line each: published or asked, and ours."""
+    wanted = tomllib.loads((results.parent / "headlines.toml").read_text(encoding="utf-8"))["figure"]
+    header = ("what", "published", "limit", "ours", "made by")
+    return grid(header, [headline(one, results) for one in wanted])
+
+
+def headline(wanted: Data, results: Path) -> tuple[str, ...]:
+    """One line: a row of a study, or a number of a benchmark by its path."""
+    study = wanted.get("study")
+    profile = wanted.get("profile", "cpu")
+    file = results / (f"{study}.{profile}.json" if study else f"{wanted['benchmark']}.json")
+    command = f"`nervure reproduce {study} --profile {profile}`" if study else f"`benchmarks/{wanted['benchmark']}.py`"
+    if not file.is_file():
+        return (wanted["what"], "", wanted.get("limit", ""), "not measured yet", command)
+    data = json.loads(file.read_text(encoding="utf-8"))
+    if study is None:
+        value = data
+        for key in wanted["path"]:
+            value = value[key]
+        return (wanted["what"], "", wanted.get("limit", ""), number(float(value)), command)
+    row = next(
+        row
+        for row in data["table"]
+        if (row["arm"], row["measure"]) == (wanted.get("arm", "base"), wanted["measure"])
+        and (wanted.get("place") is None or row["place"] == wanted["place"])
+    )
+    return (wanted["what"], number(row["published"]), "", ours(row), command)
 
 
 def studies(profile: str, results: Path) -> str:

@@ -33,7 +33,10 @@ _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD = (
     "checkpoint",
     "run.json",
 )
-_OURS = {_MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json", "base"}
+_OURS = {
+    _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json", "base", "mask.json",
+    "mask.safetensors",
+}  # fmt: skip
 
 
 def is_run(path: Path | str) -> bool:
