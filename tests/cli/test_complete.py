@@ -6,8 +6,9 @@ import typing
 
 import pytest
 
-from nervure import data, nets, objectives
+from nervure import cluster, data, nets, objectives
 from nervure.cli import complete
+from nervure.prune.criteria import criteria
 from nervure.registry import Table
 from nervure.train import Recipe, callbacks
 
@@ -16,6 +17,8 @@ TABLES = {
     "data/sources.py": data.sources,
     "objectives/__init__.py": objectives.table,
     "train/callbacks.py": callbacks.table,
+    "cluster/__init__.py": cluster.clusterers,
+    "prune/criteria/__init__.py": criteria,
 }
 
 

@@ -53,6 +53,19 @@ def test_source_and_options_give_it_again(write, source, settings):
     assert settings.items() <= ds.options.items()
 
 
+def test_splits_of_the_source_are_put_together_and_cut_anew(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 255, size=(40, 6, 6)).astype(np.uint8), np.arange(40) % 2
+    path = tmp_path / "set.npz"
+    np.savez(path, x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:])
+    given, whole = load(path), load(path, resplit=True, validation=0.0, test=0.0)
+    assert {name: len(at) for name, at in whole.splits.items()} == {"train": 40}
+    np.testing.assert_array_equal(given.x, whole.x)
+    assert len(given.splits["test"]) == 10
+    again = load(whole.source, **whole.options)
+    assert (again.fingerprint, again.preprocessing) == (whole.fingerprint, whole.preprocessing)
+
+
 def test_a_dataset_and_arrays():
     ds = load("digits")
     assert load(ds) is ds

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections import namedtuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 from nervure.data.dataset import Preprocessing
 from nervure.errors import InputError
 from nervure.export import Deployed
-from nervure.export.deployed import name_outputs, takes_mask
+from nervure.export.deployed import name_outputs, own_copy, takes_mask
 
 
 @settings(max_examples=30, deadline=None)
@@ -68,6 +69,26 @@ def test_outputs_get_names():
         "gate",
     ]
     assert list(name_outputs((a, b), "classification")) == ["logits", "probabilities", "output_1"]
+    assert list(name_outputs(a, "clustering")) == ["logits", "probabilities"]
+
+
+def test_a_network_says_what_is_left_without_training():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.decoder = nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def deployable(self):
+            return copy.deepcopy(self.used)
+
+        def forward(self, x):
+            return self.used(x)
+
+    both = Both()
+    made = own_copy(both)
+    assert isinstance(made, nn.Linear)
+    assert torch.equal(made.weight, both.used.weight)
+    assert both.used.weight.requires_grad
 
 
 @pytest.mark.parametrize("output", [None, 3.0, (torch.zeros(1), (torch.zeros(1),)), ()])

@@ -84,6 +84,20 @@ def test_a_run_of_the_store_has_a_page():
     assert "preprocessing, scale" in html
 
 
+def test_a_clusterer_has_a_section_of_its_own_in_reading_order():
+    figures = {
+        name: Flow(title=f"T {name}", alt="", steps=["a"], before=[1]) for name in ("sizes", "snapshot-3", "clusters")
+    }
+    metrics = {"clusters": 3.0, "effective_clusters": 2.5, "confidence": 0.9, "acc": 0.75}
+    html = run_page(SimpleNamespace(
+        path=None, net=None, history=[], metrics=metrics, evidence=figures, lineage=[], names=("a", "b", "c"),
+        task="clustering", source="digits", fingerprint="", versions={}, preprocessing=None,
+    ))  # fmt: skip
+    assert "3 of 3 clusters have members" in html and "count as 2.5 equal ones" in html
+    assert "grouped into 3 clusters" in html
+    assert html.index("T clusters") < html.index("T snapshot-3") < html.index("T sizes")
+
+
 class TestHistoryCurves:
     def test_losses_together_accuracies_together_the_rest_alone(self):
         rows = [

@@ -101,3 +101,32 @@ def test_predict_keeps_the_order(ds: Dataset, net: nn.Module) -> None:
     assert np.allclose(predict(net, ds, at, batch=3, device="cpu"), expected, atol=1e-6)
     with pytest.raises(InputError, match="no sample to predict"):
         predict(net, ds, np.array([], dtype=np.int64))
+
+
+class TestClustering:
+    """A network whose task is its own, with and without labels that are its own clusters."""
+
+    class Grouped(nn.Module):
+        task = "clustering"
+        names = ("cluster 0", "cluster 1")
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.stack([x[:, 0], -x[:, 0]], dim=1).log_softmax(dim=1)
+
+    def data(self, names: tuple[str, ...]) -> Dataset:
+        x = np.array([[-2.0], [-1.0], [1.0], [3.0]])
+        made = data.from_arrays(x, np.array([0, 0, 1, 0]), validation=0, test=0, standardize=False)
+        return dataclasses.replace(made, names=names)
+
+    def test_labels_are_matched(self) -> None:
+        found = evaluate(self.Grouped(), self.data(("a", "b")), split="train", device="cpu")
+        assert found.metrics["acc"] == 0.75
+        assert found.metrics["clusters"] == 2
+        assert "accuracy" not in found.metrics
+        matched = found.evidence["matched"]
+        assert matched.values.tolist() == [[2, 1], [0, 1]] and matched.columns == ("cluster 1", "cluster 0")
+
+    def test_its_own_clusters_are_not(self) -> None:
+        found = evaluate(self.Grouped(), self.data(("cluster 0", "cluster 1")), split="train", device="cpu")
+        assert found.metrics["accuracy"] == 0.25
+        assert "acc" not in found.metrics and "matched" not in found.evidence

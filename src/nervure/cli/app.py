@@ -17,6 +17,7 @@ from nervure.cli import (
     cluster,
     compare,
     compare_pruning,
+    compare_sparsity,
     data,
     evaluate,
     export,
@@ -25,6 +26,7 @@ from nervure.cli import (
     report,
     reproduce,
     shape,
+    sparsify,
     train,
 )
 from nervure.cli.console import say
@@ -52,9 +54,11 @@ app.command("report")(report.command)
 comparing = typer.Typer(cls=FirstByDefault, help="Hold runs, or criteria, side by side.", no_args_is_help=True)
 comparing.command("runs")(compare.command)
 comparing.command("pruning")(compare_pruning.command)
+comparing.command("sparsity")(compare_sparsity.command)
 app.add_typer(comparing, name="compare")
 app.command("cluster")(cluster.command)
 app.command("prune")(prune.command)
+app.command("sparsify")(sparsify.command)
 app.command("reproduce")(reproduce.command)
 app.command("shape")(shape.command)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nervure.cli import complete
+from nervure.cli import cluster_count, complete
 from nervure.cli import options as opt
 from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
     from nervure.data import Dataset
     from nervure.data.links import Given
+    from nervure.evidence import Figure
     from nervure.store import Run
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,20 @@ def command(
             autocompletion=complete.rows("cluster/__init__.py", "clusterer"),
         ),
     ] = "dcae-gmm",
-    clusters: Annotated[int | None, typer.Option("--clusters", "-k", help="Number of clusters.", metavar="K")] = None,
+    clusters: Annotated[
+        str | None,
+        typer.Option(
+            "--clusters", "-k", help="Number of clusters; 2-12 tries all of these, and auto does so.", metavar="K"
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            help="Seeds to hold against one another: for the choice of a number, or of the clusters.",
+            metavar="N",
+            min=2,
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="The folder to write the run to; with --predict a file.", metavar="FOLDER"),
@@ -74,7 +88,7 @@ def command(
         list[str] | None, typer.Option(help="A setting of the network; repeatable.", metavar="KEY=VALUE")
     ] = None,
     latent: Annotated[
-        int | None, typer.Option(help="Size of a latent; the number of clusters if not given.", metavar="N")
+        int | None, typer.Option(help="Size of a latent; the number of clusters if not given.", metavar="N", min=1)
     ] = None,
     augment: Annotated[
         list[str] | None, typer.Option(help="Augmentation, such as shift=0.1; repeatable.", metavar="KEY=VALUE")
@@ -130,6 +144,8 @@ def command(
 
     $ nervure cluster digits -k 10 --profile quick -o runs/groups
 
+    $ nervure cluster digits -k 5-12 -o runs/chosen
+
     $ nervure cluster photos/ --method dcae-kmeans -k 5 --data-option size=32 -o runs/photos
 
     $ nervure cluster runs/groups --predict new/ -o labels.csv
@@ -157,7 +173,8 @@ def command(
         "snapshots": None if snapshots is None else _numbers(snapshots, "--snapshots"),
         "device": device, "random_state": seed,
     }  # fmt: skip
-    estimator = _estimator(method, clusters, given, pairs(settings, "--set"))
+    tried = cluster_count.numbers(clusters)
+    estimator = _estimator(method, tried[-1], given, pairs(settings, "--set"))
     if out is None:
         raise InputError("say where to write the run: -o FOLDER")
     claim(out, resume=resume, overwrite=overwrite)
@@ -167,8 +184,20 @@ def command(
     if labels or label_fraction is not None or parents is not None:
         known = _labels(ds, label_fraction, seed)
     linked = None if links is None else _links(links)
+    extra: dict[str, Figure] = {}
+    agreed: dict[str, float] = {}
+    if len(tried) > 1:
+        if known is not None or linked is not None:
+            raise InputError("labels and links have no say in the choice of a number; give -k K with them")
+        chosen = cluster_count.pick(estimator, ds, tried, seeds, out, resume, quiet)
+        extra = {"count": chosen.figure(), "counts": chosen.table()}
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)
+    if len(tried) == 1 and seeds is not None:
+        extra, agreed = cluster_count.agree(estimator, ds, seeds, quiet)
+    if extra:
+        _annotate(run, out, extra, agreed)
+    cluster_count.done(out)
     if figures:
         _draw(run, ds, out, quiet)
     _show(run, json_)
@@ -186,13 +215,11 @@ def _list(json_: bool) -> None:
         print_table(("method", "what it does", "source"), rows)
 
 
-def _estimator(method: str, clusters: int | None, given: dict[str, Any], settings: dict[str, Any]) -> DeepClusterer:
+def _estimator(method: str, clusters: int, given: dict[str, Any], settings: dict[str, Any]) -> DeepClusterer:
     """The estimator with what was given; a parameter that its method has not is refused."""
     from nervure.cluster import clusterers
 
     kind = clusterers.get(method)
-    if clusters is None:
-        raise InputError("say how many clusters there are to be: -k 10")
     known = tuple(one.name for one in dataclasses.fields(kind) if one.init and one.name != "n_clusters")
     named = {name: value for name, value in given.items() if value is not None}
     for name in (*named, *settings):
@@ -200,7 +227,22 @@ def _estimator(method: str, clusters: int | None, given: dict[str, Any], setting
             raise InputError(f"method {method!r} has no parameter {name!r}; {nearest(name, known)}")
     if twice := sorted(set(settings) & set(named) - {"device", "random_state", "profile"}):
         raise InputError(f"--set {twice[0]} is given twice: there is an option for it")
+    for name, value in settings.items():
+        _check_type(kind, name, value)
     return kind(clusters, **{**named, **settings})
+
+
+def _check_type(kind: type, name: str, value: object) -> None:
+    """Refuse a setting of another type than its parameter has."""
+    from typing import get_type_hints
+
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    try:
+        adapter = TypeAdapter(get_type_hints(kind)[name], config=ConfigDict(arbitrary_types_allowed=True))
+        adapter.validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"--set {name}={value!r}: {error.errors()[0]['msg']}") from error
 
 
 def _load(source: str, data_dir: Path | None, options: dict[str, object], split: str) -> Dataset:
@@ -235,7 +277,11 @@ def _labels(ds: Dataset, share: float | None, seed: int) -> NDArray[np.int64]:
     if ds.task != "classification" or ds.y is None:
         raise InputError(f"{ds.source} has no labels that could supervise; leave out --labels")
     y = ds.y.astype(np.int64)
-    return y if share is None else keep_labels(y, share, seed)
+    if share is None:
+        return y
+    if not 0 < share <= 1:
+        raise InputError(f"--label-fraction {share:g}; give a share above 0, up to 1")
+    return keep_labels(y, share, seed)
 
 
 def _links(path: Path) -> Given:
@@ -312,11 +358,15 @@ def _tell_trouble(estimator: DeepClusterer, ds: Dataset, processes: int) -> None
 
 def _draw(run: Run, ds: Dataset, out: Path, quiet: bool) -> None:
     """Figures and further measures, kept in the run."""
-    from nervure import store
     from nervure.cluster.figures import evidence_of
 
     say("drawing the clusters", quiet=quiet)
-    found, measures = evidence_of(run, ds)
+    _annotate(run, out, *evidence_of(run, ds))
+
+
+def _annotate(run: Run, out: Path, found: dict[str, Figure], measures: dict[str, float]) -> None:
+    from nervure import store
+
     store.annotate(out, found, measures)
     run.evidence |= found
     run.metrics |= measures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,9 @@ import typer
 
 from nervure.cli import options as opt
 from nervure.cli.common import load_run, pairs
-from nervure.cli.console import print_figure, print_json, say
+from nervure.cli.comparing import finish, shares, teller, words
 from nervure.cli.samples import data_of
 from nervure.cli.train import make_recipe
-from nervure.errors import InputError
 
 
 def command(
@@ -48,47 +48,22 @@ def command(
     """
     from nervure import report
     from nervure.study.compare_pruning import compare_pruning
-    from nervure.study.run import Progress
     from nervure.train.interrupt import stopping
 
     held = load_run(run, None)
     ds = data_of(held, data, data_dir, pairs(data_option or [], "--data-option"))
     recipe = None if tune is None else make_recipe(None, {"epochs": tune}).to_json()
 
-    def tell(where: Progress) -> None:
-        done = where.record
-        accuracy = done.metrics.get("accuracy_recovered")
-        result = done.error or ("done" if accuracy is None else f"{100 * accuracy:.2f} %")
-        say(f"{where.made}/{where.total}  {done.trial.arm}, seed {done.trial.seed}: {result}", quiet=quiet)
+    def said(metrics: Mapping[str, float]) -> str | None:
+        accuracy = metrics.get("accuracy_recovered")
+        return None if accuracy is None else f"{100 * accuracy:.2f} %"
 
     with stopping() as stop:
         found = compare_pruning(
-            run, ds, criteria=_words(criteria), keep=_shares(keep), seeds=seeds, out=out, samples=samples,
-            recover=[one for one in _words(recover) if one != "none"] or ["none"], tune=recipe, jobs=jobs,
-            minutes=minutes, threads=threads, device=device, data_dir=data_dir, progress=tell, stop=stop,
+            run, ds, criteria=words(criteria), keep=shares(keep, "--keep", "0.7,0.5"), seeds=seeds, out=out,
+            samples=samples, recover=[one for one in words(recover) if one != "none"] or ["none"], tune=recipe,
+            jobs=jobs, minutes=minutes, threads=threads, device=device, data_dir=data_dir,
+            progress=teller(said, quiet), stop=stop,
         )  # fmt: skip
-    figures = found.figures()
-    page = report.write(
-        out / "compare.html", report.page(f"Pruning {run}", [report.Section("Criteria side by side", "", figures)]),
-        overwrite=True,
-    )  # fmt: skip
-    if json_:
-        table = found.table()
-        print_json({"page": str(page), "rows": [dict(zip(table.columns, row, strict=True)) for row in table.rows]})
-    else:
-        print_figure(found.table())
-        typer.echo(str(page))
-    if found.results.failed:
-        first = found.results.failed[0]
-        raise InputError(f"{len(found.results.failed)} trials failed; the first, {first.trial}: {first.error}")
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        return [float(word) for word in _words(text)]
-    except ValueError:
-        raise InputError(f"--keep {text!r}: write shares with commas, such as 0.7,0.5") from None
+    sections = [report.Section("Criteria side by side", "", found.figures())]
+    finish(out, f"Pruning {run}", sections, [found.table()], found.results, json_=json_)

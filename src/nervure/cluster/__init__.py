@@ -16,9 +16,13 @@ from nervure.registry import Table, resolve
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
-__all__ = ["clusterers", "load", "save"]
+__all__ = ["choose", "clusterers", "load", "quality", "save", "stability", "stop_epoch"]
 
 _HOME = "nervure.cluster.methods"
+_VERBS = {
+    "choose": "choice", "load": "runs", "quality": "course", "save": "runs", "stability": "seeds",
+    "stop_epoch": "course",
+}  # fmt: skip
 
 clusterers: Table[type[DeepClusterer]] = Table(
     "clusterer",
@@ -94,8 +98,8 @@ clusterers: Table[type[DeepClusterer]] = Table(
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("load", "save"):
-        return resolve(f"nervure.cluster.runs:{name}")
+    if name in _VERBS:
+        return resolve(f"nervure.cluster.{_VERBS[name]}:{name}")
     for row in clusterers.rows.values():
         if row.target.endswith(f":{name}"):
             return resolve(row.target)

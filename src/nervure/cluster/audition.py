@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
-from torch import nn
 
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
+from nervure.store import Run
 from nervure.train import fit
 from nervure.train.loop import Progress
 
@@ -33,7 +33,7 @@ def audition(
     method: Method,
     ds: Dataset,
     count: int,
-    start: Callable[[Method, Dataset], nn.Module],
+    start: Callable[[Method, Dataset], Run],
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
 ) -> Method:

@@ -67,9 +67,14 @@ def _fisher(one: Tensor, other: Tensor) -> Tensor:
     """Fisher's direction (d,), with a tenth of the spread within taken as the same in all directions."""
     away = torch.cat([one - one.mean(dim=0), other - other.mean(dim=0)])
     within = away.T @ away / len(away)
+    apart = other.mean(dim=0) - one.mean(dim=0)
+    least = 1e-12 * apart.square().sum()  # equal members have a direction all the same
+    if not float(least) > 0:
+        return apart
     eye = torch.eye(len(within), dtype=within.dtype, device=within.device)
-    even = within.diagonal().mean().clamp(min=torch.finfo(within.dtype).tiny)
-    return torch.linalg.solve((1 - SHRINK) * within + SHRINK * even * eye, other.mean(dim=0) - one.mean(dim=0))
+    even = within.diagonal().mean().clamp(min=least)
+    way: Tensor = torch.linalg.solve((1 - SHRINK) * within + SHRINK * even * eye, apart)
+    return way
 
 
 def _gain(one: Tensor, other: Tensor) -> float:

@@ -7,8 +7,9 @@ One cluster at a time, and the others take its members before the next is looked
 2. if there is none, the smaller one of the two clusters that one describes as well
    (:func:`nervure.cluster.density.separation`).
 
-A head lets clusters die only when they rest: when its step brings less than :data:`RESTING` of the samples to another
-cluster. Latents that still move a lot say little about the number of clusters.
+A head lets clusters die when it begins, from k-means to convergence on latents that a warm-up has made, before
+training pulls parts of one cluster apart; and later when they rest: when its step brings less than :data:`RESTING` of
+the samples to another cluster.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def weakest(latents: Tensor, assigned: Tensor, sizes: Tensor, least: float, aliv
 
     Examples
     --------
-    >>> line = torch.arange(60.0, dtype=torch.float64)[:, None]
     >>> thirds = torch.arange(60) // 20
+    >>> line = torch.arange(60.0, dtype=torch.float64)[:, None] + 60 * (thirds[:, None] == 2)
     >>> weakest(line, thirds, torch.tensor([20.0, 20, 20]), 5, torch.ones(3, dtype=torch.bool))
     (1, 'one with cluster 0')
     """
@@ -126,8 +127,7 @@ def thinned_mixture(
 
     Dead components have weight 0. ``scale`` is how many samples each latent stands for.
     """
-    k, d = mixture.means.shape
-    least = (free_parameters(1, d, diagonal)) / 2
+    least = free_parameters(1, mixture.means.shape[1], diagonal) / 2
 
     def look() -> tuple[Tensor, Tensor, float]:
         joint = mixture.log_joint(latents)

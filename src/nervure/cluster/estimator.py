@@ -58,7 +58,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     network_options : dict, optional
         Settings of a named network.
     latent : int, optional
-        Size of a latent; the number of clusters if not given.
+        Size of a latent; by the profile if not given: the number of clusters, or twice as many.
     profile : str
         Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``.
     epochs, batch_size, lr, weight_decay : optional
@@ -77,6 +77,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         Epochs whose latents are kept for figures.
     device : str
         ``auto``, ``cpu`` or ``cuda``.
+    recipe : dict, optional
+        Fields of the recipe that have no parameter here, such as ``{"optimizer": "sgd", "clip": 5.0}``.
     n_init : int, optional
         Seeds that are tried for a fifth of the training; the one with the lowest loss is trained to the end.
     random_state : int, RandomState or None
@@ -107,6 +109,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     patience: int = 5
     snapshots: Sequence[int] = ()
     device: str = "auto"
+    recipe: Mapping[str, Any] | None = None
     n_init: int | None = None
     random_state: Any = None
 
@@ -190,7 +193,10 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         elif ds.task != "classification":
             watched = labelled(ds, None)
         seed = self._seed()
-        method = self.method(watched, seed, 0 if labels is None else int(labels.max()) + 1)
+        outputs = 0 if labels is None else int(labels.max()) + 1
+        if outputs and 0 < len(parents := getattr(self, "parents", ())) < outputs:
+            raise InputError(f"parents: {len(parents)} groups for {outputs} labels; give the group of each label")
+        method = self.method(watched, seed, outputs)
         if links is not None:
             pairs = as_links(links, len(ds))
             options = {
@@ -295,7 +301,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
 
     def _autoencoder(self, ds: Dataset, dense: bool = False) -> tuple[str | nn.Module, dict[str, object], int]:
         """The network, its settings, and the latent size; ``dense`` prefers dense layers where no series is padded."""
-        latent = self.latent or self.n_clusters
+        latent = self.latent or self.n_clusters * int(self._profile("latents") or 1)
         if isinstance(self.network, nn.Module):
             return self.network, {}, int(getattr(self.network, "latent", latent))
         name, settings = default_autoencoder(ds.kind, ds.in_shape, ds.mask is not None)
@@ -322,7 +328,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         }  # fmt: skip
         whole = {"patience": self.patience, "snapshots": list(self.snapshots), **phase}
         callbacks = [CallbackSpec(name="cluster-phase", options=whole), *more.pop("callbacks", ())]
-        return Recipe(**{**values, **more, "callbacks": callbacks})
+        return Recipe(**{**values, **more, "callbacks": callbacks, **(self.recipe or {})})
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

@@ -147,7 +147,15 @@ def stages(net: ClusterNet, count: int = 3) -> dict[str, nn.Module]:
 
 @torch.no_grad()
 def watched(net: ClusterNet, x: Tensor, layers: Mapping[str, nn.Module]) -> dict[str, Tensor]:
-    """The features (n, ...) of a batch at layers, and its latents."""
+    """The features (n, ...) of a batch at layers, and its latents.
+
+    >>> from nervure import nets
+    >>> from nervure.cluster.net import attach_head
+    >>> base = nets.build("conv-autoencoder", in_shape=(1, 8, 8), classes=0, latent=4)
+    >>> net = attach_head(base, "centres", 3, latent=4)
+    >>> {name: tuple(one.shape) for name, one in watched(net, torch.zeros(2, 1, 8, 8), stages(net, 1)).items()}
+    {'convolution 1': (2, 32, 4, 4), 'latent': (2, 4)}
+    """
     seen: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:

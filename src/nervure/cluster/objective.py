@@ -17,6 +17,7 @@ from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.objectives.activity import activity_loss
 from nervure.objectives.reconstruction import reconstruction_loss
+from nervure.train.runtime import sum_over_ranks
 
 __all__ = ["Clustering"]
 
@@ -117,4 +118,8 @@ class Clustering:
         else:
             scores = net.head(latents)
         losses = functional.cross_entropy(scores, labels, reduction="none", ignore_index=-1)
-        return losses.sum() / known.sum().clamp(min=1)
+        # a process's loss counts by its share of the batch; the mean is over the labels that all processes know
+        mine = torch.stack([known.sum(), torch.tensor(len(known), device=known.device)]).to(losses.dtype)
+        labelled, whole = sum_over_ranks(mine)
+        loss: Tensor = losses.sum() * whole / (labelled.clamp(min=1) * len(known))
+        return loss

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from torch import nn
 
 from nervure import store
 from nervure.cluster import clusterers
 from nervure.cluster.method import Method, begin
+from nervure.cluster.samples import known_labels
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given, as_links
 from nervure.data.splits import make_splits
@@ -74,7 +75,9 @@ def begun(estimator: DeepClusterer, method: Method, ds: Dataset) -> Run:
     ('cluster', 'dcae-kmeans', 3)
     """
     seed = method.recipe.seed
-    held = {**parameters(estimator), "random_state": seed}
+    held = parameters(estimator)
+    if held["random_state"] is None:  # what was drawn for it
+        held["random_state"] = seed
     action = Action(_ACTION, {"method": method_of(estimator), "parameters": held}, seed)
     return Run.of(begin(method, estimator.n_clusters, ds), ds, (action,))
 
@@ -175,7 +178,8 @@ def fit_together(
     """
     from nervure.train import launch
 
-    estimator.prepared(ds, None if labels is None else _known(labels, ds), links)  # refused here, not by a process
+    if labels is not None:  # refused here, not by a process
+        known_labels(labels, len(ds))
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
     pairs = None if links is None else as_links(links, len(ds))
@@ -232,12 +236,6 @@ def work(arguments: Mapping[str, Any]) -> dict[str, object]:
             stop=stop,
         )
     return {"metrics": run.metrics}
-
-
-def _known(labels: ArrayLike, ds: Dataset) -> NDArray[np.int64]:
-    from nervure.cluster.samples import known_labels
-
-    return known_labels(labels, len(ds))
 
 
 def _pairs(given: Mapping[str, Sequence[Sequence[int]]] | None) -> Given | None:

@@ -113,5 +113,6 @@ def labelled(ds: Dataset, labels: NDArray[np.int64] | None) -> Dataset:
     """The data with these labels and no others."""
     if labels is None:
         return dataclasses.replace(ds, y=None, task="none", names=())
-    names = tuple(str(one) for one in range(int(labels.max()) + 1))
+    count = int(labels.max()) + 1
+    names = ds.names if len(ds.names) == count else tuple(str(one) for one in range(count))
     return dataclasses.replace(ds, y=labels, task="classification", names=names)

@@ -55,6 +55,8 @@ def _trouble(head: Head, counts: NDArray[np.int64], scale: float) -> list[str]:
     alive = np.ones(head.clusters, dtype=bool)
     if isinstance(marked := getattr(head, "alive", None), Tensor):  # those that were let die are no trouble
         alive = marked.cpu().numpy()
+    if alive.sum() == 1 < head.clusters:
+        found.append(f"one cluster is left of {head.clusters}; train latents longer before, or normalise them")
     if (empty := np.flatnonzero((counts == 0) & alive)).size:
         found.append(f"clusters without a member: {', '.join(map(str, empty))}")
     small = np.flatnonzero((counts > 0) & (counts * 5 * alive.sum() < counts.sum()))

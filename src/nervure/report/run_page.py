@@ -65,6 +65,7 @@ _PLACES = {
         "clusters",
         "latents",
         "snapshot",
+        "series",
         "matched",
         "sizes",
         "silhouette",
@@ -77,7 +78,7 @@ _PLACES = {
         "contours",
         "densities",
     ),
-    "training": ("training", "history", "curve", "curves", "schedule"),
+    "training": ("training", "history", "curve", "curves", "schedule", "sparse"),
     "evaluation": (
         "confusion",
         "calibration",
@@ -88,8 +89,21 @@ _PLACES = {
         "evaluation",
         "accuracy",
     ),
-    "decisions": ("plan", "pruned", "widths", "recovery"),
-    "cost": ("cost", "costs", "latency", "layers", "memory"),
+    "decisions": (
+        "plan",
+        "pruned",
+        "widths",
+        "recovery",
+        "sparsified",
+        "sparsity",
+        "edges",
+        "units",
+        "weights",
+        "agreement",
+        "masks",
+        "initial",
+    ),
+    "cost": ("cost", "costs", "latency", "layers", "memory", "times"),
 }
 _KEYS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("test_accuracy", "accuracy", "validation_accuracy"), "Accuracy", "share"),
@@ -101,6 +115,7 @@ _KEYS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("nmi",), "NMI", "share"),
     (("effective_clusters",), "Clusters in effect", "plain"),
     (("silhouette",), "Silhouette", "plain"),
+    (("sparsity",), "Sparsity", "share"),
     (("parameters", "params"), "Parameters", "plain"),
     (("macs",), "MACs", "plain"),
     (("bytes", "size_bytes", "size"), "Size", "bytes"),
@@ -370,10 +385,8 @@ def _cluster_words(run: RunLike) -> str:
     metrics = run.metrics
     if "effective_clusters" not in metrics:
         return ""
-    words = (
-        f"{number(float(metrics['clusters']))} of {len(run.names)} clusters have members; by their sizes that is as "
-    )
-    words += f"good as {metrics['effective_clusters']:.1f} equal ones."
+    words = f"{number(float(metrics['clusters']))} of {len(run.names)} clusters have members; by their sizes they "
+    words += f"count as {metrics['effective_clusters']:.1f} equal ones."
     if "confidence" in metrics:
         words += f" A sample's cluster has a probability of {metrics['confidence']:.2f} in the mean."
     if "acc" in metrics:

@@ -12,6 +12,9 @@ from nervure.evidence import Array
 
 __all__ = ["Sheet", "as_pictures", "encode", "sheet", "uri"]
 
+# Drawings, as of masks, have few colours.
+_DRAWN = 16
+
 
 class Sheet(NamedTuple):
     """Pictures side by side in one image, as a data URI; ``spots`` holds each one's CSS position."""
@@ -71,8 +74,8 @@ def sheet(pictures: Array, *, side: int = 0) -> Sheet:
                 100 * (row * tall + 1) / (down * tall - height),
             )
         )
-    # Large colour photographs compress badly as PNG; small or grey pictures must stay exact.
-    photographs = channels == 3 and max(height, width) > 40
+    # Large colour photographs compress badly as PNG; small or grey pictures and drawings must stay exact.
+    photographs = channels == 3 and max(height, width) > 40 and _colours(pictures[:1]) > _DRAWN
     size = (100 * across * wide / width, 100 * down * tall / height)
     return Sheet(encode(canvas, photographs=photographs), size, tuple(spots), (height, width))
 
@@ -104,6 +107,10 @@ def uri(content: bytes, media: str) -> str:
     'data:text/plain;base64,YQ=='
     """
     return f"data:{media};base64,{base64.b64encode(content).decode()}"
+
+
+def _colours(pictures: Array) -> int:
+    return len(np.unique(pictures.reshape(-1, pictures.shape[-1]), axis=0))
 
 
 def _smaller(pictures: Array, side: int) -> Array:

@@ -9,10 +9,32 @@
 """
 
 from nervure.sparsify import criteria
-from nervure.sparsify.compact import compact
+from nervure.sparsify.compact import Compacted, compact, compacted
+from nervure.sparsify.execute import measured, sparse, table_of
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.masked import Masked, bake, masked, masks_of
 from nervure.sparsify.plan import plan
+from nervure.sparsify.semi_structured import semi_structured, suited
+from nervure.sparsify.times import TimeTable
 from nervure.sparsify.training import lottery, train_with
 
-__all__ = ["Mask", "Masked", "bake", "compact", "criteria", "lottery", "masked", "masks_of", "plan", "train_with"]
+__all__ = [
+    "Compacted",
+    "Mask",
+    "Masked",
+    "TimeTable",
+    "bake",
+    "compact",
+    "compacted",
+    "criteria",
+    "lottery",
+    "masked",
+    "masks_of",
+    "measured",
+    "plan",
+    "semi_structured",
+    "sparse",
+    "suited",
+    "table_of",
+    "train_with",
+]

@@ -123,11 +123,18 @@ def initial_scores(
     )
 
 
-def mask_pictures(masks: Mapping[str, Mask], layer: str, against: str | None = "magnitude", scale: int = 3) -> Images:
+def mask_pictures(
+    masks: Mapping[str, Mask],
+    layer: str,
+    against: str | None = "magnitude",
+    scale: int = 3,
+    across: bool = False,
+) -> Images:
     """One layer's mask in pictures, a panel a mask: dark is removed (figure 4.9).
 
-    Kernels stand in a grid, a row a unit and a column an input; a linear layer is one picture. Where a panel differs
-    from the mask called ``against``, edges that it keeps and that one removes are green, the reverse red.
+    Kernels stand in a grid, a row a unit and a column an input, or with ``across`` a column a unit and the panels below
+    each other; a linear layer is one picture. Where a panel differs from the mask called ``against``, edges that it
+    keeps and that one removes are green, the reverse red.
 
     >>> net = nn.Sequential(nn.Conv2d(2, 3, 3))
     >>> mask = Mask.for_net(net, {"0": torch.ones(3, 2, 3, 3) > 0})
@@ -141,7 +148,7 @@ def mask_pictures(masks: Mapping[str, Mask], layer: str, against: str | None = "
             raise InputError(f"unknown layer {layer!r}; {nearest(layer, tuple(mask.masks))}")
         bits = mask.masks[layer].numpy()
         other = bits if base is None else base.masks[layer].numpy()
-        panels.append(_panel(bits, other, scale))
+        panels.append(_panel(bits, other, scale, across))
         alike = "" if base is None or mask is base else f", {np.mean(bits == other):.1%} as {against}"
         captions.append(f"{name}{alike}")
     return Images(
@@ -149,12 +156,14 @@ def mask_pictures(masks: Mapping[str, Mask], layer: str, against: str | None = "
         alt=f"Removed edges of {layer} in dark: {'; '.join(captions)}.",
         pictures=np.stack(panels),
         captions=captions,
-        columns=min(4, len(panels)),
+        columns=1 if across else min(4, len(panels)),
     )
 
 
-def _panel(bits: NDArray[np.bool_], other: NDArray[np.bool_], scale: int) -> NDArray[np.uint8]:
+def _panel(bits: NDArray[np.bool_], other: NDArray[np.bool_], scale: int, across: bool) -> NDArray[np.uint8]:
     """(3, height, width) colours of one mask."""
+    if across:
+        bits, other = (one.swapaxes(0, 1) for one in (bits, other))
     kinds = np.select([bits & other, bits & ~other, ~bits & other], [0, 2, 3], default=1)
     palette = np.array([_KEPT, _REMOVED, _ADDED, _LOST, _GAP], dtype=np.uint8)
     if kinds.ndim == 2:

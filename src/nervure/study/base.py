@@ -48,12 +48,14 @@ def base_of(job: Job, run: str | None, training: dict[str, object] | None) -> tu
     given: dict[str, Any] = dict(job.options)
     ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
     recipe = Recipe.of({**settings.recipe, "seed": job.seed})
+    # What made the network is named by the settings, never by the folder.
+    build = settings.net if ":" in settings.net else None
     with _shared(job, ds, settings) as place:
         if store.is_run(place):
-            return store.load(place), ds
+            return store.load(place, build=build), ds
         net_options: dict[str, Any] = dict(settings.net_options)
         net = nets.build(settings.net, ds, seed=job.seed, **net_options)
-        return fit(net, ds, recipe, out=place, resume=True, device=job.device), ds
+        return fit(net, ds, recipe, out=place, resume=True, device=job.device, build=build), ds
 
 
 @contextmanager

@@ -72,7 +72,13 @@ def _mixture(components: int | None) -> Control:
 
 
 def spectral(fitted: Dataset, others: Sequence[Dataset], clusters: int, seed: int) -> list[Indices | None]:
-    """Spectral clustering on the graph of ten nearest neighbours, of at most 10,000 samples; no new ones."""
+    """Spectral clustering on the graph of ten nearest neighbours, of at most 10,000 samples; no new ones.
+
+    >>> import nervure as nv
+    >>> few = nv.data.load("digits").subset(range(100))
+    >>> [None if one is None else len(one) for one in spectral(few, [few], 10, 0)]
+    [100, None]
+    """
     from sklearn.cluster import SpectralClustering
 
     count = len(fitted)

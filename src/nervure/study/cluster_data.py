@@ -54,7 +54,13 @@ class Work:
 
 
 def work_of(job: Job, settings: ClusterSettings, member: str = "", more: dict[str, object] | None = None) -> Work:
-    """Load and divide the data of a trial; ``member`` names one set of an archive, ``more`` are further options."""
+    """Load and divide the data of a trial; ``member`` names one set of an archive, ``more`` are further options.
+
+    >>> from nervure.study.cluster_trial import ClusterSettings
+    >>> work = work_of(Job("digits"), ClusterSettings(method="raw-kmeans", fit="train", samples=90))
+    >>> len(work.fitted), work.fitted.y is None, len(work.test), work.clusters
+    (90, True, 359, 10)
+    """
     ds, y = _loaded(job, settings, member, more or {})
     at = ds.indices("train") if settings.fit == "train" else ds.indices()
     if settings.samples is not None and settings.samples < len(at):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from nervure import store
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve, Figure, Matrix, Scatter, Table
@@ -18,7 +17,7 @@ from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
-from nervure.study.table import Data, Profile, Study
+from nervure.study.side_by_side import asked, curve, placed, study_of
 
 __all__ = ["Comparison", "compare_pruning"]
 
@@ -87,21 +86,8 @@ class Comparison:
         return line
 
     def _curve(self, stage: str, said: str) -> Curve:
-        spans = [
-            [self.results.summary(arm(one, keep), f"accuracy_{stage}") for keep in self.keep] for one in self.criteria
-        ]
-        mean = np.array([[np.nan if one.mean is None else one.mean for one in row] for row in spans])
-        spread = np.array([[0.0 if one.sd is None else one.sd for one in row] for row in spans])
-        return Curve(
-            title=f"Accuracy {said}",
-            alt=f"Test accuracy of {len(self.criteria)} criteria, kept shares {min(self.keep)} to {max(self.keep)}.",
-            x=np.array(self.keep),
-            y=mean,
-            spread=spread,
-            labels=self.criteria,
-            x_label="kept share of units",
-            y_label="accuracy, %",
-        )
+        values = {one: [self.values(one, keep, f"accuracy_{stage}") for keep in self.keep] for one in self.criteria}
+        return curve(values, self.keep, f"Accuracy {said}", x_label="kept share of units")
 
     def _front(self) -> Scatter:
         places = [(number, criterion, keep) for number, criterion in enumerate(self.criteria) for keep in self.keep]
@@ -180,19 +166,18 @@ def compare_pruning(
         known.row(name)
     if bad := [share for share in keep if not 0 < share <= 1]:
         raise InputError(f"keep {bad[0]}: give shares above 0 and up to 1")
-    if len(set(criteria)) != len(criteria) or not criteria or not keep:
-        raise InputError("name each criterion once, and give at least one of them and one kept share")
-    place = _placed(net, ds, Path(out))
+    asked(criteria, keep, "kept share")
+    place = placed(net, ds, Path(out))
     common: dict[str, object] = {"run": str(place), "samples": samples}
     arms: dict[str, dict[str, object]] = {
         arm(name, share): {"criterion": name, "target": {"keep": float(share)}} for share in keep for name in criteria
     }
-    study = _study(
-        "pruning", ds, {**common, "recover": list(recover), "tune": tune}, arms, seeds,
+    study = study_of(
+        "pruning", ds, {**common, "recover": list(recover), "tune": tune}, arms, seeds, trial="prune",
         measures={"accuracy_pruned": "%", "accuracy_recovered": "%", "macs_share": "", "speedup": ""},
     )  # fmt: skip
     names = list(criteria)
-    agreement = _study(
+    agreement = study_of(
         "agreement", ds, {**common, "criteria": names}, {"base": {}}, 1, trial="prune-agreement",
         measures={f"tau {a} {b}": "" for a in names for b in names},
     )  # fmt: skip
@@ -202,36 +187,3 @@ def compare_pruning(
     }  # fmt: skip
     results = run_study(study, "cpu", **options)  # type: ignore[arg-type]
     return Comparison(results, run_study(agreement, "cpu", **options), tuple(criteria), tuple(keep))  # type: ignore[arg-type]
-
-
-def _placed(net: Run | nn.Module | str | Path, ds: Dataset, out: Path) -> Path:
-    """The folder of the run that trials prune; a module is saved beside their results."""
-    if isinstance(net, str | Path):
-        return Path(net)
-    if isinstance(net, Run) and net.path is not None:
-        return net.path
-    if ds.source == "arrays":
-        raise InputError("trials load their data themselves: save the arrays as .npz, and load that by name")
-    place = out / "base"
-    if not store.is_run(place):
-        store.save(place, net if isinstance(net, Run) else Run.of(net, ds))
-    return place
-
-
-def _study(
-    name: str, ds: Dataset, settings: dict[str, object], arms: dict[str, dict[str, object]], seeds: int, *,
-    measures: dict[str, str], trial: str = "prune",
-) -> Study:  # fmt: skip
-    return Study.model_validate(
-        {
-            "name": name,
-            "what": f"{name} of {settings['run']}",
-            "data": Data(source=ds.source, options=dict(ds.options)),
-            "trial": trial,
-            "settings": settings,
-            "arms": arms,
-            "profiles": {"cpu": Profile(what="as asked", seeds=seeds)},
-            "measures": measures,
-            "unpublished": "a comparison on one's own network",
-        }
-    )

@@ -70,6 +70,9 @@ def plane(ds: Dataset, recipe: Recipe, device: str = "auto") -> NDArray[np.float
     """Points (n, 2): outputs of a linear layer of two units before the last of a network trained with labels.
 
     The network is C32 M C64 M F128 F2 F10, as the 2-D study has it.
+
+    >>> plane(data.load("digits").subset(range(200)), Recipe(epochs=1), "cpu").shape
+    (200, 2)
     """
     layers: tuple[bp.Layer, ...] = (
         bp.Conv(units=32, norm="batch"), bp.Pool(), bp.Conv(units=64, norm="batch"), bp.Pool(),

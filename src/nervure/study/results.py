@@ -89,13 +89,20 @@ class Results:
         return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
 
     def rows(self) -> list[Row]:
-        """A line for each arm, measure and published figure of it; one without a figure has a line too."""
+        """A line for each arm, measure and published figure of it; one without a figure has a line too.
+
+        A measure that an arm was made without, and that nobody printed of it, has none.
+        """
         return [
             self._row(arm, measure, printed)
             for arm in self.study.arms
             for measure in self.study.measures
-            for printed in self._printed(arm, measure) or (None,)
+            for printed in self._printed(arm, measure) or ((None,) if self._has(arm, measure) else ())
         ]
+
+    def _has(self, arm: str, measure: str) -> bool:
+        made = [one for one in self.records if one.done and one.trial.arm == arm]
+        return not made or any(measure in one.metrics for one in made)
 
     def _printed(self, arm: str, measure: str) -> tuple[Published, ...]:
         return tuple(one for one in self.study.published if (one.arm, one.measure) == (arm, measure))

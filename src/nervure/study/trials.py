@@ -95,6 +95,16 @@ trials: Table[TrialFunction] = Table(
             "how far criteria agree on the order of units",
             "own",
         ),
+        "sparsify": (
+            "nervure.study.sparsify_trial:sparsify_trial",
+            "remove edges of one trained network at many rates, and measure each",
+            "Garg, thesis, chapter 4",
+        ),
+        "sparsify-training": (
+            "nervure.study.sparsify_trial:training_trial",
+            "train a network while it loses edges by one method",
+            "Garg, thesis, chapter 4",
+        ),
         "cluster": (
             "nervure.study.cluster_trial:cluster_trial",
             "group samples by one method, and measure the groups against classes",

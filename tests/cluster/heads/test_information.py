@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 import torch
@@ -61,8 +60,6 @@ def test_another_numbering_of_clusters_changes_nothing() -> None:
     assert float(one.detach()) == pytest.approx(float(other.detach()), abs=1e-6)
 
 
-
-
 def test_joint_frequencies_are_added_up_over_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one process computes for the whole batch, each of two gets from its half and the other's sums."""
     from nervure.cluster.heads import information
@@ -91,19 +88,41 @@ def test_a_stand_in_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert float(sent[0].abs().max()) == 0.0
 
 
-def test_a_weak_cluster_divides_the_largest() -> None:
-    torch.manual_seed(0)
+def test_a_weak_cluster_divides_the_largest_along_its_principal_axis() -> None:
+    """Of two groups in cluster 0, on both sides of 5 along the second value, each cluster gets one."""
     head = plain(3, patience=2)
-    latents = torch.cat([torch.tensor([[20.0, 0, -50]]).repeat(6, 1), torch.tensor([[0.0, 20, -50]]).repeat(3, 1)])
+    draw = torch.Generator().manual_seed(0)
+    latents = 0.1 * torch.randn(30, 3, generator=draw) + torch.tensor([20.0, 0.0, -50.0])
+    latents[:10, 1] += 10
+    latents[20:, :2] = latents[20:, :2].flip(1)
+    assert head.assign(latents).tolist() == [0] * 20 + [1] * 10
     assert head.refresh(Group.alone(latents), 1).repaired == ()
     found = head.refresh(Group.alone(latents), 2)
     assert found.repaired == ("cluster 2 divides cluster 0",)
     assert found.renewed == (head.linear.weight, head.linear.bias)
-    away = (head.linear.weight[2] - head.linear.weight[0]).norm() / head.linear.weight[0].norm()
-    assert 0 < float(away) < 0.5
+    groups = [set(part.tolist()) for part in found.assigned.split(10)]
+    assert all(len(one) == 1 for one in groups) and groups[0] | groups[1] == {0, 2} and groups[2] == {1}
     assert head.weak.tolist() == [0, 0, 0]
-    never = plain(3, patience=0)
-    assert all(never.refresh(Group.alone(latents), epoch).repaired == () for epoch in range(5))
+
+
+def test_a_division_is_the_same_on_two_processes() -> None:
+    from nervure.cluster.heads.information import _principal
+
+    rows = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)) @ torch.diag(torch.tensor([1.0, 5.0, 2.0]))
+    values = np.linalg.eigh(np.cov(rows.double().numpy().T, bias=True))
+    mean, axis, spread = _principal(rows, lambda value: value)
+    assert np.allclose(mean, rows.double().mean(0)) and float(spread) == pytest.approx(values[0][-1] ** 0.5)
+    assert abs(float(axis @ torch.from_numpy(values[1][:, -1]))) == pytest.approx(1)
+    sent: list[Tensor] = []
+    for rank in (0, 1):  # the second sum, about the mean of all, differs from the one that is sent here
+        _principal(rows[rank::2], lambda value: sent.append(value) or value)
+    assert torch.allclose((sent[0] + sent[2])[:-1] / 40, mean)
+
+
+def test_no_patience_leaves_dead_clusters() -> None:
+    head = plain(3, patience=0)
+    latents = torch.tensor([[20.0, 0, -50]]).repeat(6, 1)
+    assert all(head.refresh(Group.alone(latents), epoch).repaired == () for epoch in range(7))
 
 
 def test_a_second_layer_with_more_clusters_is_trained_beside() -> None:

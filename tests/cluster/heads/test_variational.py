@@ -24,7 +24,7 @@ def test_memberships_are_those_of_the_mixture_it_begins_with(head: VariationalHe
     model = GaussianMixture(4, covariance_type="diag", reg_covar=1e-3, n_init=3, random_state=0)
     model.fit(latents.double().numpy())
     assert np.allclose(head(latents).detach().exp().numpy(), model.predict_proba(latents.double().numpy()), atol=1e-3)
-    assert float(head.weights.sum()) == pytest.approx(1, abs=1e-6)
+    assert head.weights.sum().item() == pytest.approx(1, abs=1e-6)
 
 
 def test_loss_of_one_component_is_the_divergence_of_two_gaussians() -> None:
@@ -35,7 +35,7 @@ def test_loss_of_one_component_is_the_divergence_of_two_gaussians() -> None:
     latents = torch.tensor([[1.0, 2.0], [0.0, -1.0]])
     variance = np.exp([0.5, -1.0])
     expected = np.mean([(row**2 + variance - 1 - np.log(variance)).sum() / 2 for row in latents.numpy()])
-    assert float(head.loss(latents, BATCH).detach()) == pytest.approx(expected, abs=1e-5)
+    assert head.loss(latents, BATCH).item() == pytest.approx(expected, abs=1e-5)
 
 
 def test_loss_of_many_components_is_between_its_bounds(head: VariationalHead, latents: Tensor) -> None:

@@ -27,6 +27,7 @@ table: Table[Callable[[View], Mapping[str, Figure]]] = Table(
             "thesis, Fig. 3.5",
         ),
         "snapshots": (f"{_HOME}.latents:snapshots", "the latent space at chosen epochs", "thesis, Fig. 3.6"),
+        "quality": (f"{_HOME}.clusters:course", "how good each epoch is by no label", "own"),
         "centres": (f"{_HOME}.decoded:centres", "cluster centres decoded", "thesis, Fig. 3.4"),
         "members": (f"{_HOME}.members:members", "nearest and farthest members of each cluster", "own"),
         "series": (f"{_HOME}.series:means", "mean and band of each cluster's series", "own"),

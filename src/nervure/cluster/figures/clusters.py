@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from nervure.cluster.course import quality
 from nervure.cluster.figures.view import View, trouble
 from nervure.evidence import Figure, Table
 
-__all__ = ["clusters"]
+__all__ = ["clusters", "course"]
 
 
 def clusters(view: View) -> dict[str, Figure]:
@@ -24,6 +25,12 @@ def clusters(view: View) -> dict[str, Figure]:
             rows=rows,
         )
     }
+
+
+def course(view: View) -> dict[str, Figure]:
+    """The label-free quality of each epoch that looked at clusters, if there were two."""
+    looked = sum(row.get("confidence") is not None for row in view.run.history)
+    return {"training-quality": quality(view.run)} if looked > 1 else {}
 
 
 def _row(view: View, cluster: int) -> tuple[str | int | float | None, ...]:

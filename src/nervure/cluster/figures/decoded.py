@@ -65,11 +65,12 @@ def reconstructions(view: View) -> dict[str, Figure]:
     if view.ds.kind == "image":
         low, high = limits(view.ds, view.samples(view.some)[0])
         both = images(view.ds.preprocessing, torch.cat([out, x]), low, high)
-        words = [view.label(row) or f"cluster {view.clusters[row]}" for row in rows]
+        words = [view.label(row) or str(view.clusters[row]) for row in rows]
         return {
             "reconstructions": Images(
                 title="Reconstructions, above their inputs",
-                alt=f"{len(rows)} samples below what the decoder makes of their latents; squared error {error:.3g}.",
+                alt=f"{len(rows)} samples, with their label or cluster, below what the decoder makes of their latents; "
+                f"squared error {error:.3g}.",
                 pictures=both,
                 captions=[*[""] * len(rows), *words],
                 columns=len(rows),

@@ -92,25 +92,25 @@ def neurons(view: View) -> dict[str, Figure]:
 def _beside(view: View, made: Tensor) -> Images:
     """A row a cluster: its synthesised input, framed, and the samples with the highest scores."""
     low, high = limits(view.ds, view.samples(view.some)[0])
-    scores = view.scores
     rows, captions = [], []
     with torch.no_grad():
         own = view.score(made).diagonal().numpy()
+    exceeded = (view.scores < own).mean(axis=0)
     for cluster in range(view.count):
-        best = np.argsort(-scores[:, cluster], kind="stable")[:EACH]
+        best = np.argsort(-view.scores[:, cluster], kind="stable")[:EACH]
         x, _ = view.samples(best)
         rows.append(images(view.ds.preprocessing, torch.cat([made[cluster : cluster + 1], x]), low, high))
-        beaten = float((scores[:, cluster] < own[cluster]).mean())
-        captions += [f"{cluster}: {100 * beaten:.0f} %", *(view.label(row) for row in best)]
+        captions += [str(cluster), *(view.label(row) for row in best)]
     columns = len(rows[0])
     return Images(
         title="What each cluster's neuron answers to",
-        alt=f"A row for each of {view.count} clusters: an input made by gradient ascent, framed, with the share of "
-        f"samples whose score it exceeds, and the {columns - 1} samples with the highest scores.",
+        alt=f"A row for each of {view.count} clusters: an input made by gradient ascent, framed, whose score exceeds "
+        f"those of {100 * exceeded.min():.1f} % of the samples or more, and the {columns - 1} best samples.",
         pictures=np.concatenate(rows),
         captions=captions,
         columns=columns,
         framed=np.arange(view.count * columns) % columns == 0,
+        data={"exceeded": exceeded},
     )
 
 

@@ -13,7 +13,7 @@ from nervure.evidence import Figure, Images, Scatter
 __all__ = ["contours", "points"]
 
 GRID = 72
-BANDS = 10
+BANDS = 12
 SHOWN = 3
 
 
@@ -47,13 +47,15 @@ def contours(view: View) -> dict[str, Figure]:
     shown = np.argsort(-np.bincount(view.clusters, minlength=view.count), kind="stable")[:SHOWN]
     maps = values[:, :, shown].permute(0, 2, 1).reshape(-1, 1, GRID, GRID).numpy()
     # one value either side of a contour: shades in bands show the lines without drawing them
-    shades = (np.floor(maps * BANDS) / BANDS * 255).clip(0, 255).astype(np.uint8)
+    low, high = float(maps.min()), float(maps.max())
+    bands = np.floor((maps - low) / max(high - low, 1e-12) * BANDS).clip(0, BANDS - 1)
+    shades = (bands / (BANDS - 1) * 255).astype(np.uint8)
     words = [f"cluster {one}, {how}" for how in ("scores as they are", "normalised") for one in shown]
     return {
         "contours": Images(
             title="Densities of the largest clusters over the plane",
-            alt=f"Bands of a tenth of h for clusters {', '.join(map(str, shown))} over the range of the data, white "
-            "where it is 1: above of scores as they are, below normalised.",
+            alt=f"{BANDS} bands of h for clusters {', '.join(map(str, shown))} over the range of the data, from "
+            f"{low:.2f} in black to {high:.2f} in white: above of scores as they are, below normalised.",
             pictures=shades,
             captions=words,
             columns=len(shown),

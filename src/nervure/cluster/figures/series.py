@@ -43,7 +43,7 @@ def means(view: View) -> dict[str, Figure]:
     for variate in range(variates):
         for number, group in enumerate(groups):
             part = f", variate {variate}" if variates > 1 else ""
-            found[f"clusters-mean-{variate}-{number}"] = _curve(view, group, variate, part)
+            found[f"series-{variate}-{number}"] = _curve(view, group, variate, part)
     return found
 
 

@@ -28,7 +28,8 @@ class CentresHead(Head):
     Parameters
     ----------
     init : str
-        First centres: ``samples``, ``kmeans++``, ``kmeans`` (to convergence), ``normal`` or ``xavier``.
+        First centres: ``samples``, ``kmeans++``, ``kmeans`` (to convergence), ``normal`` or ``xavier``; where they may
+        die, ``kmeans``.
     empty : str
         What happens to a centre without members: ``reseed``, ``farthest``, ``split`` or ``keep``; with ``die``
         centres are dropped that have too few members or lie in one cluster with another, which finds the number of
@@ -97,8 +98,11 @@ class CentresHead(Head):
     def begin(self, group: Group) -> None:
         """First centres."""
         some = group.sample(lloyd.FULL_SAMPLE)
-        self.centres.copy_(lloyd.seed_centres(some, self.clusters, self.init, group.seed))
+        init = "kmeans" if self.empty == "die" else self.init
+        self.centres.copy_(lloyd.seed_centres(some, self.clusters, init, group.seed))
         self.alive.fill_(True)
+        if self.empty == "die":  # now, since parts of one cluster that are trained apart stay apart
+            self.centres.copy_(self._thinned(self.centres, group)[0])
         self._measure(group)
         self.active.fill_(True)
 

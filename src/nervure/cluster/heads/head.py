@@ -13,6 +13,9 @@ from nervure.data.dataset import Batch
 
 __all__ = ["DEAD", "Group", "Head", "Refreshed"]
 
+CHUNK = 65_536
+"""Latents that are assigned at once."""
+
 DEAD = -1e4
 """Log-probability of a cluster that died: 0 when it is made a probability, and finite in sums and exported files."""
 
@@ -85,7 +88,7 @@ class Refreshed:
     assigned: Tensor
     logs: dict[str, float] = field(default_factory=dict)
     repaired: tuple[str, ...] = ()
-    renewed: tuple[nn.Parameter, ...] = ()
+    renewed: tuple[Tensor, ...] = ()
 
 
 class Head(nn.Module):
@@ -113,8 +116,7 @@ class Head(nn.Module):
 
     def assign(self, latents: Tensor) -> Tensor:
         """The most probable cluster of each latent: (n,) int64, of equals the first."""
-        found: Tensor = self(latents).argmax(dim=1)
-        return found
+        return torch.cat([self(part).argmax(dim=1) for part in latents.split(CHUNK)])
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """The clustering term of a batch: a mean over samples; ``copies`` are the transformed copies' latents."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +27,8 @@ class InformationHead(Head):
     entropy_weight : float
         Weight of the clusters' entropy; above 1 it asks for clusters more equal in size.
     patience : int
-        A cluster with less than a fifth of an even share at so many phases in a row shares the largest cluster's row
-        from then on, with noise, so that the two can divide its samples; 0: never.
+        A cluster with less than a fifth of an even share at so many phases in a row gets half of the largest one's
+        samples, divided along their principal axis; 0: never.
     over : int
         Outputs of a second dense layer, with more clusters, that is trained by the same loss and only serves the
         encoder; 0 for none.
@@ -42,7 +44,7 @@ class InformationHead(Head):
     weak: Tensor
 
     def __init__(
-        self, clusters: int, latent: int, entropy_weight: float = 1.0, patience: int = 3, over: int = 0
+        self, clusters: int, latent: int, entropy_weight: float = 1.0, patience: int = 5, over: int = 0
     ) -> None:
         super().__init__(clusters, latent)
         if not entropy_weight > 0 or over < 0:
@@ -54,7 +56,8 @@ class InformationHead(Head):
 
     def forward(self, latents: Tensor) -> Tensor:
         """(n, latent) -> log-probabilities (n, clusters)."""
-        return self.linear(latents).log_softmax(dim=1)
+        scores: Tensor = self.linear(latents)
+        return scores.log_softmax(dim=1)
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """Minus the mutual information, the mean over the layers; without copies a sample stands for its own."""
@@ -67,23 +70,24 @@ class InformationHead(Head):
     def refresh(self, group: Group, epoch: int) -> Refreshed:
         """Assign all samples; a cluster weak for too long divides the largest one."""
         chosen = self.assign(group.latents)
-        sizes = group.reduce(self(group.latents).exp().sum(dim=0, dtype=torch.float64))
+        sizes = group.reduce(torch.bincount(chosen, minlength=self.clusters).to(torch.float64))
         bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device)
         self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
         spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
-        notes = tuple(self._divide(cluster, sizes, group.seed + epoch) for cluster in spent)
+        notes = tuple(self._divide(cluster, chosen, sizes, group) for cluster in spent)
         if not notes:
             return Refreshed(chosen)
         return Refreshed(self.assign(group.latents), repaired=notes, renewed=(self.linear.weight, self.linear.bias))
 
-    def _divide(self, cluster: int, sizes: Tensor, seed: int) -> str:
-        """Give ``cluster`` the row of the largest one, each with half of its samples to come."""
+    def _divide(self, cluster: int, chosen: Tensor, sizes: Tensor, group: Group) -> str:
+        """Let ``cluster`` have the half of the largest one that lies on one side along its principal axis."""
         largest = int(sizes.argmax())
-        row = self.linear.weight[largest]
-        generator = torch.Generator().manual_seed((seed * 1009 + cluster) % 2**63)
-        noise = torch.randn(self.latent, generator=generator).to(row) * row.norm() * self.latent**-0.5
-        self.linear.weight[cluster] = row + 0.1 * noise
-        self.linear.bias[cluster] = self.linear.bias[largest]
+        mean, axis, spread = _principal(group.latents[chosen == largest], group.reduce)
+        row, bias = self.linear.weight[largest].clone(), self.linear.bias[largest].clone()
+        tilt = (axis / spread).to(row)
+        for one, sign in ((largest, 1), (cluster, -1)):
+            self.linear.weight[one] = row + sign * tilt
+            self.linear.bias[one] = bias - sign * (tilt @ mean.to(row))
         sizes[largest] /= 2
         self.weak[cluster] = 0
         return f"cluster {cluster} divides cluster {largest}"
@@ -95,3 +99,13 @@ class InformationHead(Head):
         count = joint.new_tensor([float(self.counted) * len(p)])
         packed = shared_sum(torch.cat([joint.flatten() * count, count]))
         return information_loss((packed[:-1] / packed[-1]).view_as(joint), self.entropy_weight)
+
+
+def _principal(members: Tensor, reduce: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, first principal axis and standard deviation along it, of rows that processes hold parts of."""
+    wide = members.to(torch.float64)
+    packed = reduce(torch.cat([wide.sum(dim=0), wide.new_tensor([float(len(wide))])]))
+    count = packed[-1].clamp(min=1)
+    mean = packed[:-1] / count
+    sizes, axes = torch.linalg.eigh(reduce((wide - mean).T @ (wide - mean)) / count)
+    return mean, axes[:, -1], sizes[-1].clamp(min=1e-12).sqrt()

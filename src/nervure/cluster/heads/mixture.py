@@ -24,7 +24,8 @@ class MixtureHead(Head):
     Parameters
     ----------
     init : str
-        First means: ``samples``, ``kmeans++``, ``kmeans``, ``normal`` or ``xavier``.
+        First means: ``samples``, ``kmeans++``, ``kmeans``, ``normal`` or ``xavier``; where components may die,
+        ``kmeans``.
     covariance : str
         ``full`` or ``diag``.
     floor : float
@@ -99,25 +100,28 @@ class MixtureHead(Head):
     def begin(self, group: Group) -> None:
         """First components: means by ``init``, covariances of the latents nearest to them."""
         some = group.sample(lloyd.FULL_SAMPLE)
-        means = lloyd.seed_centres(some, self.clusters, self.init, group.seed)
+        init = "kmeans" if self.empty == "die" else self.init
+        means = lloyd.seed_centres(some, self.clusters, init, group.seed)
         assigned, _ = lloyd.nearest(some, means)
         self.alive.fill_(True)
         self._set(em.of_assignment(some, assigned, means, self.floor, self.diagonal))
-        if self.init in ("normal", "xavier"):
+        if init in ("normal", "xavier"):
             self.weights.fill_(1 / self.clusters)
+        if self.empty == "die":  # now, since parts of one cluster that are trained apart stay apart
+            self._set(self._thinned(self.mixture, group)[0])
         self.active.fill_(True)
 
     @torch.no_grad()
     def refresh(self, group: Group, epoch: int) -> Refreshed:
         """One EM step: responsibilities by the old components, then new ones (Eq 3.10 to 3.13)."""
-        assigned = self.assign(group.latents.to(torch.float64))
+        assigned = self.assign(group.latents)
         packed = group.reduce(em.sums(group.latents, self.mixture).packed())
         found = em.MixtureSums.unpacked(packed, self.clusters, self.latent)
         made = em.step(found, self.mixture, self.floor, self.diagonal)
         made, notes = self._revived(made, found, group, epoch) if self.empty != "die" else self._thinned(made, group)
         self._set(made)
         if self.empty == "die" and notes:  # the old assignment names components that are no more
-            assigned = self.assign(group.latents.to(torch.float64))
+            assigned = self.assign(group.latents)
         return Refreshed(assigned, {"log_likelihood": float(found.likelihood) / max(1, group.total)}, notes)
 
     @torch.no_grad()

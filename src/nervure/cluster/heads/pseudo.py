@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -93,12 +95,12 @@ class PseudoHead(Head):
     @torch.no_grad()
     def begin(self, group: Group) -> None:
         """First groups, of the untrained network's features."""
-        self._regroup(Group(group.latents.to(self.mean.device), *_rest(group)), group.seed, known=False)
+        self._regroup(dataclasses.replace(group, latents=group.latents.to(self.mean.device)), group.seed, known=False)
         self.active.fill_(True)
 
     @torch.no_grad()
     def refresh(self, group: Group, epoch: int) -> Refreshed:
-        """New groups, numbered as the classifier knew the old ones; then a new classifier."""
+        """New groups, numbered as those that the old centres would make of the new features; then a new classifier."""
         self._regroup(group, group.seed + epoch, known=True)
         generator = torch.Generator().manual_seed((group.seed * 1_000_003 + epoch) % 2**63)
         fresh = torch.randn(self.classifier.weight.shape, generator=generator) * 0.01
@@ -109,18 +111,18 @@ class PseudoHead(Head):
     @torch.no_grad()
     def settle(self, group: Group) -> None:
         """The final clusters: k-means to convergence, the best of ten."""
-        here = Group(group.latents.to(self.mean.device), *_rest(group))
+        here = dataclasses.replace(group, latents=group.latents.to(self.mean.device))
         self._measure(here)
         self._cluster(self._featured(here), here.seed, starts=10)
         self.active.fill_(True)
 
     def _regroup(self, group: Group, seed: int, known: bool) -> None:
+        guesses = self._label(group.latents) if known else None
         self._measure(group)
         seen = self._featured(group)
         found = lloyd.full(seen.sample(lloyd.FULL_SAMPLE), self.groups, seed, STARTS).to(self.pseudo)
         labels, _ = lloyd.nearest(seen.latents, found)
-        if known:
-            guesses = self.classifier(group.latents).argmax(dim=1)
+        if guesses is not None:
             table = torch.zeros(self.groups, self.groups, dtype=torch.float64, device=labels.device)
             ones = torch.ones(len(labels), dtype=torch.float64, device=labels.device)
             table.index_put_((guesses, labels), ones, accumulate=True)
@@ -144,10 +146,11 @@ class PseudoHead(Head):
         self.variance.fill_(max(inertia / max(1, seen.total * self.centres.shape[1]), 1e-12))
 
     def _label(self, latents: Tensor) -> Tensor:
-        return squared_distances(self.features(latents), self.pseudo.to(latents)).argmin(dim=1)
+        distances = squared_distances(self.features(latents), self.pseudo.to(latents))
+        return distances.argmin(dim=1)
 
     def _featured(self, group: Group) -> Group:
-        return Group(self.features(group.latents.to(torch.float64)), *_rest(group))
+        return dataclasses.replace(group, latents=self.features(group.latents.to(torch.float64)))
 
     def _measure(self, group: Group) -> None:
         """Mean and whitening of all samples' features, over all processes."""
@@ -156,10 +159,6 @@ class PseudoHead(Head):
         away = wide - mean
         self.mean.copy_(mean)
         self.whitening.copy_(whiten(group.reduce(away.T @ away) / max(1, group.total), self.whitening.shape[1]))
-
-
-def _rest(group: Group) -> tuple[object, ...]:
-    return group.total, group.places, group.reduce, group.seed
 
 
 def whiten(covariance: Tensor, components: int) -> Tensor:
@@ -186,9 +185,11 @@ def whiten(covariance: Tensor, components: int) -> Tensor:
     """
     sizes, axes = torch.linalg.eigh(covariance)
     sizes, axes = sizes.flip(0)[:components], axes.flip(1)[:, :components]
-    axes = axes * axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
-    there = sizes > 1e-6 * sizes[0].clamp(min=torch.finfo(sizes.dtype).tiny)
-    return axes * torch.where(there, sizes.clamp(min=torch.finfo(sizes.dtype).tiny).rsqrt(), 0.0)
+    signs = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True)).sign()
+    tiny = torch.finfo(sizes.dtype).tiny
+    there = sizes > 1e-6 * sizes[0].clamp(min=tiny)
+    found: Tensor = axes * signs * torch.where(there, sizes.clamp(min=tiny).rsqrt(), 0.0)
+    return found
 
 
 def aligned(table: Tensor) -> Tensor:

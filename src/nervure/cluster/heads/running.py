@@ -13,7 +13,6 @@ from nervure.cluster.heads.centres import CentresHead
 from nervure.cluster.heads.head import Group, Refreshed
 from nervure.cluster.revive import revive
 from nervure.errors import InputError
-from nervure.objectives.centres import squared_distances
 
 __all__ = ["RunningHead"]
 
@@ -63,7 +62,7 @@ class RunningHead(CentresHead):
     def move(self, latents: Tensor, index: Tensor, reduce: Callable[[Tensor], Tensor]) -> None:
         """Assign a batch to the centres, and move them."""
         wide = latents.to(torch.float64)
-        assigned = squared_distances(wide, self.centres).argmin(dim=1)
+        assigned = self.assign(wide)
         found = lloyd.Sums.unpacked(reduce(lloyd.sums(wide, self.centres, assigned).packed()), self.clusters)
         total = self.counts + found.counts
         moved = (self.counts[:, None] * self.centres + found.totals) / total.clamp(min=1)[:, None]
@@ -73,14 +72,17 @@ class RunningHead(CentresHead):
     @torch.no_grad()
     def refresh(self, group: Group, epoch: int) -> Refreshed:
         """Assign all samples; centres move here only where they died."""
-        assigned, _ = lloyd.nearest(group.latents, self.centres.to(group.latents))
+        assigned = self.assign(group.latents)
         packed = group.reduce(lloyd.sums(group.latents, self.centres, assigned).packed())
         found = lloyd.Sums.unpacked(packed, self.clusters)
         self._spread(found, group)
-        moved, notes = revive(self.centres, found, group, self.empty, epoch)
+        if self.empty == "die":
+            moved, notes = self._thinned(self.centres, group)
+        else:
+            moved, notes = revive(self.centres, found, group, self.empty, epoch)
         if notes:
             there = (moved != self.centres).any(dim=1)
             self.centres.copy_(moved)
             self.counts.masked_fill_(there, self.first)
-            assigned, _ = lloyd.nearest(group.latents, self.centres.to(group.latents))
+            assigned = self.assign(group.latents)
         return Refreshed(assigned, {"inertia": float(found.inertia) / max(1, group.total)}, notes)

@@ -16,6 +16,8 @@ class AEC(DCAEKMeans):
     """Auto-encoder based clustering: the ancestor of :class:`nervure.cluster.DCAEKMeans`, whose layers are dense.
 
     The parameters are the same. Series of unequal lengths, which dense layers cannot read, get dilated convolutions.
+    The first epochs of the ``robust`` profile end with k-means to convergence: centres that start among the latents of
+    an untrained network stay where they are, as those latents shrink.
 
     Examples
     --------
@@ -30,7 +32,11 @@ class AEC(DCAEKMeans):
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 500, "batch_size": 100, "lr": 1e-3, "empty": "keep"},
         "robust": {
-            "epochs": 100, "batch_size": 100, "lr": 1e-3, "empty": "reseed", "widths": (256, 256, 1024),
+            "epochs": 100, "batch_size": 100, "lr": 1e-3, "empty": "reseed", "refit_epochs": 20,
+            "widths": (256, 256, 1024),
         },
-        "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3, "empty": "reseed", "widths": (128, 128, 512)},
+        "quick": {
+            "epochs": 30, "batch_size": 100, "lr": 1e-3, "empty": "reseed", "refit_epochs": 10,
+            "widths": (128, 128, 512),
+        },
     }  # fmt: skip

@@ -18,19 +18,21 @@ class DCAEGMM(DeepClusterer):
     """Deep convolutional auto-encoder with an embedded Gaussian mixture (Alqahtani et al. 2018).
 
     Reconstruction and the negative log-likelihood of the latents are minimised together; after each epoch the mixture
-    makes one EM step on all latents. The printed recipe shrinks its latents to nothing; the ``robust`` profile
-    normalises them, warms up, and starts from k-means.
+    makes one EM step on all latents. The printed recipe (``paper``) shrinks its latents to nothing; ``robust`` and
+    ``quick`` normalise them, warm up, start from k-means, and give the mixture two latents a cluster, a higher floor
+    and a smaller weight.
 
     Parameters
     ----------
-    weight : float
+    weight : float, optional
         Lambda, the weight of the clustering term.
     reduction : str, optional
         ``sum`` or ``mean`` over a sample's values; ``mean`` where labels supervise, else ``sum``.
     covariance, floor, init, empty
         Of the mixture: see :class:`nervure.cluster.heads.mixture.MixtureHead`.
     warmup : int, optional
-        Epochs of reconstruction alone.
+        Epochs of reconstruction alone; where components may die at least a third of all, since untrained latents show
+        no clusters.
     latent_norm : str, optional
         ``none`` or ``batchnorm``.
     activity, parents
@@ -47,7 +49,7 @@ class DCAEGMM(DeepClusterer):
     np.float64(1.0)
     """
 
-    weight: float = 0.1
+    weight: float | None = None
     reduction: str | None = None
     covariance: str = "full"
     floor: float | None = None
@@ -61,16 +63,16 @@ class DCAEGMM(DeepClusterer):
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
-            "epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "warmup": 0, "latent_norm": "none",
-            "init": "samples", "floor": 1e-6,
+            "epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.1, "warmup": 0,
+            "latent_norm": "none", "init": "samples", "floor": 1e-6,
         },
         "robust": {
-            "epochs": 100, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "latent_norm": "batchnorm",
-            "init": "kmeans", "floor": 1e-2, "clip": 10.0,
+            "epochs": 60, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0,
         },
         "quick": {
-            "epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "latent_norm": "batchnorm",
-            "init": "kmeans", "floor": 1e-2, "clip": 10.0,
+            "epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0,
         },
     }  # fmt: skip
 
@@ -78,7 +80,7 @@ class DCAEGMM(DeepClusterer):
         """An auto-encoder with a mixture (Eq 3.9)."""
         network, options, latent = self._autoencoder(ds)
         objective = {
-            "weight": self.weight,
+            "weight": self._given("weight"),
             "reduction": self.reduction or ("mean" if outputs else "sum"),
             "activity": list(self.activity),
             "label_weight": self.label_weight if outputs else 0.0,
@@ -88,11 +90,12 @@ class DCAEGMM(DeepClusterer):
             "init": self._given("init"), "covariance": self.covariance, "floor": self._given("floor"),
             "empty": self.empty or ("keep" if self.profile == "paper" else "reseed"), "variant": self.variant,
         }  # fmt: skip
+        warmup = max(self._warm(ds), int(self._given("epochs")) // 3 if head["empty"] == "die" else 0)
         return Method(
             network,
             "mixture",
             latent,
-            self._recipe(seed, objective, {"warmup": self._warm(ds)}, clip=self._profile("clip")),
+            self._recipe(seed, objective, {"warmup": warmup}, clip=self._profile("clip")),
             options,
             head,
             self._given("latent_norm"),

@@ -53,7 +53,7 @@ class DCAEKMeans(DeepClusterer):
     init: str = "samples"
     empty: str | None = None
     assign: str = "stored"
-    refit_epochs: int = 0
+    refit_epochs: int | None = None
     warmup: int = 0
     activity: Sequence[float] = (0.0, 0.0, 0.0)
     parents: Sequence[int] = ()
@@ -77,7 +77,8 @@ class DCAEKMeans(DeepClusterer):
             "parents": list(self.parents),
         }
         head = {
-            "init": self.init, "empty": self._given("empty"), "assign": self.assign, "refit_epochs": self.refit_epochs,
+            "init": self.init, "empty": self._given("empty"), "assign": self.assign,
+            "refit_epochs": self._given("refit_epochs") or 0,
         }  # fmt: skip
         warmup = max(self.warmup, int(self._given("epochs")) // 3) if head["empty"] == "die" else self.warmup
         return Method(

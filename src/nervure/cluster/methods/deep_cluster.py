@@ -27,8 +27,9 @@ class DeepCluster(DeepClusterer):
     ----------
     groups : int, optional
         Pseudo-labels; as many as clusters if neither this nor the profile says.
-    components : int
-        Principal components that are kept, at most.
+    components : int, optional
+        Principal components that are kept, at most; twice as many as clusters if neither this nor the profile says.
+        Whitening makes all of them equal, noise too.
     augment : dict, optional
         How samples are changed for the classifier; by the kind of data if not given, ``{}`` for not at all. Groups are
         of the unchanged samples.
@@ -49,8 +50,8 @@ class DeepCluster(DeepClusterer):
         "paper": {
             "epochs": 200, "batch_size": 256, "lr": 0.05, "optimizer": "sgd", "weight_decay": 1e-5, "components": 256,
         },
-        "robust": {"epochs": 100, "batch_size": 128, "lr": 1e-3, "components": 256},
-        "quick": {"epochs": 30, "batch_size": 128, "lr": 1e-3, "components": 256},
+        "robust": {"epochs": 100, "batch_size": 128, "lr": 1e-3},
+        "quick": {"epochs": 30, "batch_size": 128, "lr": 1e-3},
     }  # fmt: skip
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
@@ -67,5 +68,7 @@ class DeepCluster(DeepClusterer):
             optimizer=self._profile("optimizer") or "adam",
             drop_last=len(ds.indices("train")) > 2 * int(self._given("batch_size")),
         )
-        head = {"groups": self._given("groups"), "components": self._given("components")}
+        head = {
+            "groups": self._given("groups"), "components": self._given("components") or 2 * int(self.n_clusters),
+        }  # fmt: skip
         return Method(network, "pseudo-labels", latent, recipe, options, head)

@@ -27,6 +27,8 @@ class IIC(DeepClusterer):
         Options of :class:`nervure.data.Augmentation` for the copies; by the kind of data if not given.
     entropy_weight : float
         Above 1 it asks for clusters more equal in size.
+    patience : int
+        As in every method; longer than a cluster without members waits until it gets half of the largest.
     over : int
         Clusters of a second dense layer that is trained beside the first one; 0 for none.
 
@@ -42,6 +44,7 @@ class IIC(DeepClusterer):
     copies: Mapping[str, object] | None = None
     entropy_weight: float = 1.0
     over: int = 0
+    patience: int = 10
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 250, "batch_size": 128, "lr": 1e-4},

@@ -39,6 +39,8 @@ def draw(figure: Images) -> str:
     columns = max(1, min(figure.columns, total))
     small = " nv-pixels" if max(height, width) <= _SMALL else ""
     small += " nv-wide" if columns > _FIT else ""
+    # A column of pictures too detailed for a thumbnail, as masks of kernels are.
+    small += " nv-one nv-pixels" if figure.columns == 1 and width > _SMALL else ""
     role = "group" if figure.captions else "img"
     more = f"The first {MOST} of {total} pictures." if total > MOST else ""
     return (

@@ -1,0 +1,79 @@
+"""What commands that compare criteria share: lists with commas, progress, the page, and what failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from nervure.cli.console import print_figure, print_json, say
+from nervure.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from nervure.evidence import Table
+    from nervure.report import Section
+    from nervure.study import Progress, Results
+
+__all__ = ["finish", "rows_of", "shares", "teller", "words"]
+
+
+def words(text: str) -> list[str]:
+    """What stands between commas.
+
+    >>> words("l1, random,")
+    ['l1', 'random']
+    """
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def shares(text: str, option: str, such_as: str) -> list[float]:
+    """Numbers between commas.
+
+    >>> shares("0.7,0.5", "--keep", "0.7,0.5")
+    [0.7, 0.5]
+    """
+    try:
+        return [float(word) for word in words(text)]
+    except ValueError:
+        raise InputError(f"{option} {text!r}: write shares with commas, such as {such_as}") from None
+
+
+def teller(measure: Callable[[Mapping[str, float]], str | None], quiet: bool) -> Callable[[Progress], None]:
+    """A line for each trial that ends: what ``measure`` says of its metrics, or what went wrong."""
+
+    def tell(where: Progress) -> None:
+        done = where.record
+        result = done.error or measure(done.metrics) or "done"
+        say(f"{where.made}/{where.total}  {done.trial.arm}, seed {done.trial.seed}: {result}", quiet=quiet)
+
+    return tell
+
+
+def rows_of(tables: Sequence[Table]) -> list[dict[str, object]]:
+    """Lines of tables that belong together, as one mapping each."""
+    lines: list[dict[str, object]] = [{} for _ in tables[0].rows]
+    for table in tables:
+        for line, row in zip(lines, table.rows, strict=True):
+            line |= dict(zip(table.columns, row, strict=True))
+    return lines
+
+
+def finish(
+    out: Path, title: str, sections: Sequence[Section], tables: Sequence[Table], results: Results, *, json_: bool
+) -> None:
+    """Write the page, print the tables, whose lines are the same, and fail if a trial failed."""
+    from nervure import report
+
+    page = report.write(out / "compare.html", report.page(title, sections), overwrite=True)
+    if json_:
+        print_json({"page": str(page), "rows": rows_of(tables)})
+    else:
+        for table in tables:
+            print_figure(table)
+        typer.echo(str(page))
+    if results.failed:
+        first = results.failed[0]
+        raise InputError(f"{len(results.failed)} trials failed; the first, {first.trial}: {first.error}")

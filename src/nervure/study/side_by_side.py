@@ -1,0 +1,119 @@
+"""What comparisons on one's own network share: the run that trials start from, a study of them, curves and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import nn
+
+from nervure import store
+from nervure.data import Dataset
+from nervure.errors import InputError
+from nervure.evidence import Curve
+from nervure.store import Run
+from nervure.study.statistics import Paired, paired, summary
+from nervure.study.table import Data, Profile, Study
+
+__all__ = ["against", "asked", "curve", "placed", "study_of"]
+
+
+def asked(criteria: Sequence[str], shares: Sequence[float], what: str) -> None:
+    """Refuse a comparison of nothing, or of a criterion twice.
+
+    >>> asked(["l1", "l1"], [0.5], "kept share")
+    Traceback (most recent call last):
+    nervure.errors.InputError: name each criterion once, and give at least one of them and one kept share
+    """
+    if len(set(criteria)) != len(criteria) or not criteria or not shares:
+        raise InputError(f"name each criterion once, and give at least one of them and one {what}")
+
+
+def placed(net: Run | nn.Module | str | Path, ds: Dataset, out: Path) -> Path:
+    """The folder of the run that trials start from; a module is saved beside their results.
+
+    >>> placed("runs/base", None, Path("out"))
+    PosixPath('runs/base')
+    """
+    if isinstance(net, str | Path):
+        return Path(net)
+    if isinstance(net, Run) and net.path is not None:
+        return net.path
+    if ds.source == "arrays":
+        raise InputError("trials load their data themselves: save the arrays as .npz, and load that by name")
+    place = out / "base"
+    if not store.is_run(place):
+        store.save(place, net if isinstance(net, Run) else Run.of(net, ds))
+    return place
+
+
+def study_of(
+    name: str,
+    ds: Dataset,
+    settings: Mapping[str, object],
+    arms: Mapping[str, Mapping[str, object]],
+    seeds: int,
+    *,
+    measures: Mapping[str, str],
+    trial: str,
+) -> Study:
+    """A study of one run's network: nothing was published of it.
+
+    >>> from nervure import data
+    >>> ds = data.load("digits")
+    >>> study_of("mine", ds, {"run": "runs/base"}, {"l1": {}}, 2, measures={"accuracy": "%"}, trial="prune").what
+    'mine of runs/base'
+    """
+    return Study.model_validate(
+        {
+            "name": name,
+            "what": f"{name} of {settings['run']}",
+            "data": Data(source=ds.source, options=dict(ds.options)),
+            "trial": trial,
+            "settings": dict(settings),
+            "arms": {arm: dict(one) for arm, one in arms.items()},
+            "profiles": {"cpu": Profile(what="as asked", seeds=seeds)},
+            "measures": dict(measures),
+            "unpublished": "a comparison on one's own network",
+        }
+    )
+
+
+def curve(
+    values: Mapping[str, Sequence[Sequence[float] | np.ndarray]],
+    x: Sequence[float],
+    title: str,
+    *,
+    x_label: str,
+    y_label: str = "accuracy, %",
+    what: str = "Test accuracy",
+) -> Curve:
+    """A line a criterion through the means over seeds, with their standard deviation; gaps where nothing is known.
+
+    ``values`` has for each criterion a sequence of values over seeds for each ``x``.
+
+    >>> curve({"l1": [[1.0, 3.0], []]}, [0.3, 0.5], "Accuracy", x_label="share").y.tolist()
+    [[2.0, nan]]
+    """
+    spans = [[summary(list(one)) for one in row] for row in values.values()]
+    return Curve(
+        title=title,
+        alt=f"{what} of {len(values)} criteria, {x_label} {min(x)} to {max(x)}.",
+        x=np.array(x),
+        y=np.array([[np.nan if one.mean is None else one.mean for one in row] for row in spans]),
+        spread=np.array([[0.0 if one.sd is None else one.sd for one in row] for row in spans]),
+        labels=tuple(values),
+        x_label=x_label,
+        y_label=y_label,
+    )
+
+
+def against(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
+    """Both tests of two arms on the seeds that both have; None if there are none.
+
+    >>> against({0: 2.0, 1: 3.0}, {1: 1.0, 2: 5.0}).difference
+    2.0
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nervure as nv
+from nervure.cli import complete
+from nervure.cli.app import _run
+
+SMALL = ("--net-option", "units=[4, 8]", "--batch", 50, "--device", "cpu", "--threads", 1, "-q")
+
+
+def weights(path: Path) -> dict[str, torch.Tensor]:
+    return nv.store.load(path).net.state_dict()
+
+
+def same(one: Path, other: Path) -> bool:
+    pairs = zip(weights(one).values(), weights(other).values(), strict=True)
+    return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 200 digits as an archive, in two versions of their labels, and two features of 60 samples."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("shop")
+    held = load_digits()
+    x, y = held.images[:200].astype(np.uint8), held.target[:200]
+    np.savez(folder / "digits.npz", x=x, y=y)
+    np.savez(folder / "poisoned.npz", x=x, y=np.random.default_rng(0).permutation(y))
+    np.save(folder / "bare.npy", x)
+    rng = np.random.default_rng(0)
+    np.savez(folder / "table.npz", x=rng.normal(size=(60, 5)), y=np.arange(60) % 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def groups(shop: Path) -> Path:
+    """A clusterer's run with its figures."""
+    arguments = ("cluster", shop / "digits.npz", "-k", 5, "--epochs", 4, "--snapshots", "0,2", "-o", shop / "groups")
+    assert _run([str(one) for one in (*arguments, *SMALL)]) == 0
+    return shop / "groups"
+
+
+class TestRun:
+    def test_is_what_python_makes_of_the_same_samples(self, groups: Path, shop: Path) -> None:
+        model = nv.cluster.DCAEGMM(
+            5, epochs=4, batch_size=50, network_options={"units": [4, 8]}, device="cpu", random_state=0
+        )  # fmt: skip
+        model.fit(np.load(shop / "digits.npz")["x"])
+        mine = model.net_.state_dict()
+        assert all(torch.equal(one, mine[name]) for name, one in weights(groups).items())
+
+    def test_clusters_every_sample_and_measures_it(self, groups: Path) -> None:
+        run = nv.store.load(groups)
+        assert (run.task, len(run.names)) == ("clustering", 5)
+        assert {"clusters", "effective_clusters", "confidence", "acc", "nmi", "ari", "silhouette"} <= set(run.metrics)
+        ds = nv.data.load(run.source, **run.options)
+        assert (len(ds.indices("train")), ds.fingerprint) == (200, run.fingerprint)
+        assert ds.preprocessing == run.preprocessing
+        assert run.preprocessing.each == "min-max"
+        assert run.lineage[-1].command.startswith("nervure cluster")
+
+    def test_keeps_figures_and_what_they_were_drawn_from(self, groups: Path) -> None:
+        found = nv.store.load(groups).evidence
+        wanted = {"clusters", "latents-by-cluster", "latents-by-label", "centres", "members-nearest", "silhouette"}
+        assert wanted | {"snapshot-0", "snapshot-2", "reconstructions", "matched", "sizes"} <= set(found)
+        scatter = found["latents-by-cluster"]
+        assert scatter.points.shape == (200, 2)
+        assert scatter.data["samples"].tolist() == list(range(200))
+        assert len(found["snapshot-2"].data["latents"]) == 200
+
+    def test_never_reads_labels_unless_asked(self, call: Callable, groups: Path, shop: Path) -> None:
+        made = ("-k", 5, "--epochs", 4, "--snapshots", "0,2", "--no-figures", *SMALL)
+        assert call("cluster", shop / "poisoned.npz", *made, "-o", "poisoned").code == 0
+        assert same(groups, Path("poisoned"))
+        assert call("cluster", shop / "digits.npz", *made, "--labels", "-o", "taught").code == 0
+        assert not torch.equal(weights(Path("taught"))["encoder.0.weight"], weights(groups)["encoder.0.weight"])
+
+    def test_prints_a_table_or_json(self, call: Callable, shop: Path) -> None:
+        made = ("cluster", shop / "table.npz", "-m", "dcae-kmeans", "-k", 3, "--epochs", 1, "--no-figures")
+        small = ("--net-option", "widths=[8]", "--device", "cpu", "-q")
+        said = call(*made, *small, "-o", "one")
+        assert said.code == 0 and "effective clusters" in said.out
+        found = json.loads(call(*made, *small, "-o", "two", "--json").out)
+        assert found["run"] == "two" and found["metrics"]["clusters"] <= 3
+
+    def test_of_the_training_split_alone_is_measured_on_the_test_split(self, call: Callable, shop: Path) -> None:
+        made = ("-k", 3, "--epochs", 1, "--no-figures", "--net-option", "widths=[8]", "--device", "cpu", "-q")
+        assert call("cluster", shop / "table.npz", "--split", "train", *made, "-o", "part").code == 0
+        run = nv.store.load("part")
+        assert {len(at) for at in nv.data.load(run.source, **run.options).splits.values()} == {42, 6, 12}
+
+    def test_warns_of_clusters_that_died(self, call: Callable, shop: Path) -> None:
+        made = ("-k", 20, "-m", "dcae-kmeans", "--profile", "paper", "--epochs", 2, "--net-option", "widths=[8]")
+        said = call("cluster", shop / "table.npz", *made, "--set", "init=normal", "-o", "dead", "--device", "cpu")
+        assert said.code == 0
+        assert "clusters without a member" in said.err
+        assert "clusters without a member" in nv.store.load("dead").evidence["clusters"].title
+
+
+class TestSupervision:
+    MADE = ("-m", "dcae-kmeans", "-k", 3, "--epochs", 1, "--no-figures", "--net-option", "widths=[8]", "-q")
+
+    @pytest.mark.parametrize(
+        ("given", "outputs"),
+        [(("--labels",), 3), (("--label-fraction", 0.5), 3), (("--parents", "0,0,1"), 2)],
+    )
+    def test_labels_fractions_and_parents(self, call: Callable, shop: Path, given: tuple, outputs: int) -> None:
+        assert call("cluster", shop / "table.npz", *self.MADE, *given, "-o", "run", "--device", "cpu").code == 0
+        run = nv.store.load("run")
+        assert run.net.label_layer[1].out_features == outputs
+        assert "train_labels" in run.history[0]
+
+    def test_links_of_a_file(self, call: Callable, shop: Path, tmp_path: Path) -> None:
+        (tmp_path / "links.csv").write_text("first,second,kind\n0,3,must\n1, 2, -1\n")
+        assert call("cluster", shop / "table.npz", *self.MADE, "--links", "links.csv", "-o", "run").code == 0
+        options = nv.store.load("run").lineage[-1].settings["objective_options"]
+        assert (options["must"], options["cannot"]) == ([[0, 3]], [[1, 2]])
+
+
+class TestPredict:
+    def test_gives_cluster_and_probability(self, call: Callable, groups: Path, shop: Path, tmp_path: Path) -> None:
+        said = call("cluster", groups, "--predict", shop / "bare.npy")
+        assert (said.code, said.err) == (0, "")
+        rows = list(csv.DictReader(io.StringIO(said.out)))
+        model = nv.cluster.load(groups)
+        x = np.load(shop / "bare.npy")
+        assert [int(row["cluster"]) for row in rows] == model.predict(x).tolist()
+        probable = [float(row["probability"]) for row in rows]
+        assert probable == pytest.approx(model.predict_proba(x).max(axis=1).tolist(), abs=1e-5)
+        assert call("cluster", groups, "--predict", shop / "bare.npy", "-o", "new.json").code == 0
+        assert json.loads((tmp_path / "new.json").read_text())[0] == {
+            "sample": f"{shop / 'bare.npy'}[0]", "cluster": int(rows[0]["cluster"]), "probability": probable[0],
+        }  # fmt: skip
+
+    def test_by_nervure_predict_names_the_clusters(self, call: Callable, groups: Path, shop: Path) -> None:
+        rows = list(csv.DictReader(io.StringIO(call("predict", groups, shop / "bare.npy").out)))
+        chosen = nv.cluster.load(groups).predict(np.load(shop / "bare.npy"))
+        assert [row["label"] for row in rows] == [f"cluster {one}" for one in chosen]
+        assert sum(float(rows[0][f"p_cluster {one}"]) for one in range(5)) == pytest.approx(1, abs=1e-5)
+
+    def test_evaluate_measures_all_samples(self, call: Callable, groups: Path) -> None:
+        found = json.loads(call("evaluate", groups, "--json", "--device", "cpu").out)
+        assert (found["split"], found["samples"]) == ("all", 200)
+        assert found["metrics"]["acc"] == pytest.approx(nv.store.load(groups).metrics["acc"])
+
+    def test_refuses_samples_of_another_shape_and_other_runs(
+        self, call: Callable, groups: Path, shop: Path, base: Path
+    ) -> None:
+        for arguments, words in (
+            (("cluster", groups, "--predict", shop / "table.npz"), "reads image"),
+            (("cluster", base, "--predict", shop / "bare.npy"), "not of a clusterer"),
+            (("cluster", shop / "bare.npy", "--predict", shop / "bare.npy"), "not a run's folder"),
+        ):
+            said = call(*arguments)
+            assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)
+            assert words in said.err
+
+
+class TestInterrupted:
+    def test_keeps_a_checkpoint_and_goes_on_to_the_same_bytes(
+        self, call: Callable, groups: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import contextlib
+
+        from nervure.train import interrupt
+
+        steps = iter(range(100))
+
+        @contextlib.contextmanager
+        def soon():
+            yield lambda: next(steps) == 9
+
+        made = ("cluster", shop / "digits.npz", "-k", 5, "--epochs", 4, "--snapshots", "0,2", "--no-figures", *SMALL)
+        with monkeypatch.context() as patched:
+            patched.setattr(interrupt, "stopping", soon)
+            said = call(*made, "-o", "cut")
+        assert said.code == 130
+        assert "--resume" in said.err
+        assert not Path("cut/run.json").exists()
+        assert call(*made, "-o", "cut", "--resume").code == 0
+        assert same(groups, Path("cut"))
+
+
+class TestWords:
+    def test_list_and_help_and_completion(self, call: Callable) -> None:
+        rows = json.loads(call("cluster", "--list", "--json").out)
+        assert [row["method"] for row in rows] == list(nv.cluster.clusterers.names())
+        assert "dcae-gmm" in call("cluster", "--list").out
+        assert "nervure cluster digits -k 10" in " ".join(call("cluster", "--help").out.split())
+        found = complete.rows("cluster/__init__.py", "clusterer")("dcae-g")
+        assert [name for name, _ in found] == ["dcae-gmm"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (("bare.npy", "-k", 201), "cannot make"),
+            (("bare.npy", "-k", 1), "give 2 or more"),
+            (("bare.npy",), "-k 10"),
+            (("bare.npy", "-k", 3, "-m", "dcae-kmean"), "did you mean 'dcae-kmeans'"),
+            (("bare.npy", "-k", 3, "--profile", "fast"), "unknown profile"),
+            (("bare.npy", "-k", 3, "--labels"), "no labels"),
+            (("digits.npz", "-k", 3, "--label-fraction", 1.5), "--label-fraction 1.5"),
+            (("digits.npz", "-k", 3, "--parents", "0,1"), "2 groups for 10 labels"),
+            (("digits.npz", "-k", 3, "--parents", "0,x"), "whole numbers"),
+            (("digits.npz", "-k", 3, "-m", "neural-mixture", "--parents", "0,1"), "has no parameter 'parents'"),
+            (("bare.npy", "-k", 3, "--set", "wait=1"), "has no parameter 'wait'; did you mean 'weight'"),
+            (("bare.npy", "-k", 3, "--set", "weight=much"), "--set weight='much'"),
+            (("bare.npy", "-k", 3, "--set", "epochs=3", "--epochs", 2), "given twice"),
+            (("bare.npy", "-k", 3, "--snapshots", "last"), "whole numbers"),
+            (("bare.npy", "-k", 3, "--split", "test"), "all or train"),
+            (("bare.npy", "-k", 3, "--links", "nowhere.csv"), "nowhere.csv"),
+            (("bare.npy", "-k", 3, "--links", "odd.csv"), "line 1 is '0,1,maybe'"),
+            (("bare.npy", "-k", 3, "--links", "wrong.csv"), "drop one of these"),
+            (("constant.npy", "-k", 3), "1 different samples cannot make 3 clusters"),
+            (("holes.npy", "-k", 3), "sample 2 is NaN"),
+            (("groups", "-k", 3), "--predict"),
+            ((), "say what to cluster"),
+        ],
+    )
+    def test_bad_input_is_one_line(
+        self, call: Callable, shop: Path, groups: Path, arguments: tuple, words: str
+    ) -> None:
+        np.save("constant.npy", np.ones((20, 6), np.float32))
+        holes = np.random.default_rng(0).normal(size=(20, 6))
+        holes[2, 1] = np.nan
+        np.save("holes.npy", holes)
+        Path("odd.csv").write_text("0,1,maybe\n")
+        Path("wrong.csv").write_text("0,1,must\n0,1,cannot\n")
+        placed = [shop / one if isinstance(one, str) and (shop / one).exists() else one for one in arguments]
+        said = call("cluster", *placed, "-o", "bad", "--device", "cpu")
+        assert (said.code, said.out) == (2, ""), said.err
+        assert said.err.count("\n") == 1 and "Traceback" not in said.err
+        assert words in said.err
+        assert not Path("bad").exists()

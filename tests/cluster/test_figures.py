@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sklearn.metrics import silhouette_samples
+
+import nervure as nv
+from nervure.cluster import figures
+from nervure.cluster.figures import View, decoded, latents, look, members, neurons, pictures, plane, series
+from nervure.cluster.figures.view import trouble
+from nervure.data.dataset import Dataset, Preprocessing
+from nervure.evidence import Bars, Curve, Images, Matrix, Scatter, Table
+from nervure.report.figures import draw
+
+
+@pytest.fixture(scope="module")
+def ds() -> Dataset:
+    whole = nv.data.load("digits", standardize="each-min-max", validation=0.0, test=0.0)
+    return whole.subset(np.arange(160))
+
+
+@pytest.fixture(scope="module")
+def view(ds: Dataset) -> View:
+    """An auto-encoder's clusterer on some digits, with two snapshots."""
+    options = {"units": [4, 8]}
+    model = nv.cluster.DCAEKMeans(
+        4, epochs=4, batch_size=32, network_options=options, snapshots=[0, 2], random_state=0
+    )  # fmt: skip
+    return look(model.fit(ds).run_, ds, most=100)
+
+
+@pytest.fixture(scope="module")
+def scored(ds: Dataset) -> View:
+    """A clusterer whose clusters are neurons, on some digits."""
+    model = nv.cluster.NeuralMixture(
+        4, epochs=4, batch_size=40, network_options={"width": 0.25}, lr=2e-3, random_state=0
+    )
+    return look(model.fit(ds).run_, ds, most=100)
+
+
+@pytest.fixture(scope="module")
+def waves() -> View:
+    """Series of unequal lengths."""
+    rng = np.random.default_rng(0)
+    steps = np.arange(24)
+    x = np.stack([np.sin(steps * rate + rng.uniform(0, 0.5)) for rate in np.repeat([0.3, 0.9], 20)])[:, None]
+    x[::3, :, 18:] = np.nan
+    ds = nv.data.from_arrays(x.astype(np.float32), validation=0, test=0, kind="series")
+    return look(nv.cluster.DCAEKMeans(2, epochs=2, random_state=0).fit(ds).run_, ds)
+
+
+@pytest.fixture(scope="module")
+def flat() -> View:
+    """Two features, for densities over the plane."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(at, 0.3, size=(50, 2)) for at in ((-2, 0), (2, 0), (0, 3))])
+    ds = nv.data.from_arrays(x, np.repeat(np.arange(3), 50), validation=0, test=0)
+    return look(nv.cluster.NeuralMixture(3, epochs=20, lr=1e-2, random_state=0).fit(ds).run_, ds)
+
+
+class TestAll:
+    @pytest.mark.parametrize("name", ["view", "scored", "waves", "flat"])
+    def test_suit_the_run_and_can_be_drawn(self, name: str, request: pytest.FixtureRequest) -> None:
+        pytest.importorskip("matplotlib")
+        one: View = request.getfixturevalue(name)
+        found, measures = figures.evidence_of(one.run, one.ds, most=60)
+        assert {"clusters", "latents-by-cluster", "latents-map", "silhouette", "members-nearest"} <= set(found)
+        assert set(measures) == {"silhouette"}
+        for figure in found.values():
+            assert figure.title and figure.alt
+            assert "nv-empty" not in draw(figure)
+
+    def test_are_the_same_again(self, view: View) -> None:
+        one, two = (figures.evidence_of(view.run, view.ds, most=60)[0] for _ in range(2))
+        for name, figure in one.items():
+            if isinstance(figure, Scatter):
+                assert (figure.points == two[name].points).all()
+            if isinstance(figure, Images):
+                assert (figure.pictures == two[name].pictures).all()
+
+    def test_leave_the_network_and_the_generator_alone(self, view: View) -> None:
+        before = {name: one.clone() for name, one in view.net.state_dict().items()}
+        state, mode = torch.get_rng_state(), view.net.training
+        figures.evidence_of(view.run, view.ds, most=50)
+        assert all(torch.equal(one, before[name]) for name, one in view.net.state_dict().items())
+        assert torch.equal(state, torch.get_rng_state())
+        assert view.net.training == mode
+        assert all(one.grad is None for one in view.net.parameters())
+
+
+class TestView:
+    def test_draws_the_same_samples_in_order(self, view: View) -> None:
+        again = look(view.run, view.ds, most=100)
+        assert (again.some == view.some).all() and (np.diff(view.some) > 0).all()
+        assert len(view.at) == 160
+
+    def test_gives_what_the_clusterer_gives(self, view: View) -> None:
+        model = nv.cluster.load(view.run)
+        assert (view.clusters == model.predict(view.ds)).all()
+        assert np.allclose(view.sure, model.predict_proba(view.ds).max(axis=1), atol=1e-6)
+        assert np.allclose(view.latents, model.transform(view.ds), atol=1e-6)
+
+    def test_silhouettes_are_those_of_scikit_learn(self, view: View) -> None:
+        rows = view.some
+        wanted = silhouette_samples(view.latents[rows].astype(np.float64), view.clusters[rows])
+        assert np.allclose(view.silhouettes, wanted)
+        bars = figures.get("silhouette")(view)["silhouette"]
+        assert isinstance(bars, Bars)
+        by = {f"cluster {one}": wanted[view.clusters[rows] == one].mean() for one in np.unique(view.clusters[rows])}
+        assert dict(zip(bars.bars, bars.values[0].tolist(), strict=True)) == pytest.approx(by)
+
+    def test_sees_trouble(self, view: View) -> None:
+        net = view.net
+        kept = net.head.centres.clone()
+        net.head.centres[1:] += 1e6
+        lost = look(view.run, view.ds)
+        net.head.centres.copy_(kept)
+        assert any("without a member" in line for line in trouble(lost))
+        table = figures.get("clusters")(lost)["clusters"]
+        assert isinstance(table, Table) and "without a member: 1, 2, 3" in table.title
+        assert lost.silhouettes is None and figures.get("silhouette")(lost) == {}
+
+
+class TestLatents:
+    def test_neighbours_stay_neighbours(self) -> None:
+        rng = np.random.default_rng(0)
+        at = np.repeat(np.eye(4) * 20, 25, axis=0)
+        made = latents.in_plane(at + rng.normal(size=at.shape), seed=0)
+        far = silhouette_samples(made.astype(np.float64), np.repeat(np.arange(4), 25))
+        assert far.mean() > 0.7
+        assert (made == latents.in_plane(at + np.random.default_rng(0).normal(size=at.shape), seed=0)).all()
+
+    @pytest.mark.parametrize("points", [np.zeros((50, 4)), np.ones((3, 5)), np.arange(6.0)[:, None]])
+    def test_nothing_to_spread_gives_finite_points(self, points: NDArray[np.float64]) -> None:
+        made = latents.in_plane(points)
+        assert made.shape == (len(points), 2) and np.isfinite(made).all()
+
+    def test_by_cluster_and_label_share_places_and_colours(self, view: View) -> None:
+        found = latents.latents(view)
+        by_cluster, by_label = found["latents-by-cluster"], found["latents-by-label"]
+        assert (by_cluster.points == by_label.points).all()
+        assert (by_label.groups == view.labels[view.some]).all()
+        for row, group in zip(view.some, by_cluster.groups, strict=True):
+            assert by_cluster.labels[group].startswith(f"cluster {view.clusters[row]}")
+        cluster, label = next(iter(view.matching.items()))
+        assert any(name == f"cluster {cluster} ({view.ds.names[label]})" for name in by_cluster.labels)
+        assert by_cluster.thumbnails.shape == (100, 1, 8, 8)
+        assert f"sample {view.at[view.some[0]]}" in by_cluster.hover[0]
+
+    def test_snapshots_are_drawn_anew_and_keep_their_latents(self, view: View) -> None:
+        held = view.run.evidence
+        found = latents.snapshots(view)
+        assert set(found) == {"snapshot-0", "snapshot-2"}
+        for name, figure in found.items():
+            assert (figure.data["latents"] == held[name].data["latents"]).all()
+            assert (figure.groups == view.ds.y[figure.data["samples"]]).all()
+        assert not np.allclose(held["snapshot-0"].data["latents"], held["snapshot-2"].data["latents"])
+
+    def test_the_map_is_sorted_by_cluster(self, view: View) -> None:
+        made = latents.heat(view)["latents-map"]
+        assert isinstance(made, Matrix)
+        assert list(made.columns) == sorted(made.columns)
+        samples = made.data["samples"]
+        assert np.abs(made.values).max(axis=1) == pytest.approx(1)
+        unit = view.latents[np.searchsorted(view.at, samples), 0]
+        assert made.values[0] == pytest.approx(unit / np.abs(unit).max())
+
+
+class TestMembers:
+    def test_nearest_and_farthest_are_exact(self, view: View) -> None:
+        centres = view.net.head.prototypes().numpy()
+        for cluster in np.unique(view.clusters):
+            mine = np.flatnonzero(view.clusters == cluster)
+            distance = np.array([np.sqrt(((view.latents[row] - centres[cluster]) ** 2).sum()) for row in mine])
+            assert distance[np.searchsorted(mine, members.ranked(view, cluster, 1))] == pytest.approx(distance.min())
+            far = members.ranked(view, cluster, 1, far=True)
+            assert distance[np.searchsorted(mine, far)] == pytest.approx(distance.max())
+
+    def test_a_row_a_cluster_with_strangers_framed(self, view: View) -> None:
+        made = members.members(view)["members-nearest"]
+        assert isinstance(made, Images)
+        there = np.unique(view.clusters)
+        assert len(made.pictures) == len(there) * made.columns
+        for number, cluster in enumerate(there):
+            rows = members.ranked(view, int(cluster), members.EACH)
+            marks = made.framed[number * made.columns :][: len(rows)]
+            assert marks.tolist() == (view.labels[rows] != view.matching.get(int(cluster), -2)).tolist()
+
+
+class TestDecoded:
+    def test_centres_are_what_the_decoder_makes_of_them(self, view: View) -> None:
+        made = decoded.centres(view)["centres"]
+        with torch.no_grad():
+            wanted = view.net.decoder(view.net.head.centres.float())
+        assert np.abs(made.pictures / 255 - wanted.numpy()).max() < 0.003
+
+    def test_reconstructions_stand_above_their_inputs(self, view: View) -> None:
+        made = decoded.reconstructions(view)["reconstructions"]
+        assert len(made.pictures) == 2 * made.columns
+        below = {picture.tobytes() for picture in made.pictures[made.columns :]}
+        every = {picture.tobytes() for picture in pictures.images(view.ds.preprocessing, view.samples(view.some)[0])}
+        assert below <= every
+
+    def test_without_a_decoder_there_are_none(self, scored: View) -> None:
+        assert decoded.centres(scored) == {} and decoded.reconstructions(scored) == {}
+
+
+class TestSeries:
+    def test_mean_and_band_leave_padding_out(self, waves: View) -> None:
+        found = series.means(waves)
+        curve = found["series-0-0"]
+        assert isinstance(curve, Curve)
+        for line, spread, cluster in zip(curve.y, curve.spread, np.unique(waves.clusters), strict=True):
+            at = waves.at[waves.clusters == cluster]
+            held = np.where(waves.ds.mask[at], waves.ds.x[at, 0], np.nan)
+            there = ~np.isnan(held).all(axis=0)
+            assert (np.isnan(line) == ~there).all()
+            assert line[there] == pytest.approx(np.nanmean(held[:, there], axis=0), abs=1e-6)
+            assert spread[there] == pytest.approx(np.nanstd(held[:, there], axis=0), abs=1e-6)
+
+    def test_strips_show_the_line(self) -> None:
+        made = pictures.strips(torch.tensor([[[0.0, 1.0]]]))[0, 0]
+        rows = [np.flatnonzero(column < 255).mean() for column in made.T]
+        assert rows[0] > rows[-1] and (np.diff(rows) <= 0).all()
+
+
+class TestNeurons:
+    def test_made_inputs_exceed_nearly_all_samples(self, scored: View) -> None:
+        made = neurons.neurons(scored)["neurons"]
+        assert isinstance(made, Images) and made.columns == 11
+        assert made.data["exceeded"].shape == (4,)
+        assert made.data["exceeded"].min() >= 0.99
+
+    def test_the_ten_best_are_exact(self, scored: View) -> None:
+        made = neurons.neurons(scored)["neurons"]
+        model = nv.cluster.load(scored.run)
+        with torch.no_grad():
+            raw = model.net_.head.normal(torch.from_numpy(model.transform(scored.ds))).numpy()
+        best = np.argsort(-raw[:, 0], kind="stable")[:10]
+        x = scored.ds.batch(best).x
+        assert (made.pictures[1:11] == pictures.images(scored.ds.preprocessing, x)).all()
+
+    def test_ascent_stays_in_range_and_changes_with_the_seed(self) -> None:
+        def goal(x: torch.Tensor) -> torch.Tensor:
+            return x.sum(dim=(1, 2, 3))
+
+        made = [neurons.ascend(goal, torch.zeros(2, 1, 8, 8), low=0, high=1, steps=12, seed=one) for one in (0, 0, 1)]
+        assert torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+        assert made[0].min() >= 0 and made[0].max() <= 1
+
+    def test_filters_answer_more_than_to_any_sample(self, view: View) -> None:
+        found = neurons.filters(view)
+        assert set(found) == {"filters-first", "filters-last"}
+        assert len(found["filters-last"].pictures) == 8
+
+
+class TestPlane:
+    def test_points_are_the_samples(self, flat: View) -> None:
+        made = plane.points(flat)["points-by-cluster"]
+        assert np.allclose(made.points, flat.ds.x)
+        assert (made.groups == flat.clusters).all()
+
+    def test_densities_are_high_where_the_cluster_is(self, flat: View) -> None:
+        made = plane.contours(flat)["contours"]
+        low, high = flat.ds.x.min(axis=0), flat.ds.x.max(axis=0)
+        cluster = int(made.captions[3].split(",")[0].split()[1])
+        spot = flat.ds.x[flat.clusters == cluster].mean(axis=0)
+        column, row = (spot - low) / (high - low) * (plane.GRID - 1)
+        shade = made.pictures[3, 0]
+        assert shade[plane.GRID - 1 - round(row), round(column)] > np.median(shade)
+
+    def test_normalised_batch_means_are_even(self, flat: View) -> None:
+        table = figures.get("balance")(flat)["densities-balance"]
+        assert all(0.47 < row[2] < 0.53 for row in table.rows)
+
+
+class TestPictures:
+    @pytest.mark.parametrize("channels", [1, 2, 3])
+    def test_show_one_or_three_channels(self, channels: int) -> None:
+        x = torch.rand(4, channels, 5, 6, generator=torch.Generator().manual_seed(0))
+        made = pictures.images(Preprocessing(), x)
+        assert made.shape == (4, 3 if channels == 3 else 1, 5, 6)
+        assert np.abs(made[:, 0] / 255 - x[:, 0].numpy()).max() < 0.003
+
+    def test_undo_the_scaling_of_the_network_input(self) -> None:
+        raw = np.random.default_rng(0).integers(0, 256, size=(20, 3, 6, 6)).astype(np.uint8)
+        ds = nv.data.from_arrays(raw, validation=0, test=0)
+        made = pictures.images(ds.preprocessing, ds.batch(np.arange(20)).x)
+        assert np.abs(made.astype(int) - raw).max() <= 1

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+import nervure as nv
+from nervure.cluster import runs
+from nervure.cluster.estimator import DeepClusterer
+from nervure.errors import InputError
+from nervure.nets.autoencoder import AutoEncoder
+
+
+@pytest.fixture(scope="module")
+def x() -> NDArray[np.float64]:
+    rng = np.random.default_rng(0)
+    return np.concatenate([rng.normal(at, 0.4, size=(30, 4)) for at in (-2, 0, 2)])
+
+
+@pytest.fixture(scope="module", params=["dcae-kmeans", "dcae-gmm", "neural-mixture"])
+def model(request: pytest.FixtureRequest, x: NDArray[np.float64]) -> DeepClusterer:
+    options = {} if request.param == "neural-mixture" else {"network_options": {"widths": [8]}}
+    kind = nv.cluster.clusterers.get(request.param)
+    return kind(3, epochs=4, random_state=0, **options).fit(x)
+
+
+class TestLoad:
+    def test_gives_the_same_estimator(self, model: DeepClusterer, x: NDArray[np.float64], tmp_path: Path) -> None:
+        again = nv.cluster.load(nv.cluster.save(tmp_path / "run", model))
+        assert type(again) is type(model)
+        assert runs.parameters(again) == runs.parameters(model)
+        assert (again.predict(x) == model.labels_).all()
+        assert (again.predict_proba(x) == model.predict_proba(x)).all()
+        assert (again.transform(x) == model.transform(x)).all()
+        assert again.score(x) == pytest.approx(model.score(x), rel=1e-6)
+
+    def test_takes_a_run_too(self, model: DeepClusterer, x: NDArray[np.float64]) -> None:
+        assert (nv.cluster.load(model.run_).predict(x) == model.labels_).all()
+
+    def test_makes_the_same_again_by_what_the_run_says(self, x: NDArray[np.float64], tmp_path: Path) -> None:
+        made = nv.cluster.DCAEKMeans(3, epochs=2, network_options={"widths": [8]}, random_state=None).fit(x)
+        again = nv.cluster.load(nv.cluster.save(tmp_path / "run", made)).fit(x)
+        assert (again.labels_ == made.labels_).all()
+
+    def test_in_a_new_process(self, x: NDArray[np.float64], tmp_path: Path) -> None:
+        made = nv.cluster.DCAEKMeans(3, epochs=1, network_options={"widths": [8]}, random_state=0).fit(x)
+        nv.cluster.save(tmp_path / "run", made)
+        np.save(tmp_path / "x.npy", x)
+        code = "import nervure as nv, numpy as np; print(nv.cluster.load('run').predict(np.load('x.npy')).tolist())"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+        assert json.loads(done.stdout) == made.labels_.tolist()
+
+    def test_refuses_what_is_no_clusterer(self, tmp_path: Path) -> None:
+        net = nv.nets.build("mlp", in_shape=(4,), classes=2, widths=[4])
+        with pytest.raises(InputError, match="holds no clusterer"):
+            nv.cluster.load(nv.store.save(tmp_path / "run", net))
+
+    def test_of_a_network_of_ones_own_needs_it_again(self, x: NDArray[np.float64], tmp_path: Path) -> None:
+        own = AutoEncoder(nn.Linear(4, 3), nn.Linear(3, 4))
+        made = nv.cluster.DCAEKMeans(3, network=own, epochs=1, random_state=0).fit(x)
+        path = nv.cluster.save(tmp_path / "run", made)
+        assert (
+            nv.store.load(path, build=lambda shape, classes: made.net_).lineage[0].settings["parameters"]["network"]
+            is None
+        )
+        with pytest.raises(InputError, match="not built by Nervure"):
+            nv.cluster.load(path)
+
+
+class TestByItsClusters:
+    def test_labels_by_clusters_and_cuts_what_splits_lack(self, model: DeepClusterer, x: NDArray[np.float64]) -> None:
+        ds = nv.data.from_arrays(x, validation=0, test=0)
+        found = runs.by_its_clusters(model.run_, ds, device="cpu")
+        assert (found.y == model.labels_).all()
+        assert found.names == model.run_.names
+        assert [len(found.splits[name]) for name in ("train", "validation", "test")] == [63, 9, 18]
+        uncut = nv.train.evaluate(model.run_, found, device="cpu")
+        assert uncut.metrics["accuracy"] == 1.0
+        assert "acc" not in uncut.metrics
+
+    def test_measures_agreement_without_matching(self, model: DeepClusterer, x: NDArray[np.float64]) -> None:
+        ds = runs.by_its_clusters(model.run_, nv.data.from_arrays(x, validation=0, test=0), device="cpu")
+        turned = np.array([1, 2, 0])[ds.y]
+        import dataclasses
+
+        other = dataclasses.replace(ds, y=turned)
+        assert nv.train.evaluate(model.run_, other, device="cpu").metrics["accuracy"] == 0.0
+
+    def test_a_cut_clusterer_saves_loads_and_exports(
+        self, model: DeepClusterer, x: NDArray[np.float64], tmp_path: Path
+    ) -> None:
+        run = model.run_
+        ds = runs.by_its_clusters(run, nv.data.from_arrays(x, validation=0, test=0), device="cpu")
+        plan = nv.prune.plan(run.net, ds, "l1", nv.prune.Target(keep=0.5))
+        small = nv.prune.recover(
+            plan.apply(run.net), run.net, ds, method=["kernel-estimation", "batch-norm"], kept=plan
+        )
+        assert nv.nets.count(small, (4,)).macs < nv.nets.count(run.net, (4,)).macs
+        again = nv.store.load(nv.store.save(tmp_path / "small", nv.store.Run.of(small, ds, run.lineage)))
+        assert [step.kind for step in again.origin.steps] == ["cluster", "resize"]
+        assert (nv.cluster.load(again).predict(x) == nv.train.predict(small, ds, device="cpu").argmax(1)).all()
+
+
+class TestDeployable:
+    def test_leaves_training_out_and_gives_the_same(self, model: DeepClusterer, x: NDArray[np.float64]) -> None:
+        net = model.net_
+        made = net.deployable()
+        assert made.decoder is None
+        assert (net.decoder is None) == (model.run_.lineage[0].settings["method"] == "neural-mixture")
+        floating = {one.dtype for one in made.state_dict().values() if one.is_floating_point()}
+        assert floating == {torch.float32}
+        sample = torch.from_numpy(x).float()
+        assert torch.allclose(made.eval()(sample), net(sample), atol=1e-5)
+
+    def test_is_exported_with_names_and_probabilities(
+        self, model: DeepClusterer, x: NDArray[np.float64], tmp_path: Path
+    ) -> None:
+        run = model.run_
+        done = nv.export.write(
+            run.net, tmp_path / "m.onnx", "onnx", samples=torch.from_numpy(x), preprocessing=run.preprocessing,
+            names=run.names, task=run.task,
+        )  # fmt: skip
+        assert nv.export.metadata(done.path)["names"] == ["cluster 0", "cluster 1", "cluster 2"]
+        onnxruntime = pytest.importorskip("onnxruntime")
+        session = onnxruntime.InferenceSession(str(done.path))
+        assert [one.name for one in session.get_outputs()] == ["logits", "probabilities"]
+        (soft,) = session.run(["probabilities"], {"x": x.astype(np.float32)})
+        assert np.abs(soft - model.predict_proba(x)).max() < 1e-4
+        names = {one.name for one in pytest.importorskip("onnx").load(str(done.path)).graph.initializer}
+        assert not any("decoder" in name for name in names)
+
+
+@pytest.mark.parametrize("name", nv.cluster.clusterers.names())
+def test_every_method_is_kept_loaded_and_cut(name: str, x: NDArray[np.float64], tmp_path: Path) -> None:
+    model = nv.cluster.clusterers.get(name)(3, profile="quick", epochs=2, batch_size=30, random_state=0).fit(x)
+    again = nv.cluster.load(nv.cluster.save(tmp_path / "run", model))
+    assert (again.predict(x) == model.labels_).all()
+    ds = runs.by_its_clusters(model.run_, nv.data.from_arrays(x, validation=0, test=0), device="cpu")
+    plan = nv.prune.plan(model.net_, ds, "l1", nv.prune.Target(keep=0.6))
+    small = nv.store.load(nv.store.save(tmp_path / "small", nv.store.Run.of(plan.apply(model.net_), ds)))
+    assert nv.nets.count(small.net, (4,)).macs == plan.macs_after < plan.macs_before
+    assert 0 <= nv.train.evaluate(small, ds, device="cpu").metrics["accuracy"] <= 1

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import adjusted_rand_score, jaccard_score
+
+from nervure import cluster
+from nervure.cluster.seeds import agreements, consensus, jaccards, over_seeds, seeds_from, stability
+from nervure.errors import InputError
+
+Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+SMALL = {"latent": 4, "batch_size": 16, "network_options": {"widths": [16]}, "random_state": 0}
+
+
+@given(st.integers(0, 10_000))
+def test_agreement_is_scikit_learns(seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 4, (3, 30))
+    found = agreements(labels)
+    assert np.allclose(
+        found, [[adjusted_rand_score(one, other) for other in labels] for one in labels], atol=1e-12
+    )  # fmt: skip
+
+
+@given(st.integers(0, 10_000))
+def test_jaccard_is_scikit_learns_best(seed: int) -> None:
+    labels = np.random.default_rng(seed).integers(0, 3, (4, 40))
+    expected = [
+        np.mean([
+            max(jaccard_score(labels[1] == one, row == other) for other in range(3))
+            for row in np.delete(labels, 1, axis=0)
+        ])
+        for one in range(3)
+    ]  # fmt: skip
+    assert np.allclose(jaccards(labels, 1), expected)
+
+
+@given(st.integers(0, 10_000))
+def test_renaming_clusters_changes_nothing(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 4, (3, 50))
+    labels[:, :4] = np.arange(4)  # each cluster has a member
+    renamed = np.stack([labels[0], *(draw.permutation(4)[row] for row in labels[1:])])
+    for one, other in zip(consensus(labels, 0), consensus(renamed, 0), strict=True):
+        assert one.shape == other.shape == (50,)
+    assert np.allclose(agreements(labels), agreements(renamed))
+    assert np.allclose(jaccards(labels, 0), jaccards(renamed, 0))
+
+
+def test_certainty_by_hand() -> None:
+    first = np.repeat([0, 1, 2], 10)
+    second = (first + 1) % 3  # the same, renamed
+    third = first.copy()
+    third[:4] = 1
+    labels, certainty = consensus(np.stack([first, second, third]), 0)
+    assert labels.tolist() == first.tolist()
+    assert certainty.tolist() == pytest.approx([2 / 3] * 4 + [1.0] * 26)
+
+
+def test_most_fits_outvote_the_reference() -> None:
+    reference, other = np.repeat([0, 1], 10), np.repeat([0, 1], 10)
+    other[0] = 1
+    labels, certainty = consensus(np.stack([reference, other, other]), 0)
+    assert labels[0] == 1
+    assert certainty[0] == pytest.approx(2 / 3)
+
+
+def test_a_cluster_without_members_has_no_index() -> None:
+    assert np.isnan(jaccards(np.array([[0, 0, 2, 2], [0, 0, 1, 1]]), 0)).tolist() == [False, True, False]
+
+
+def test_separate_groups_are_stable(blobs: Blobs) -> None:
+    x, y = blobs
+    seen: list[tuple[int, int]] = []
+    model = cluster.AEKMeans(3, epochs=10, **SMALL)
+    found = stability(model, x, seeds=3, progress=lambda done, of: seen.append((done, of)))
+    assert found.mean == pytest.approx(1.0)
+    assert found.stable == (0, 1, 2)
+    assert adjusted_rand_score(y, found.labels) == pytest.approx(1.0)
+    assert found.certainty.min() == 1
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert found.seeds == (0, 1, 2)
+    assert not hasattr(model, "run_")
+    assert found.matrix().rows == ("seed 0", "seed 1", "seed 2")
+    assert [row[-1] for row in found.table().rows] == ["yes"] * 3
+    assert found.table().title == "Stable clusters: 3 of 3"
+
+
+def test_nothing_is_stable_in_one_group() -> None:
+    x = np.random.default_rng(0).normal(size=(240, 6))
+    found = stability(cluster.AEKMeans(5, epochs=5, **SMALL), x, seeds=4)
+    assert found.stable == ()
+    assert found.mean < 0.6
+    assert found.certainty.mean() < 0.8
+    assert found.table().title == "Stable clusters: 0 of 5"
+
+
+def test_seeds_follow_the_estimators_own() -> None:
+    assert seeds_from(cluster.AEKMeans(2, random_state=5), 2) == (5, 6)
+    assert seeds_from(cluster.AEKMeans(2), 2) == (0, 1)
+    for wrong in (1, 0, True, 2.5):
+        with pytest.raises(InputError, match="seeds"):
+            seeds_from(cluster.AEKMeans(2), wrong)  # type: ignore[arg-type]
+
+
+def test_the_reference_agrees_most() -> None:
+    same, odd = np.repeat([0, 1], 10), np.arange(20) % 2
+    assert over_seeds(np.stack([odd, same, same]), (0, 1, 2)).reference == 1
