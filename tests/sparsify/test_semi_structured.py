@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from nervure.errors import InputError
-from nervure.sparsify import semi_structured as module
 from nervure.sparsify.masked import masked
-from nervure.sparsify.semi_structured import available, follows, semi_structured, suited
+from nervure.sparsify.semi_structured import _BLOCKS, available, follows, semi_structured, suited
 
 
 def two_of_four(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -57,7 +56,7 @@ def test_a_mask_counts() -> None:
 def test_blocks_are_those_of_the_library() -> None:
     """PyTorch keeps its table to itself; should it change, the reasons must change with it."""
     library = torch.sparse.SparseSemiStructuredTensorCUSPARSELT._DTYPE_SHAPE_CONSTRAINTS
-    for dtype, block in module._BLOCKS.items():
+    for dtype, block in _BLOCKS.items():
         assert (library[dtype].sparse_min_rows, library[dtype].sparse_min_cols) == block
 
 

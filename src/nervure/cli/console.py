@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nervure.evidence import Table
     from nervure.train import Progress
 
-__all__ = ["as_json", "number", "print_figure", "print_json", "print_table", "say", "training_bar"]
+__all__ = ["as_json", "judging_bar", "number", "print_figure", "print_json", "print_table", "say", "training_bar"]
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -150,3 +150,18 @@ def _plain(data: object) -> object:
     if isinstance(data, float) and not math.isfinite(data):
         return None
     return data
+
+
+@contextlib.contextmanager
+def judging_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
+    """Samples judged, with the time left, on a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress as rich
+    from rich.console import Console
+
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True)) as bars:
+        task = bars.add_task("judging", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)

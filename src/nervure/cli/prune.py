@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +11,7 @@ import typer
 from nervure.cli import complete
 from nervure.cli import options as opt
 from nervure.cli.common import check_device, load_run, pairs, set_threads, typed
-from nervure.cli.console import print_figure, print_json, print_table, say
+from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say
 from nervure.cli.samples import data_of
 from nervure.errors import InputError
 from nervure.registry import nearest
@@ -161,7 +158,7 @@ def command(
     if target is None:
         made = prune.Plan.load(plan or "")
     else:
-        with _bar(quiet) as bar:
+        with judging_bar(quiet) as bar:
             made = prune.plan(
                 held.net, ds, _criteria(criterion, settings, seed), target, exclude=exclude or (),
                 ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
@@ -212,21 +209,6 @@ def _agreement(done: Run, ds: Dataset, device: str) -> None:
     found = evaluate(done.net, ds, split=split, device=device)
     done.metrics |= {name: found.metrics[name] for name in ("acc", "nmi", "ari") if name in found.metrics}
     done.evidence |= {name: one for name, one in found.evidence.items() if name == "matched"}
-
-
-@contextlib.contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
-    """Samples judged, with the time left, on a terminal."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich import progress as rich
-    from rich.console import Console
-
-    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
-    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task("judging", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:

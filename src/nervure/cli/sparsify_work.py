@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from nervure.cli.common import load_run
-from nervure.cli.console import print_figure, print_json, print_table, say, training_bar
-from nervure.cli.prune import _bar as judging_bar
+from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
 if TYPE_CHECKING:

@@ -48,8 +48,8 @@ class ClusterPhase(Callback):
     settle : bool
         Whether the head is fitted to convergence on the final latents in the end.
     tolerance, patience : float, int
-        Training ends when less than this share of samples change their cluster, so many epochs in a row; a patience of
-        0 never ends it.
+        Training ends when less than this share of samples change their cluster and none had to be revived, so many
+        epochs in a row; a patience of 0 never ends it.
     snapshots : sequence of int
         Epochs after which latents of at most 2,000 samples are kept for figures; 0 is before the first.
 
@@ -129,7 +129,7 @@ class ClusterPhase(Callback):
         changed = self._store(loop, group, assigned)
         self._snap(epoch, group)
         self._watch(loop, row, group, changed, notes)
-        self.still = self.still + 1 if changed < self.tolerance else 0
+        self.still = self.still + 1 if changed < self.tolerance and not notes else 0
         if self.patience and self.still >= self.patience:
             loop.enough = True
         return None

@@ -37,7 +37,7 @@ def test_a_step_down_the_loss_raises_the_likelihood_and_the_printed_sign_lowers_
     for variant, better in (("corrected", True), ("published", False)):
         head = fitted(latents, variant=variant)
         moved = latents.double().clone().requires_grad_()
-        before = float(head.log_joint(moved).logsumexp(1).mean())
+        before = float(head.log_joint(moved).detach().logsumexp(1).mean())
         slope = torch.autograd.grad(head.loss(moved, BATCH), moved)[0]
         after = float(head.log_joint(moved - 1e-4 * slope).logsumexp(1).mean())
         assert (after > before) is better

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from nervure import cluster
+from nervure.errors import InputError
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 SMALL = {"latent": 2, "network_options": {"widths": [8]}, "random_state": 0, "device": "cpu"}
@@ -23,3 +25,9 @@ def test_training_sees_no_cluster(blobs: Blobs) -> None:
     assert np.array_equal(two.transform(blobs[0]), five.transform(blobs[0]))
     assert "train_cluster" not in two.run_.history[-1]
     assert two.score(blobs[0]) == five.score(blobs[0])
+
+
+@pytest.mark.parametrize("kind", [cluster.AEKMeans, cluster.AEGMM])
+def test_links_are_refused(blobs: Blobs, kind: type) -> None:
+    with pytest.raises(InputError, match="trains without clusters"):
+        kind(3, **SMALL).fit(blobs[0], links=([(0, 3)], [(0, 1)]))

@@ -7,11 +7,11 @@ import pytest
 from nervure import cluster, data
 from nervure.features.agreement import matched_accuracy
 
-# measured with seeds 0 and 1, less 0.08 for other machines
-FLOORS = {"idec": 0.70, "deep-cluster": 0.75}
+# the accuracy measured with this seed, less 0.08 for other machines and builds of torch
+FLOORS = {"aec": 0.63, "dcn": 0.62, "dec": 0.63, "idec": 0.64, "vade": 0.70, "iic": 0.68, "deep-cluster": 0.84}
 
 
-# trains on 1,797 samples for up to 30 epochs
+# trains for 30 epochs on 1,797 samples
 @pytest.mark.slow
 @pytest.mark.parametrize("name", list(FLOORS))
 def test_accuracy_of_the_quick_profile(name: str) -> None:

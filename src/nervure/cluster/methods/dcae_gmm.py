@@ -31,8 +31,8 @@ class DCAEGMM(DeepClusterer):
     covariance, floor, init, empty
         Of the mixture: see :class:`nervure.cluster.heads.mixture.MixtureHead`.
     warmup : int, optional
-        Epochs of reconstruction alone; where components may die at least a third of all, since untrained latents show
-        no clusters.
+        Epochs of reconstruction alone; by default a third of all, and never less where components may die. The
+        ``paper`` profile has none.
     latent_norm : str, optional
         ``none`` or ``batchnorm``.
     activity, parents
@@ -90,7 +90,9 @@ class DCAEGMM(DeepClusterer):
             "init": self._given("init"), "covariance": self.covariance, "floor": self._given("floor"),
             "empty": self.empty or ("keep" if self.profile == "paper" else "reseed"), "variant": self.variant,
         }  # fmt: skip
-        warmup = max(self._warm(ds), int(self._given("epochs")) // 3 if head["empty"] == "die" else 0)
+        given, third = self._given("warmup"), int(self._given("epochs")) // 3
+        # untrained latents show no clusters, so components that may die wait
+        warmup = max(1, third) if given is None else max(int(given), third if head["empty"] == "die" else 0)
         return Method(
             network,
             "mixture",
