@@ -34,7 +34,8 @@ def test_equals_scipy(weight: float, heat: float, batch: Batch, nets_: tuple[nn.
         mine, aim = (one(batch.x).double().numpy() for one in (net, teacher))
     soft = -(softmax(aim / heat, axis=1) * log_softmax(mine / heat, axis=1)).sum(1)
     hard = -log_softmax(mine, axis=1)[np.arange(6), batch.y]
-    assert float(loss.detach()) == pytest.approx(float((weight * heat**2 * soft + (1 - weight) * hard).mean()), rel=1e-5)
+    expected = float((weight * heat**2 * soft + (1 - weight) * hard).mean())
+    assert float(loss.detach()) == pytest.approx(expected, rel=1e-5)
     assert float(logs["accuracy"]) == pytest.approx((mine.argmax(1) == batch.y.numpy()).mean())  # type: ignore[union-attr]
     assert float(logs["agreement"]) == pytest.approx((mine.argmax(1) == aim.argmax(1)).mean())
 
