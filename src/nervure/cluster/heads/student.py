@@ -29,7 +29,7 @@ class StudentHead(Head):
     freedom : float
         Degrees of freedom of Student's t.
     empty : str
-        What happens to a centre without members: ``reseed``, ``farthest``, ``split``, ``keep`` or ``die``.
+        What happens to a centre without members: ``reseed``, ``farthest``, ``split`` or ``keep``.
 
     Examples
     --------
@@ -44,7 +44,7 @@ class StudentHead(Head):
     ) -> None:
         super().__init__(clusters, latent)
         choose("init", init, ("kmeans", "kmeans++", "samples"))
-        choose("empty", empty, EMPTY)
+        choose("empty", empty, tuple(one for one in EMPTY if one != "die"))
         if not freedom > 0:
             raise InputError(f"student: freedom = {freedom}; give a number above 0")
         self.init, self.freedom, self.empty = init, freedom, empty
