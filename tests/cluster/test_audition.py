@@ -3,14 +3,14 @@ from __future__ import annotations
 import numpy as np
 
 from nervure import cluster
-from nervure.cluster.audition import seeds_from
+from nervure.cluster.audition import tried_seeds
 
 
 def test_seeds_are_different_and_follow_the_first() -> None:
-    assert seeds_from(3, 4)[0] == 3
-    assert seeds_from(3, 2) == seeds_from(3, 4)[:2]
-    assert len(set(seeds_from(3, 8))) == 8
-    assert seeds_from(4, 3)[1:] != seeds_from(3, 3)[1:]
+    assert tried_seeds(3, 4)[0] == 3
+    assert tried_seeds(3, 2) == tried_seeds(3, 4)[:2]
+    assert len(set(tried_seeds(3, 8))) == 8
+    assert tried_seeds(4, 3)[1:] != tried_seeds(3, 3)[1:]
 
 
 def test_the_seed_with_the_lowest_loss_is_trained() -> None:
@@ -23,7 +23,7 @@ def test_the_seed_with_the_lowest_loss_is_trained() -> None:
         seed: cluster.NeuralMixture(3, random_state=seed, patience=0, **{**settings, "epochs": 2})
         .fit(x)
         .run_.history[-1]
-        for seed in seeds_from(0, 3)
+        for seed in tried_seeds(0, 3)
     }
     best = min(losses, key=lambda seed: losses[seed]["train_loss"])
     alone = cluster.NeuralMixture(3, random_state=best, **settings).fit(x)

@@ -9,13 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from killing import KillAt, Killed
 from nervure import cluster, data, store
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import begin
 from nervure.data.dataset import Dataset
 from nervure.train import fit, launch
-from nervure.train.callbacks import Callback
-from nervure.train.loop import Loop
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -28,23 +27,6 @@ METHODS = {
     ),
     "two-fold": cluster.NeuralMixture(3, epochs=6, batch_size=20, optimisation="two-fold", random_state=1),
 }
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(Callback):
-    """Ends the process's work in the middle of a step, as a kill would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.done = 0
-
-    def after_step(self, loop: Loop, batch: object) -> None:
-        self.done += 1
-        if self.done == self.step:
-            raise Killed
 
 
 def as_dataset(x: NDArray[np.float32]) -> Dataset:

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from killing import KillAt, Killed
 from nervure import data, nets, store, train
 from nervure.data import Dataset
 from nervure.errors import DivergedError, InputError, InterruptedWork
@@ -173,23 +174,6 @@ class Halver(Callback):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.seen = state["seen"]
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(Callback):
-    """Ends the process's work in the middle of a step, as a kill would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.done = 0
-
-    def after_step(self, loop: Loop, batch: object) -> None:
-        self.done += 1
-        if self.done == self.step:
-            raise Killed
 
 
 class TestResume:

@@ -13,16 +13,16 @@ from nervure.store import Run
 from nervure.train import fit
 from nervure.train.loop import Progress
 
-__all__ = ["audition", "seeds_from"]
+__all__ = ["audition", "tried_seeds"]
 
 SHARE = 0.2
 """How much of the training after the warm-up an audition takes."""
 
 
-def seeds_from(seed: int, count: int) -> list[int]:
+def tried_seeds(seed: int, count: int) -> list[int]:
     """``count`` seeds, the first of them ``seed`` itself.
 
-    >>> seeds_from(7, 3)[0], len(set(seeds_from(7, 3)))
+    >>> tried_seeds(7, 3)[0], len(set(tried_seeds(7, 3)))
     (7, 3)
     """
     more = np.random.SeedSequence(seed).generate_state(max(0, count - 1), np.uint32)
@@ -50,7 +50,7 @@ def audition(
         Gives the untrained clusterer of a method for the data.
     """
     losses = []
-    for seed in seeds_from(method.recipe.seed, count):
+    for seed in tried_seeds(method.recipe.seed, count):
         tried = _short(method, seed)
         run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=progress)
         losses.append((float(run.history[-1]["train_loss"] or 0.0), seed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from nervure.cluster.heads.head import Group
 from nervure.cluster.net import ClusterNet
 from nervure.data import Loader
 from nervure.data.dataset import Dataset, Indices
+from nervure.nets.shadow import place_of
 from nervure.train.runtime import sum_over_ranks
 
 __all__ = ["encode", "encoded"]
@@ -21,7 +23,7 @@ BATCH = 1024
 
 @torch.no_grad()
 def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
-    """The latents of a loader's whole split, in evaluation mode; the network's mode is restored.
+    """The latents of a loader's whole split, where the network is, in evaluation mode; its mode is restored.
 
     Where latents are batch-normalised, the statistics are first set to those of the whole split, of all processes
     together (spec deepcluster, S4, pitfalls): latents before the norm are kept, so that one pass is enough.
@@ -33,21 +35,17 @@ def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
     for batch in loader.epoch(0):
         whole = min(loader.size, total - start)
         if len(batch.index):
-            parts.append(net.raw(batch.x, batch.mask).cpu())
+            parts.append(net.raw(batch.x, batch.mask))
             places.append(torch.arange(start, start + whole)[loader.rank :: loader.world])
         start += whole
-    raw = torch.cat(parts) if parts else torch.zeros(0, net.head.latent)
+    raw = torch.cat(parts) if parts else torch.zeros(0, net.head.latent, device=place_of(net)[0])
     where = torch.cat(places) if places else torch.zeros(0, dtype=torch.int64)
     group = Group(raw, total, where, sum_over_ranks, seed)
     if isinstance(net.norm, nn.modules.batchnorm._BatchNorm):
         _measure(net.norm, group)
-        raw = net.norm(raw.to(_place(net))).cpu()
+        group = dataclasses.replace(group, latents=net.norm(raw))
     net.train(was)
-    return Group(raw, total, where, sum_over_ranks, seed)
-
-
-def _place(net: nn.Module) -> torch.device:
-    return next(net.parameters()).device
+    return group
 
 
 def _measure(norm: nn.Module, group: Group) -> None:

@@ -271,11 +271,12 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             raise InputError(f"n_samples={count} cannot make n_clusters={self.n_clusters}; give more samples")
         if self.profile not in self.profiles:
             raise InputError(f"unknown profile {self.profile!r}; {nearest(self.profile, tuple(self.profiles))}")
-        some = ds.x[ds.indices("train")[:4096]]
-        if len(np.unique(some.reshape(len(some), -1), axis=0)) < min(self.n_clusters, len(some)):
-            different = len(np.unique(ds.x[ds.indices("train")].reshape(count, -1), axis=0))
-            if different < self.n_clusters:
-                raise InputError(f"{different} different samples cannot make {self.n_clusters} clusters")
+        different: set[bytes] = set()
+        for at in ds.indices("train"):  # as a rule no more samples are looked at than there are clusters
+            different.add(ds.x[at].tobytes())
+            if len(different) >= self.n_clusters:
+                return
+        raise InputError(f"{len(different)} different samples cannot make {self.n_clusters} clusters")
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -75,7 +73,6 @@ class ClusterPhase(Callback):
         self.kept: dict[str, Tensor] = {}
         self.still = 0
         self._before: Tensor | None = None
-        self._beliefs: Tensor | None = None
         self._head: Head | None = None
         self._loader: Loader | None = None
         self.trouble: list[str] = []
@@ -93,7 +90,7 @@ class ClusterPhase(Callback):
         group = self._encode(loop)
         if not self.warmup:
             net.head.begin(group)
-            self._store(loop, group, net.head.assign(group.latents.to(_place(net))).cpu())
+            self._store(loop, group, net.head.assign(group.latents))
         self._snap(0, group)
 
     def after_step(self, loop: Loop, batch: Batch) -> None:
@@ -117,12 +114,10 @@ class ClusterPhase(Callback):
         group, notes = self._encode(loop), tuple[str, ...]()
         if not bool(net.head.active):
             net.head.begin(group) if epoch < loop.recipe.epochs or not self.settle else net.head.settle(group)
-            assigned = net.head.assign(group.latents.to(_place(net))).cpu()
+            assigned = net.head.assign(group.latents)
         else:
-            found = net.head.refresh(Group(
-                group.latents.to(_place(net)), group.total, group.places, group.reduce, group.seed
-            ), epoch)  # fmt: skip
-            assigned, notes = found.assigned.cpu(), found.repaired
+            found = net.head.refresh(group, epoch)
+            assigned, notes = found.assigned, found.repaired
             row.update(found.logs)
             for parameter in found.renewed:
                 loop.optimizer.state.pop(parameter, None)
@@ -150,10 +145,10 @@ class ClusterPhase(Callback):
     def state_dict(self) -> dict[str, Any]:
         """The last assignment, snapshots, and how long nothing has changed."""
         before = torch.zeros(0, dtype=torch.int64) if self._before is None else self._before
-        beliefs = torch.zeros(0) if self._beliefs is None else self._beliefs
+        beliefs, aim = (None, None) if self._head is None else (self._head.beliefs, self._head.aim)
         return {
             "before": before, "beliefs": beliefs, "kept": self.kept, "still": self.still,
-            "trouble": list(self.trouble), "aim": None if self._head is None else self._head.aim,
+            "trouble": list(self.trouble), "aim": aim,
         }  # fmt: skip
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -163,13 +158,8 @@ class ClusterPhase(Callback):
         self.kept = {name: value.cpu() for name, value in state["kept"].items()}
         self.still = int(state["still"])
         self.trouble = list(state["trouble"])
-        beliefs = state["beliefs"]
-        self._beliefs = beliefs.cpu() if len(beliefs) else None
-        if self._head is not None and self._beliefs is not None:
-            self._head.beliefs = self._beliefs.to(_place(self._head))
         if self._head is not None and self._before is not None:
-            self._head.stored = self._before.to(_place(self._head))
-            self._head.aim = state["aim"]
+            self._head.stored, self._head.beliefs, self._head.aim = state["before"], state["beliefs"], state["aim"]
 
     def _net(self, loop: Loop) -> ClusterNet:
         if not isinstance(loop.net, ClusterNet):
@@ -184,34 +174,16 @@ class ClusterPhase(Callback):
 
     def _store(self, loop: Loop, group: Group, assigned: Tensor) -> float:
         """Keep every sample's cluster, by its position in the data set; the share that changed."""
-        at = torch.from_numpy(np.ascontiguousarray(loop.ds.indices("train")))
-        mine = torch.zeros(group.total, dtype=torch.int64)
-        mine[group.places] = assigned + 1
-        whole = sum_over_ranks(mine) - 1
-        stored = torch.zeros(len(loop.ds), dtype=torch.int64)
-        stored[at] = whole
+        head, at = self._net(loop).head, torch.from_numpy(loop.ds.indices("train"))
+        head.stored = _by_position(assigned, group, at, len(loop.ds))
+        stored = head.stored.cpu()
         changed = 1.0 if self._before is None else float((stored[at] != self._before[at]).double().mean())
         self._before = stored
         if getattr(loop.objective, "partners", None) is not None:
-            self._believe(loop, group)
-        head = self._net(loop).head
-        head.stored = stored.to(loop.fabric.device)
-        aims = head.aims(dataclasses.replace(group, latents=group.latents.to(_place(head))))
-        head.aim = None if aims is None else _by_position(aims.cpu(), group, at, len(loop.ds)).to(loop.fabric.device)
+            head.beliefs = _by_position(head.probabilities(group.latents), group, at, len(loop.ds))
+        aims = head.aims(group)
+        head.aim = None if aims is None else _by_position(aims, group, at, len(loop.ds))
         return changed
-
-    @torch.no_grad()
-    def _believe(self, loop: Loop, group: Group) -> None:
-        """Keep every sample's probabilities, for links between samples."""
-        head = self._net(loop).head
-        was = head.training
-        head.eval()
-        mine = torch.zeros(len(loop.ds), head.clusters)
-        at = torch.from_numpy(np.ascontiguousarray(loop.ds.indices("train")))
-        mine[at[group.places]] = head(group.latents.to(_place(head))).exp().float().cpu()
-        head.train(was)
-        self._beliefs = sum_over_ranks(mine)
-        head.beliefs = self._beliefs.to(loop.fabric.device)
 
     def _snap(self, epoch: int, group: Group) -> None:
         if epoch in self.snapshots:
@@ -247,11 +219,7 @@ class ClusterPhase(Callback):
 def _by_position(values: Tensor, group: Group, at: Tensor, count: int) -> Tensor:
     """Each process's values (n, ...) together, by position in a data set of ``count``; 0 outside the split."""
     whole = values.new_zeros((group.total, *values.shape[1:]))
-    whole[group.places] = values
+    whole[group.places.to(values.device)] = values
     placed = values.new_zeros((count, *values.shape[1:]))
-    placed[at] = group.reduce(whole)
+    placed[at.to(values.device)] = group.reduce(whole)
     return placed
-
-
-def _place(net: torch.nn.Module) -> torch.device:
-    return next(itertools.chain(net.parameters(), net.buffers())).device

@@ -74,14 +74,8 @@ def _trouble(head: Head, counts: NDArray[np.int64], scale: float) -> list[str]:
 
 def _confidence(head: Head, group: Group) -> float:
     """Mean probability of the chosen cluster."""
-    was = head.training
-    head.eval()
-    place = next(head.buffers()).device
-    total = torch.zeros((), dtype=torch.float64)
-    for part in group.latents.split(65_536):
-        total += head(part.to(place)).max(dim=1).values.exp().double().sum().cpu()
-    head.train(was)
-    return float(group.reduce(total)) / group.total
+    highest = head.probabilities(group.latents).max(dim=1).values
+    return float(group.reduce(highest.sum(dtype=torch.float64))) / group.total
 
 
 def quality(labels: NDArray[np.int64], assigned: NDArray[np.int64]) -> dict[str, float]:

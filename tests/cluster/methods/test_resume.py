@@ -9,11 +9,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from killing import KillAt, Killed
 from nervure import cluster, data
 from nervure.cluster.method import begin
 from nervure.train import fit
-from nervure.train.callbacks import Callback
-from nervure.train.loop import Loop
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 SHARED = {"epochs": 6, "batch_size": 20, "random_state": 0, "patience": 0}
@@ -26,20 +25,6 @@ MODELS = {
     "iic": cluster.IIC(3, **SHARED),
     "deep-cluster": cluster.DeepCluster(3, **SHARED),
 }
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(Callback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def after_step(self, loop: Loop, batch: object) -> None:
-        self.step -= 1
-        if self.step == 0:
-            raise Killed
 
 
 @pytest.mark.parametrize("name", list(MODELS))

@@ -5,31 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from killing import KillAt, Killed
 from nervure import data
 from nervure.data import Dataset
-from nervure.train import Callback, Loop
 
 
 @pytest.fixture(scope="package")
 def ds() -> Dataset:
     return data.load("digits").subset(np.arange(500))
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(Callback):
-    """Ends the process's work in the middle of a step, as a kill would."""
-
-    def __init__(self, step: int) -> None:
-        self.step = step
-        self.done = 0
-
-    def after_step(self, loop: Loop, batch: object) -> None:
-        self.done += 1
-        if self.done == self.step:
-            raise Killed
 
 
 @pytest.fixture

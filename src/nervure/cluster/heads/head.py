@@ -118,6 +118,15 @@ class Head(nn.Module):
         """The most probable cluster of each latent: (n,) int64, of equals the first."""
         return torch.cat([self(part).argmax(dim=1) for part in latents.split(CHUNK)])
 
+    @torch.no_grad()
+    def probabilities(self, latents: Tensor) -> Tensor:
+        """Each latent's probability of each cluster (n, clusters), in evaluation mode; the mode is restored."""
+        was = self.training
+        self.eval()
+        found = torch.cat([self(part).exp() for part in latents.split(CHUNK)])
+        self.train(was)
+        return found
+
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """The clustering term of a batch: a mean over samples; ``copies`` are the transformed copies' latents."""
         raise NotImplementedError
