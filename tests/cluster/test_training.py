@@ -13,6 +13,7 @@ from killing import KillAt, Killed
 from nervure import cluster, data, store
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import begin
+from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Dataset
 from nervure.train import fit, launch
 
@@ -131,3 +132,34 @@ def test_two_processes_cluster_as_one_does(tmp_path: Path) -> None:
         assert one.history[-1]["clusters"] == two.history[-1]["clusters"]
         for key, value in one.net.state_dict().items():
             assert float((value.double() - two.net.state_dict()[key].double()).abs().max()) < 1e-3, (name, key)
+
+
+def test_links_come_back_with_a_checkpoint(blobs: Blobs, tmp_path: Path) -> None:
+    """What samples belong to, which links ask of the last phase, survives a kill in mid-epoch."""
+    model = METHODS["centres"]
+    links = {"must": [[0, 3], [1, 4]], "cannot": [[0, 1], [2, 4]]}
+    ds, method = model.prepared(as_dataset(blobs[0]), links=links)
+    recipe = method.recipe.model_copy(update={"checkpoint_steps": 3})
+    net = begin(method, 3, ds)
+    whole = fit(net, ds, recipe, device="cpu")
+    with pytest.raises(Killed):
+        fit(net, ds, recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(21)])
+    resumed = fit(net, ds, recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+    assert whole.history[-1]["train_links"] == resumed.history[-1]["train_links"]
+    assert all(torch.equal(one, resumed.net.state_dict()[name]) for name, one in whole.net.state_dict().items())
+
+
+# starts a group of two processes that import torch
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_two_processes_learn_from_some_labels_as_one_does(tmp_path: Path) -> None:
+    """The mean is over all labels that are known, however they fall to the processes."""
+    ds = data.load("digits", standardize="each-min-max", validation=0, test=0, resplit=False)
+    labels = data.keep_labels(ds.y, 0.2)
+    model = cluster.DCAEKMeans(
+        10, epochs=2, batch_size=127, network="autoencoder", network_options={"widths": [32]}, random_state=0
+    )
+    one = model.fit_run(ds, labels=labels)
+    two = fit_together(model, ds, labels=labels, out=tmp_path / "two", devices=2, threads=1)
+    for name, value in one.net.state_dict().items():
+        assert float((value.double() - two.net.state_dict()[name].double()).abs().max()) < 1e-4, name
