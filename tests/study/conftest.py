@@ -1,10 +1,15 @@
-"""An outside package with trials of its own, found by the parent and by the processes that it starts."""
+"""An outside package with trials, found by every process; and a run, and trials made in this process."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+
+from nervure import data, nets, train
+from nervure.study import worker
+from nervure.train import Recipe, launch
 
 MODULE = """
 import os, pathlib, time
@@ -80,3 +85,24 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def table() -> str:
     """The text of a study with two arms, two profiles and one published figure."""
     return TABLE
+
+
+@pytest.fixture(scope="package")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "base"
+    ds = data.load("digits")
+    train.fit(nets.build("mlp", ds, widths=[32, 16]), ds, Recipe(epochs=3, lr=5e-3), out=out, device="cpu")
+    return out
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The trials that were made, in order."""
+    names: list[str] = []
+
+    def start(call: str, arguments: Mapping[str, object], **options: object) -> object:
+        names.append(str(arguments["trial"]))
+        return worker.run({"trial": arguments["trial"], "job": arguments["job"]})
+
+    monkeypatch.setattr(launch, "start", start)
+    return names

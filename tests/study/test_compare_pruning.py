@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from nervure import data, nets, train
+from nervure import data
 from nervure.errors import InputError
-from nervure.study import worker
 from nervure.study.compare_pruning import Comparison, compare_pruning
-from nervure.train import Recipe, launch
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "base"
-    ds = data.load("digits")
-    train.fit(nets.build("mlp", ds, widths=[32, 16]), ds, Recipe(epochs=3, lr=5e-3), out=out, device="cpu")
-    return out
-
-
-@pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The trials that were made, in order."""
-    names: list[str] = []
-
-    def start(call: str, arguments: Mapping[str, object], **options: object) -> object:
-        names.append(str(arguments["trial"]))
-        return worker.run({"trial": arguments["trial"], "job": arguments["job"]})
-
-    monkeypatch.setattr(launch, "start", start)
-    return names
 
 
 def compared(base: Path, out: Path, **changes: object) -> Comparison:
