@@ -110,9 +110,10 @@ def test_labels_supervise_where_they_are_given(blobs: Blobs) -> None:
     assert right(taught) > right(blind) + 0.15
 
 
-# starts groups of two processes that import torch
+# two processes train beside this one
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
+@pytest.mark.usefixtures("together")
 def test_two_processes_cluster_as_one_does(tmp_path: Path) -> None:
     ds = data.load("digits", standardize="each-min-max", validation=0, test=0)
     models = {
@@ -149,9 +150,10 @@ def test_links_come_back_with_a_checkpoint(blobs: Blobs, tmp_path: Path) -> None
     assert all(torch.equal(one, resumed.net.state_dict()[name]) for name, one in whole.net.state_dict().items())
 
 
-# starts a group of two processes that import torch
+# two processes train beside this one
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
+@pytest.mark.usefixtures("together")
 def test_two_processes_learn_from_some_labels_as_one_does(tmp_path: Path) -> None:
     """The mean is over all labels that are known, however they fall to the processes."""
     ds = data.load("digits", standardize="each-min-max", validation=0, test=0, resplit=False)

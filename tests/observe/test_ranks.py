@@ -1,16 +1,14 @@
 """Two processes that each see half give what one gives that sees all."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from nervure.observe import ranks
+from ranks import Pair
 
 WORK = """
-import sys
 import torch, torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
@@ -52,28 +50,17 @@ def work(rank, ranks):
     return states
 
 
-if __name__ == "__main__":
-    rank, folder = int(sys.argv[1]), sys.argv[2]
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(work(rank, 2), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def share(folder):
+    dist.init_process_group("gloo")
+    torch.save(work(dist.get_rank(), 2), f"{folder}/{dist.get_rank()}.pt")
 """
 
 
-def test_two_ranks_equal_one_and_fail_together(tmp_path: Path) -> None:
-    script = tmp_path / "work.py"
-    script.write_text(WORK)
-    processes = [
-        subprocess.Popen([sys.executable, script, str(rank), tmp_path], stderr=subprocess.PIPE, text=True)
-        for rank in range(2)
-    ]
-    try:
-        for process in processes:
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 0, errors
-    finally:
-        for process in processes:
-            process.kill()
+@pytest.mark.xdist_group("processes")
+def test_two_ranks_equal_one_and_fail_together(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "share_of_statistics.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    pair.start("share_of_statistics:share", str(tmp_path), processes=2)
     one, two = (torch.load(tmp_path / f"{rank}.pt", weights_only=False) for rank in range(2))
     space: dict[str, object] = {"__name__": "work"}
     exec(compile(WORK, "work", "exec"), space)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nervure.prune import Plan
+from ranks import Pair
 
 WORK = """
-import sys
 import torch
 import torch.distributed as dist
 import nervure as nv
@@ -27,30 +26,22 @@ def work(place):
         plan.save(f"{place}.{name}.json")
 
 
-if __name__ == "__main__":
-    folder, rank = sys.argv[1], int(sys.argv[2])
-    if rank < 0:
-        work(f"{folder}/alone")
-    else:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-        work(f"{folder}/{rank}")
-        dist.destroy_process_group()
+def share(folder):
+    dist.init_process_group("gloo")
+    work(f"{folder}/{dist.get_rank()}")
 """
 
 
-# slow: three processes import torch and plan four times each
+# slow: two processes and this one plan four times each
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
-def test_two_processes_give_one_plan(tmp_path: Path) -> None:
-    script = tmp_path / "work.py"
-    script.write_text(WORK)
-    processes = [
-        subprocess.Popen([sys.executable, str(script), str(tmp_path), rank], stderr=subprocess.PIPE, text=True)
-        for rank in ("0", "1", "-1")
-    ]
-    for process in processes:
-        _, errors = process.communicate(timeout=200)
-        assert process.returncode == 0, errors
+def test_two_processes_give_one_plan(tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "share_of_plans.py").write_text(WORK)
+    monkeypatch.syspath_prepend(tmp_path)
+    pair.start("share_of_plans:share", str(tmp_path), processes=2)
+    alone: dict[str, Any] = {"__name__": "alone"}
+    exec(compile(WORK, "work", "exec"), alone)
+    alone["work"](f"{tmp_path}/alone")
     for name in ("majority-vote", "taylor", "iou-vote", "fpgm"):
         plans = [Plan.load(tmp_path / f"{who}.{name}.json") for who in ("0", "1", "alone")]
         assert plans[0].kept == plans[1].kept == plans[2].kept, name

@@ -20,6 +20,7 @@ from nervure.nets.origin import origin_of
 from nervure.store.tree import save_tree
 from nervure.train import Recipe, launch, worker
 from nervure.train.worker import main
+from ranks import Pair
 
 # each test starts processes that import torch, and one of them a group of two
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
@@ -49,6 +50,7 @@ class TestTwoProcesses:
         assert two.metrics["accuracy"] == pytest.approx(one.metrics["accuracy"], abs=3e-3)
         assert [where.row["epoch"] for where in seen if where.row is not None] == [1, 2]
 
+    @pytest.mark.usefixtures("together")
     def test_with_batch_norm_to_1e_4(self, tmp_path: Path) -> None:
         """24 steps; tanh, because behind ReLU and max pooling rounding alone grows to 1e-3 in one process too."""
         ds = data.load("synthetic-shapes", n=300, size=16)
@@ -61,6 +63,7 @@ class TestTwoProcesses:
         assert farthest(one.net, two.net) < 1e-4
         assert {type(module) for module in two.net.modules()} >= {nn.BatchNorm2d, nn.BatchNorm1d}
 
+    @pytest.mark.usefixtures("together")
     def test_a_batch_with_fewer_samples_than_processes(self, tmp_path: Path) -> None:
         ds = data.load("synthetic-shapes", n=120, size=12)
         size = len(ds.splits["train"]) - 1  # so that the last batch is one sample, and one rank has none
@@ -116,10 +119,10 @@ class TestStart:
 
 
 def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_network(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:
     command = [
-        sys.executable, "-m", "nervure", "train", "digits", "--net", "lenet5", "--epochs", "40", "--devices", "2",
+        sys.executable, "-m", "nervure", "train", "digits", "--net", "lenet5", "--epochs", "12", "--devices", "2",
         "--threads", "1", "--device", "cpu", "-o", str(tmp_path / "cut"),
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -133,8 +136,9 @@ def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_n
     assert "--resume" in errors.splitlines()[-1]
     done = subprocess.run([*command, "--resume", "-q"], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+    monkeypatch.setattr(launch, "start", pair.start)
     whole = launch.train(
-        nets.build("lenet5", data.load("digits")), data.load("digits"), Recipe(epochs=40), out=tmp_path / "whole",
+        nets.build("lenet5", data.load("digits")), data.load("digits"), Recipe(epochs=12), out=tmp_path / "whole",
         devices=2, threads=1, device="cpu",
     )  # fmt: skip
     assert farthest(whole.net, store.load(tmp_path / "cut").net) == 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import random
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -64,7 +65,9 @@ class Timing:
 def measure(
     candidates: Mapping[str, Callable[[], object]], runs: int = _FEWEST_RUNS, warmup: int = 5
 ) -> dict[str, Timing]:
-    """Time candidates in rounds: each runs once a round, and another one begins each round.
+    """Time candidates in rounds: each runs once a round, in an order drawn for the round.
+
+    So no candidate always has the same one before it, whose memory it finds in the caches.
 
     Parameters
     ----------
@@ -86,8 +89,7 @@ def measure(
     order = list(candidates)
     seconds: dict[str, list[float]] = {name: [] for name in order}
     for round_ in range(warmup + runs):
-        first = round_ % max(1, len(order))
-        for name in order[first:] + order[:first]:
+        for name in random.Random(round_).sample(order, len(order)):
             call = candidates[name]
             start = time.perf_counter()
             call()

@@ -23,9 +23,10 @@ MODELS = {
 }
 
 
-# starts groups of two processes that import torch
+# two processes train beside this one
 @pytest.mark.slow
 @pytest.mark.xdist_group("processes")
+@pytest.mark.usefixtures("together")
 @pytest.mark.parametrize("name", list(MODELS))
 def test_two_processes_cluster_as_one_does(tmp_path: Path, name: str) -> None:
     ds = data.load("digits", standardize="each-min-max", validation=0, test=0)

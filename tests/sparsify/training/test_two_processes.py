@@ -10,8 +10,8 @@ import torch
 from nervure import data, nets, train
 from nervure.train import Recipe, launch
 
-# starts a group of two processes that import torch
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
+# two processes train beside this one
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes"), pytest.mark.usefixtures("together")]
 
 
 def test_masks_are_decided_once(tmp_path: Path) -> None:

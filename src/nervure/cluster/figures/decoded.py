@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from nervure.cluster.figures.pictures import images, limits
+from nervure.cluster.figures.series import variates
 from nervure.cluster.figures.view import View
 from nervure.evidence import Curve, Figure, Images, Matrix
 
@@ -36,14 +37,7 @@ def centres(view: View) -> dict[str, Figure]:
             columns=10,
         )
     elif view.ds.kind == "series":
-        figure = Curve(
-            title="Cluster centres, decoded",
-            alt=f"What the decoder makes of the centres of {len(out)} clusters: the first variate, as network input.",
-            x=np.arange(out.shape[-1]),
-            y=out[:, 0].numpy(),
-            labels=names,
-            x_label="time step",
-        )
+        return {f"centres-{at}": _centre_lines(out[:, at], names, part) for at, part in variates(view)}
     else:
         figure = Matrix(
             title="Cluster centres, decoded",
@@ -53,6 +47,17 @@ def centres(view: View) -> dict[str, Figure]:
             columns=[f"feature {one}" for one in range(out[0].numel())],
         )
     return {"centres": figure}
+
+
+def _centre_lines(out: Tensor, names: list[str], part: str) -> Curve:
+    return Curve(
+        title=f"Cluster centres, decoded{part}",
+        alt=f"What the decoder makes of the centres of {len(out)} clusters{part}, as network input.",
+        x=np.arange(out.shape[-1]),
+        y=out.numpy(),
+        labels=names,
+        x_label="time step",
+    )
 
 
 def reconstructions(view: View) -> dict[str, Figure]:
@@ -78,18 +83,20 @@ def reconstructions(view: View) -> dict[str, Figure]:
                 columns=len(rows),
             )
         }
-    return {"reconstructions": _lines(view, rows, x, out, mask)}
+    return {
+        f"reconstructions-{at}": _lines(view, rows, torch.stack([x[:, at], out[:, at]], dim=1), mask, part)
+        for at, part in variates(view)
+    }
 
 
-def _lines(view: View, rows: np.ndarray, x: Tensor, out: Tensor, mask: Tensor | None) -> Curve:
-    pairs = torch.stack([x[:, 0], out[:, 0]], dim=1)
+def _lines(view: View, rows: np.ndarray, pairs: Tensor, mask: Tensor | None, part: str) -> Curve:
     if mask is not None:
         pairs = pairs.masked_fill(~mask[:, None], float("nan"))
     names = [name for row in rows for name in (view.called(row), f"{view.called(row)}, reconstructed")]
     return Curve(
-        title="Series and their reconstructions",
-        alt=f"The first variate of {len(rows)} series beside what the decoder makes of their latents.",
-        x=np.arange(x.shape[-1]),
+        title=f"Series and their reconstructions{part}",
+        alt=f"{len(rows)} series{part} beside what the decoder makes of their latents.",
+        x=np.arange(pairs.shape[-1]),
         y=pairs.flatten(0, 1).numpy(),
         labels=names,
         x_label="time step",

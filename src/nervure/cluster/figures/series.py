@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nervure.cluster.figures.view import View
 from nervure.evidence import Curve, Figure
 
-__all__ = ["band", "means"]
+__all__ = ["band", "means", "variates"]
 
 TOGETHER = 4
 VARIATES = 3
@@ -38,13 +38,17 @@ def means(view: View) -> dict[str, Figure]:
         return {}
     there = [one for one in range(view.count) if (view.clusters == one).any()]
     groups = [there[start : start + TOGETHER] for start in range(0, len(there), TOGETHER)]
-    variates = min(VARIATES, view.ds.in_shape[0])
-    found: dict[str, Figure] = {}
-    for variate in range(variates):
-        for number, group in enumerate(groups):
-            part = f", variate {variate}" if variates > 1 else ""
-            found[f"series-{variate}-{number}"] = _curve(view, group, variate, part)
-    return found
+    return {
+        f"series-{variate}-{number}": _curve(view, group, variate, part)
+        for variate, part in variates(view)
+        for number, group in enumerate(groups)
+    }
+
+
+def variates(view: View) -> list[tuple[int, str]]:
+    """The variates that are drawn, three at most, each with what a title says of it: nothing where it is alone."""
+    count = min(VARIATES, view.ds.in_shape[0])
+    return [(one, f", variate {one}" if count > 1 else "") for one in range(count)]
 
 
 def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:

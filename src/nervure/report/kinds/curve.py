@@ -44,8 +44,10 @@ def draw(figure: Curve) -> str:
         name_axes(axes, figure.x_label, figure.y_label)
 
     labels = [*figure.labels, *[""] * len(y)][: len(y)]
+    timed = figure.x_label in ("epoch", "step", "")  # elsewhere the last point is not where things stand
     entries = [
-        (f"--c{at % COLOURS}", label, _last(line)) for at, (label, line) in enumerate(zip(labels, y, strict=True))
+        (f"--c{at % COLOURS}", label, _last(line) if timed else "")
+        for at, (label, line) in enumerate(zip(labels, y, strict=True))
     ]
     keys = legend(entries, "line") if any(labels) else ""
     return keys + still(paint, ident=identity(figure), alt=figure.alt)
