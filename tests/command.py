@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from nervure.cli.app import _run
+
 NERVURE = Path(sys.executable).with_name("nervure")
 
 
@@ -26,3 +28,8 @@ def run(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedPro
     assert done.returncode == code, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done
+
+
+def here(*arguments: object) -> None:
+    """The same in this process, which need not start: what a command does is tested so, how it starts is not."""
+    assert _run([*(str(one) for one in arguments), "-q"]) == 0

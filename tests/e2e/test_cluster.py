@@ -15,15 +15,10 @@ import torch
 from PIL import Image
 
 import nervure as nv
-from command import NERVURE, environment, run
-from nervure.cli.app import _run
+from command import NERVURE, environment, here, run
 
 # slow: trains, cuts, exports and draws, some of it in processes of its own
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]
-
-
-def done(*arguments: object) -> None:
-    assert _run([*(str(one) for one in arguments), "-q"]) == 0
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +32,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.xdist_group("clusters")
 def test_digits_to_clusters_to_a_smaller_encoder_to_a_file(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
-    done("cluster", digits, "-k", 10, "--profile", "quick", "--epochs", 10, "-o", "groups", "--device", "cpu")
+    here("cluster", digits, "-k", 10, "--profile", "quick", "--epochs", 10, "-o", "groups", "--device", "cpu")
     capsys.readouterr()
-    done("prune", "groups", "--macs", 0.5, "-o", "small", "--json", "--device", "cpu")
+    here("prune", "groups", "--macs", 0.5, "-o", "small", "--json", "--device", "cpu")
     said = json.loads(capsys.readouterr().out)
     measures = said["metrics"]["agreement"]
     assert measures["before"] == 1.0
@@ -56,29 +52,31 @@ def test_digits_to_clusters_to_a_smaller_encoder_to_a_file(
     assert "acc" in small.run_.metrics
     x = np.load(digits)["x"]
     assert (small.predict(x) == whole.predict(x)).mean() > 0.8
-    done("export", "small", "--onnx", "--pt2", "--no-latency")
+    here("export", "small", "--onnx", "--pt2", "--no-latency")
     session = onnxruntime.InferenceSession("small/exports/model.onnx")
     (soft,) = session.run(["probabilities"], {"x": x[:, None].astype(np.float32)})
     assert np.abs(soft - small.predict_proba(x)).max() < 1e-3
     assert nv.export.metadata("small/exports/model.pt2")["names"][9] == "cluster 9"
-    done("report", "small")
+    here("report", "small")
     page = Path("small/report.html").read_text()
     assert "Agreement, uncut" in page and "What was cut, and why" in page
 
 
+@pytest.mark.xdist_group("clusters")
 def test_accuracy_drop_is_agreement_that_may_be_lost(
     digits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     made = ("-k", 5, "-m", "dcae-kmeans", "--profile", "quick", "--epochs", 4, "--no-figures", "--device", "cpu")
-    done("cluster", digits, *made, "-o", "groups")
+    here("cluster", digits, *made, "-o", "groups")
     capsys.readouterr()
-    done("prune", "groups", "--accuracy-drop", 5, "--dry-run", "--json", "--device", "cpu")
+    here("prune", "groups", "--accuracy-drop", 5, "--dry-run", "--json", "--device", "cpu")
     trials = json.loads(capsys.readouterr().out)["trials"]
     assert trials[0]["accuracy"] == 1.0
     assert all(trial["fits"] == (trial["drop"] <= 5 + 1e-9) for trial in trials)
 
 
+@pytest.mark.xdist_group("clusters")
 def test_a_folder_of_pictures_to_a_page_and_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("onnxruntime")
     pytest.importorskip("matplotlib")
@@ -89,19 +87,20 @@ def test_a_folder_of_pictures_to_a_page_and_a_file(tmp_path: Path, monkeypatch: 
         pixels[..., number % 3] += 120
         Path("photos").mkdir(exist_ok=True)
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(f"photos/{number:02}.png")
-    done("cluster", "photos", "-k", 3, "--data-option", "size=16", "--epochs", 10, "-o", "groups", "--device", "cpu")
-    done("report", "groups")
+    here("cluster", "photos", "-k", 3, "--data-option", "size=16", "--epochs", 10, "-o", "groups", "--device", "cpu")
+    here("report", "groups")
     page = Path("groups/report.html").read_text()
     for title in ("Latent space, by cluster", "Cluster centres, decoded", "The nearest members", "Silhouette of each"):
         assert title in page
     assert "by label" not in page
-    done("export", "groups", "--onnx", "--no-latency")
-    done("cluster", "groups", "--predict", "photos", "-o", "labels.csv")
+    here("export", "groups", "--onnx", "--no-latency")
+    here("cluster", "groups", "--predict", "photos", "-o", "labels.csv")
     rows = list(csv.DictReader(Path("labels.csv").read_text().splitlines()))
     assert len(rows) == 45 and rows[0]["sample"] == "photos/00.png"
     assert {row["cluster"] for row in rows} <= {"0", "1", "2"}
 
 
+@pytest.mark.xdist_group("clusters")
 def test_series_of_unequal_lengths_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
     monkeypatch.chdir(tmp_path)
@@ -113,19 +112,20 @@ def test_series_of_unequal_lengths_to_a_file(tmp_path: Path, monkeypatch: pytest
         values = np.sin(steps * (0.3, 1.1)[number % 2] + rng.uniform(0, 1))
         lines.append(",".join(f"{one:.4f}" for one in values) + ":" + "ab"[number % 2])
     Path("waves_TRAIN.ts").write_text("\n".join(lines) + "\n")
-    done("cluster", "waves_TRAIN.ts", "-k", 2, "--profile", "quick", "--epochs", 5, "-o", "groups", "--device", "cpu")
+    here("cluster", "waves_TRAIN.ts", "-k", 2, "--profile", "quick", "--epochs", 5, "-o", "groups", "--device", "cpu")
     found = nv.store.load("groups")
     assert "series-0-0" in found.evidence
-    done("export", "groups", "--onnx", "--no-latency")
+    here("export", "groups", "--onnx", "--no-latency")
     ds = nv.data.load(found.source, **found.options)
     session = onnxruntime.InferenceSession("groups/exports/model.onnx")
     (soft,) = session.run(["probabilities"], {"x": np.asarray(ds.x, np.float32), "mask": ds.mask})
     assert np.abs(soft - nv.cluster.load("groups").predict_proba(ds)).max() < 1e-3
 
 
+@pytest.mark.xdist_group("clusters")
 def test_interrupted_and_resumed_gives_the_same_bytes(digits: Path, tmp_path: Path) -> None:
     how = ["cluster", str(digits), "-k", "4", "--profile", "quick", "--epochs", "12", "--no-figures", "--device", "cpu"]
-    done(*how, "-o", tmp_path / "whole")
+    here(*how, "-o", tmp_path / "whole")
     process = subprocess.Popen(
         [str(NERVURE), *how, "-o", "cut"], cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
     )  # fmt: skip
@@ -141,22 +141,13 @@ def test_interrupted_and_resumed_gives_the_same_bytes(digits: Path, tmp_path: Pa
     assert one == other
 
 
+@pytest.mark.xdist_group("processes")
+@pytest.mark.usefixtures("together")
 def test_two_processes_find_what_one_finds(digits: Path, tmp_path: Path) -> None:
-    how = [
-        "cluster",
-        str(digits),
-        "-k",
-        "4",
-        "-m",
-        "dcae-kmeans",
-        "--profile",
-        "quick",
-        "--epochs",
-        "3",
-        "--no-figures",
-    ]
-    done(*how, "-o", tmp_path / "one", "--device", "cpu", "--threads", 1)
-    run(tmp_path, *how, "-q", "-o", "two", "--device", "cpu", "--threads", "1", "--devices", "2")
+    how = ("cluster", digits, "-k", 4, "-m", "dcae-kmeans", "--profile", "quick", "--epochs", 3, "--no-figures",
+           "--device", "cpu", "--threads", 1)  # fmt: skip
+    here(*how, "-o", tmp_path / "one")
+    here(*how, "-o", tmp_path / "two", "--devices", 2)
     one, two = nv.store.load(tmp_path / "one"), nv.store.load(tmp_path / "two")
     for mine, theirs in zip(one.net.state_dict().values(), two.net.state_dict().values(), strict=True):
         assert torch.allclose(mine.double(), theirs.double(), atol=2e-4)

@@ -8,28 +8,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import run
-from nervure import data
+import nervure as nv
+from command import here, run
 
-# slow: each test starts processes that import torch
+# slow: the whole way, and a process that imports torch
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("commands")]
 
 
 def test_ssim_kmeans_to_half_the_macs_then_exported_and_evaluated(tmp_path: Path) -> None:
     import onnxruntime
 
-    run(tmp_path, "train", "digits", "--net", "lenet5", "--epochs", "2", "-o", "base", "--quiet")
-    run(tmp_path, "prune", "base", "--criterion", "ssim-kmeans", "--macs", "0.5", "-o", "small", "--quiet")
-    run(tmp_path, "export", "small", "--onnx", "--quiet")
-    base, small = (
-        json.loads(run(tmp_path, "evaluate", name, "--json").stdout)["metrics"] for name in ("base", "small")
-    )
-    assert small["macs"] <= 0.5 * base["macs"]
-    assert small["parameters"] < base["parameters"]
-    assert small["accuracy"] > 0.5
-    (file,) = (tmp_path / "small").rglob("*.onnx")
-    ds = data.load("digits")
+    base, small = tmp_path / "base", tmp_path / "small"
+    here("train", "digits", "--net", "lenet5", "--epochs", 2, "-o", base)
+    here("prune", base, "--criterion", "ssim-kmeans", "--macs", 0.5, "-o", small)
+    here("export", small, "--onnx")
+    whole = nv.store.load(base).metrics
+    cut = json.loads(run(tmp_path, "evaluate", "small", "--json").stdout)["metrics"]  # a process that made none of it
+    assert cut["macs"] <= 0.5 * whole["macs"]
+    assert cut["parameters"] < whole["parameters"]
+    assert cut["accuracy"] > 0.5
+    (file,) = small.rglob("*.onnx")
+    ds = nv.data.load("digits")
     at = ds.indices("test")
     session = onnxruntime.InferenceSession(str(file))
     outputs = session.run(None, {session.get_inputs()[0].name: ds.x[at].astype(np.float32)})
-    assert float((outputs[0].argmax(1) == ds.y[at]).mean()) == pytest.approx(small["accuracy"], abs=1e-6)
+    assert float((outputs[0].argmax(1) == ds.y[at]).mean()) == pytest.approx(cut["accuracy"], abs=1e-6)

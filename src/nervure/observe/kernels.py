@@ -28,6 +28,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 BLOCK = 2048  # positions at a time: read from memory once, then from the first-level cache
+PARTS = 32  # of the units, each read by one thread with one set of scratch space
 LOCK = threading.Lock()  # numba's simplest threading layer must not be entered twice
 _HOME = os.getpid()
 
@@ -56,14 +57,36 @@ def _sums(block: Array, centre: float) -> tuple[float, float, float]:
     return away, absolute, squares
 
 
-@jitted(fastmath={"nnan", "nsz"})
+@jitted()
 def _extremes(block: Array) -> tuple[float, float]:
-    low = block[0]
-    high = block[0]
+    """The bits of numbers, those of negative ones turned, have the numbers' order: whole numbers vectorise."""
+    if block.itemsize == 4:
+        bits = block.view(np.int32)
+        lowest, highest = np.int32(2**31 - 1), np.int32(-(2**31))
+        for i in range(bits.size):
+            turned = bits[i] ^ ((bits[i] >> np.int32(31)) & np.int32(2**31 - 1))
+            lowest = min(lowest, turned)
+            highest = max(highest, turned)
+        ends = np.array([lowest, highest], np.int32)
+        for i in range(2):
+            ends[i] ^= (ends[i] >> np.int32(31)) & np.int32(2**31 - 1)
+        found = ends.view(np.float32)
+        return np.float64(found[0]), np.float64(found[1])
+    low = np.float64(block[0])
+    high = low
     for i in range(block.size):
-        low = min(low, block[i])
-        high = max(high, block[i])
+        low = min(low, np.float64(block[i]))
+        high = max(high, np.float64(block[i]))
     return low, high
+
+
+@jitted(fastmath={"reassoc", "contract"})
+def _gather(plane: Array, centre: float, held: Array) -> float:
+    away = 0.0
+    for i in range(plane.size):
+        held[i] = plane[i]
+        away += np.float64(plane[i]) - centre
+    return away
 
 
 @jitted()
@@ -122,45 +145,59 @@ def _summarise(
 ) -> None:  # fmt: skip
     n, units, positions = values.shape
     bins = counts.shape[1]
-    for j in prange(units):
+    # small maps are read together, for a block costs as much as many positions
+    together = max(1, BLOCK // positions)
+    parts = min(units, PARTS)
+    for part in prange(parts):
         places = np.empty(BLOCK, np.int32)
+        held = np.empty(together * positions if together > 1 else 0, values.dtype)
         scale = np.empty(1, values.dtype)
-        scale[0] = math.ldexp(1.0, -exponent[j])
-        start = min(positions, BLOCK)
-        centre = _sums(values[0, j, :start], 0.0)[0] / start
-        total, magnitude, squared = 0.0, 0.0, 0.0
-        zeros, nonpositive = 0, 0
-        for i in range(n):
-            plane = 0.0
-            for begin in range(0, positions, BLOCK):
-                block = values[i, j, begin : min(begin + BLOCK, positions)]
-                away, absolute, squares = _sums(block, centre)
-                plane += away
-                magnitude += absolute
-                squared += squares
-                if not squares < np.inf:
-                    continue
-                zero, below = _zeros(block)
-                zeros += zero
-                nonpositive += below
-                bottom, top = _extremes(block)
-                if bottom < low[j] or top > high[j]:
-                    low[j] = min(low[j], bottom)
-                    high[j] = max(high[j], top)
+        for j in range(part * units // parts, (part + 1) * units // parts):
+            scale[0] = math.ldexp(1.0, -exponent[j])
+            start = min(positions, BLOCK)
+            centre = _sums(values[0, j, :start], 0.0)[0] / start
+            total, magnitude, squared = 0.0, 0.0, 0.0
+            zeros, nonpositive = 0, 0
+            for i in range(0, n, together):
+                images = min(together, n - i)
+                if together > 1:
+                    for k in range(images):
+                        plane = _gather(values[i + k, j], centre, held[k * positions : (k + 1) * positions])
+                        means[i + k, j] = plane / positions + centre
+                    read = held[: images * positions]
+                else:
+                    read = values[i, j]
+                summed = 0.0
+                for begin in range(0, read.size, BLOCK):
+                    block = read[begin : min(begin + BLOCK, read.size)]
+                    away, absolute, squares = _sums(block, centre)
+                    summed += away
+                    magnitude += absolute
+                    squared += squares
+                    if not squares < np.inf:
+                        continue
+                    zero, below = _zeros(block)
+                    zeros += zero
+                    nonpositive += below
+                    bottom, top = _extremes(block)
+                    if bottom < low[j] or top > high[j]:
+                        low[j] = min(low[j], bottom)
+                        high[j] = max(high[j], top)
+                        if bins:
+                            _make_room(j, low[j], high[j], exponent, first, counts)
+                            scale[0] = math.ldexp(1.0, -exponent[j])
                     if bins:
-                        _make_room(j, low[j], high[j], exponent, first, counts)
-                        scale[0] = math.ldexp(1.0, -exponent[j])
-                if bins:
-                    _places(block, scale[0], np.int32(first[j]), places)
-                    for k in range(block.size):
-                        counts[j, places[k]] += 1
-            means[i, j] = plane / positions + centre
-            total += plane
-        real[0, j] = total + centre * (n * positions)
-        real[1, j] = max(squared - total * total / (n * positions), 0.0) if squared < np.inf else squared
-        real[2, j] = magnitude
-        whole[0, j] = zeros
-        whole[1, j] = nonpositive
+                        _places(block, scale[0], np.int32(first[j]), places)
+                        for k in range(block.size):
+                            counts[j, places[k]] += 1
+                if together == 1:
+                    means[i, j] = summed / positions + centre
+                total += summed
+            real[0, j] = total + centre * (n * positions)
+            real[1, j] = max(squared - total * total / (n * positions), 0.0) if squared < np.inf else squared
+            real[2, j] = magnitude
+            whole[0, j] = zeros
+            whole[1, j] = nonpositive
 
 
 def launched() -> int:
