@@ -55,11 +55,11 @@ def test_input_sums_in_every_layout() -> None:
 
 
 def test_units_that_cannot_be_found() -> None:
-    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.ZeroPad1d((2, 0)), nn.Linear(5, 1))
+    net = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.ZeroPad1d((2, 0)), nn.Linear(5, 1))
     batch = Batch(torch.randn(2, 2), None, torch.arange(2))
     with pytest.raises(InputError, match=r"layer '0': its 3 units cannot be found .*Layer.reader"):
         readers_of(net, [batch], [Layer("0", net[0], 3, None, 1, ("3",))])
-    with pytest.raises(InputError, match="ReLU"):
+    with pytest.raises(InputError, match="Tanh"):
         readers_of(net, [batch], [Layer("0", net[0], 3, None, 1, ("1",))])
 
 
