@@ -75,3 +75,18 @@ def test_settling_finds_separate_groups() -> None:
     head.settle(Group.alone(latents))
     chosen = head.assign(latents)
     assert all(len(chosen[one::3].unique()) == 1 for one in range(3))
+
+
+def test_em_begins_where_no_step_helps(latents: Tensor) -> None:
+    """After ``em`` a step changes the likelihood less than after k-means, and it is no lower."""
+    group = Group.alone(latents)
+    gains, likelihoods = {}, {}
+    for init in ("kmeans", "em"):
+        head = MixtureHead(4, 3, init=init)
+        head.begin(group)
+        before = float(head.log_joint(latents.double()).logsumexp(1).mean())
+        head.refresh(group, 1)
+        likelihoods[init] = before
+        gains[init] = float(head.log_joint(latents.double()).logsumexp(1).mean()) - before
+    assert abs(gains["em"]) < 0.1 * abs(gains["kmeans"])
+    assert likelihoods["em"] >= likelihoods["kmeans"]

@@ -24,7 +24,8 @@ class MixtureHead(Head):
     Parameters
     ----------
     init : str
-        First means: ``samples``, ``kmeans++``, ``kmeans``, ``normal`` or ``xavier``; where components may die,
+        First means: ``samples``, ``kmeans++``, ``kmeans``, ``normal`` or ``xavier``; ``em``: EM to convergence, as
+        :meth:`settle` does it, since one step an epoch is slow to leave what k-means found. Where components may die,
         ``kmeans``.
     covariance : str
         ``full`` or ``diag``.
@@ -63,7 +64,7 @@ class MixtureHead(Head):
         variant: Literal["corrected", "published"] = "corrected",
     ) -> None:
         super().__init__(clusters, latent)
-        choose("init", init, ("samples", "kmeans++", "kmeans", "normal", "xavier"))
+        choose("init", init, ("samples", "kmeans++", "kmeans", "normal", "xavier", "em"))
         choose("covariance", covariance, ("full", "diag"))
         choose("empty", empty, ("reseed", "keep", "die"))
         choose("variant", variant, ("corrected", "published"))
@@ -99,6 +100,8 @@ class MixtureHead(Head):
     @torch.no_grad()
     def begin(self, group: Group) -> None:
         """First components: means by ``init``, covariances of the latents nearest to them."""
+        if self.init == "em" and self.empty != "die":
+            return self.settle(group)
         some = group.sample(lloyd.FULL_SAMPLE)
         init = "kmeans" if self.empty == "die" else self.init
         means = lloyd.seed_centres(some, self.clusters, init, group.seed)
