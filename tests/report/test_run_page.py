@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from nervure.evidence import Flow
 from nervure.report import history_curves, run_page
-from nervure.report.run_page import command, key_figures, passages
+from nervure.report.lineage import command, passages
+from nervure.report.run_page import key_figures
 
 
 class TestRunPage:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nervure.cli import cluster_count, complete
+from nervure.cli import cluster_count, cluster_data, complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
+from nervure.cli.common import check_device, check_file, load_run, own_code, pairs, set_threads, typed
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
 from nervure.errors import InputError
 from nervure.registry import nearest
@@ -169,8 +169,8 @@ def command(
     given: dict[str, Any] = {
         "profile": profile, "epochs": epochs, "batch_size": batch, "lr": lr, "network": net, "latent": latent,
         "network_options": pairs(net_option, "--net-option") or None, "augment": pairs(augment, "--augment") or None,
-        "parents": None if parents is None else _numbers(parents, "--parents"),
-        "snapshots": None if snapshots is None else _numbers(snapshots, "--snapshots"),
+        "parents": None if parents is None else cluster_data.numbers(parents, "--parents"),
+        "snapshots": None if snapshots is None else cluster_data.numbers(snapshots, "--snapshots"),
         "device": device, "random_state": seed,
     }  # fmt: skip
     tried = cluster_count.numbers(clusters)
@@ -179,11 +179,11 @@ def command(
         raise InputError("say where to write the run: -o FOLDER")
     claim(out, resume=resume, overwrite=overwrite)
     own_code(net)
-    ds = _scaled(_load(source, data_dir, pairs(data_option, "--data-option"), split), estimator)
+    ds = cluster_data.scaled(cluster_data.load(source, data_dir, pairs(data_option, "--data-option"), split), estimator)
     known = None
     if labels or label_fraction is not None or parents is not None:
-        known = _labels(ds, label_fraction, seed)
-    linked = None if links is None else _links(links)
+        known = cluster_data.labels(ds, label_fraction, seed)
+    linked = None if links is None else cluster_data.links(links)
     extra: dict[str, Figure] = {}
     agreed: dict[str, float] = {}
     if len(tried) > 1:
@@ -243,76 +243,6 @@ def _check_type(kind: type, name: str, value: object) -> None:
         adapter.validate_python(value)
     except ValidationError as error:
         raise InputError(f"--set {name}={value!r}: {error.errors()[0]['msg']}") from error
-
-
-def _load(source: str, data_dir: Path | None, options: dict[str, object], split: str) -> Dataset:
-    """The data as stored; of all samples there are no splits, or those of the training split alone are clustered."""
-    if split not in ("all", "train"):
-        raise InputError(f"--split {split!r}; take all or train")
-    if Path(source).is_dir() and (Path(source) / "run.json").is_file():
-        raise InputError(f"{source} is a run; give --predict NEW to put new samples into its clusters")
-    whole = {"resplit": True, "validation": 0.0, "test": 0.0} if split == "all" else {}
-    return load_data(source, data_dir, {"standardize": False, **whole, **options})
-
-
-def _scaled(ds: Dataset, estimator: DeepClusterer) -> Dataset:
-    """Data whose samples become network input as the estimator wants it; ``load`` with its options gives it again."""
-    from nervure.cluster.samples import SCALING
-    from nervure.data.measure import measure
-
-    if ds.options.get("standardize") is not False:  # asked for in so many words
-        return ds
-    how: Any = estimator.scaling or SCALING[ds.kind]
-    train, scale = ds.indices("train"), ds.preprocessing.scale
-    made = measure(ds.x, ds.kind, train, mask=ds.mask, scale=scale, standardize=how)
-    return dataclasses.replace(ds, preprocessing=made, options={**ds.options, "standardize": how})
-
-
-def _labels(ds: Dataset, share: float | None, seed: int) -> NDArray[np.int64]:
-    """The labels that supervise, -1 where unknown."""
-    import numpy as np
-
-    from nervure.data.few import keep_labels
-
-    if ds.task != "classification" or ds.y is None:
-        raise InputError(f"{ds.source} has no labels that could supervise; leave out --labels")
-    y = ds.y.astype(np.int64)
-    if share is None:
-        return y
-    if not 0 < share <= 1:
-        raise InputError(f"--label-fraction {share:g}; give a share above 0, up to 1")
-    return keep_labels(y, share, seed)
-
-
-def _links(path: Path) -> Given:
-    """Pairs from a .csv, a line each: two samples by position, and must or cannot."""
-    kinds = {"must": "must", "1": "must", "+1": "must", "cannot": "cannot", "-1": "cannot"}
-    found: dict[str, list[list[int]]] = {"must": [], "cannot": []}
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from error
-    for number, line in enumerate(lines, 1):
-        cells = [cell.strip().lower() for cell in line]
-        if not any(cells) or (number == 1 and not cells[0].lstrip("-").isdigit()):
-            continue
-        if len(cells) != 3 or cells[2] not in kinds or not all(cell.isdigit() for cell in cells[:2]):
-            raise InputError(
-                f"{path}: line {number} is {','.join(line)!r}; write sample,sample,must or sample,sample,cannot"
-            )
-        found[kinds[cells[2]]].append([int(cells[0]), int(cells[1])])
-    if not any(found.values()):
-        raise InputError(f"{path}: it holds no pair; write sample,sample,must or sample,sample,cannot")
-    import numpy as np
-
-    return {kind: np.array(rows, dtype=np.int64).reshape(-1, 2) for kind, rows in found.items()}
-
-
-def _numbers(text: str, option: str) -> list[int]:
-    try:
-        return [int(one) for one in text.split(",")]
-    except ValueError:
-        raise InputError(f"{option} {text!r}: give whole numbers with commas between them") from None
 
 
 def _fit(

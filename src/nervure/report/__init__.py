@@ -2,8 +2,9 @@
 
 from nervure.report.compare_page import compare_page
 from nervure.report.figures import draw, figures
+from nervure.report.history import history_curves
 from nervure.report.page import Passage, Section, Tile, page, write
-from nervure.report.run_page import RunLike, history_curves, run_page
+from nervure.report.run_page import RunLike, run_page
 
 __all__ = [
     "Passage",

@@ -9,9 +9,11 @@ import numpy as np
 
 from nervure.errors import InputError
 from nervure.evidence import Bars, Curve, Figure, Table
+from nervure.report.history import history_curves
+from nervure.report.lineage import passages
 from nervure.report.markup import compact, number
 from nervure.report.page import Section, Tile, page
-from nervure.report.run_page import RunLike, history_curves, key_figures, passages, title_of
+from nervure.report.run_page import RunLike, key_figures, title_of
 
 __all__ = ["compare_page", "compare_table", "labels_of"]
 
