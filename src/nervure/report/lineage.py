@@ -64,6 +64,7 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, st
 def command(run: RunLike) -> str:
     """What to type to make the run again: what its lineage recorded, or else the training it tells of.
 
+    >>> from pathlib import Path
     >>> from types import SimpleNamespace
     >>> trained = {"action": "train", "seed": 0, "settings": {"epochs": 3, "seed": 0}}
     >>> command(SimpleNamespace(lineage=[trained], source="digits", path=Path("runs/base")))
