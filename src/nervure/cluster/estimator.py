@@ -6,7 +6,6 @@ training itself is :func:`nervure.train.fit` with the callback ``cluster-phase``
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -23,7 +22,7 @@ from torch import nn
 
 from nervure.cluster.audition import audition
 from nervure.cluster.encode import encoded
-from nervure.cluster.method import Method
+from nervure.cluster.method import Method, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.runs import begun, own_function
 from nervure.cluster.samples import known_labels, labelled, new_data, to_dataset
@@ -39,7 +38,10 @@ from nervure.train import Recipe, fit
 from nervure.train.loop import Progress
 from nervure.train.recipe import CallbackSpec
 
-__all__ = ["DeepClusterer"]
+__all__ = ["RESTORE", "DeepClusterer"]
+
+RESTORE = {"image": {"rotate": 10.0, "shift": 0.1}}
+"""By the kind of data, how samples are changed that a robust auto-encoder restores (spec deepcluster, S8)."""
 
 WARM_STEPS = 400
 """Steps of reconstruction alone that a warm-up asks for where neither user nor profile says how long it is."""
@@ -66,6 +68,10 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     augment : dict, optional
         Options of :class:`nervure.data.Augmentation`: samples are changed at random, and so is what they are
         reconstructed to; clusters are of the unchanged ones.
+    restore : dict, optional
+        Options of :class:`nervure.data.Augmentation`: samples are changed at random and reconstructed to what they
+        were, so that latents forget such changes; {} never does it. By default as the profile says, and not where
+        ``augment`` is given.
     scaling : str, optional
         How samples become network input, as ``standardize`` of :func:`nervure.data.from_arrays`: by default images
         are brought to 0 to 1 each, series and tables to mean 0 and standard deviation 1.
@@ -103,6 +109,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     lr: float | None = None
     weight_decay: float | None = None
     augment: Mapping[str, object] | None = None
+    restore: Mapping[str, object] | None = None
     scaling: str | None = None
     label_weight: float = 1.0
     link_weight: float = 1.0
@@ -197,14 +204,12 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         if outputs and 0 < len(parents := getattr(self, "parents", ())) < outputs:
             raise InputError(f"parents: {len(parents)} groups for {outputs} labels; give the group of each label")
         method = self.method(watched, seed, outputs)
+        if changes := self._restored(watched, method):
+            method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
             pairs = as_links(links, len(ds))
-            options = {
-                **method.recipe.objective_options, "must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(),
-                "link_weight": self.link_weight,
-            }  # fmt: skip
-            recipe = method.recipe.model_copy(update={"objective_options": options})
-            method = dataclasses.replace(method, recipe=recipe)
+            options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
+            method = with_options(method, options)
         if (count := self._given("n_init") or 1) > 1:
             start = functools.partial(begun, self)
             method = audition(method, watched, count, start, self.device, progress)
@@ -277,6 +282,17 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             if len(different) >= self.n_clusters:
                 return
         raise InputError(f"{len(different)} different samples cannot make {self.n_clusters} clusters")
+
+    def _restored(self, ds: Dataset, method: Method) -> Mapping[str, object]:
+        """How samples are changed that the auto-encoder restores; nothing where it restores none."""
+        if self.restore is None:
+            usual: Mapping[str, object] = (self._profile("restore") or {}).get(ds.kind, {})
+            return {} if self.augment else usual
+        if self.restore and self.augment:
+            raise InputError("augment reconstructs to the changed sample, restore to the sample; give one of them")
+        if self.restore and method.recipe.objective_options.get("reconstruction") == 0:
+            raise InputError(f"restore: {type(self).__name__} has no auto-encoder that could restore a sample")
+        return self.restore
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from nervure.cluster.net import ClusterNet, attach_head
 from nervure.data.dataset import Dataset
 from nervure.train.recipe import Recipe
 
-__all__ = ["Method", "begin"]
+__all__ = ["Method", "begin", "with_options"]
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,14 @@ def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:
         seed=seed,
         **dict(method.head_options),
     )
+
+
+def with_options(method: Method, options: Mapping[str, object], **fields: object) -> Method:
+    """The method with further options of its objective, and further fields of its recipe.
+
+    >>> method = with_options(Method("autoencoder", "centres", 2, Recipe()), {"weight": 0.2}, epochs=3)
+    >>> method.recipe.objective_options, method.recipe.epochs
+    ({'weight': 0.2}, 3)
+    """
+    more = {"objective_options": {**method.recipe.objective_options, **options}, **fields}
+    return dataclasses.replace(method, recipe=method.recipe.model_copy(update=more))

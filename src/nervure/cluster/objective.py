@@ -32,6 +32,8 @@ class Clustering:
         Weight of the reconstruction; 0 where the network has no decoder.
     reduction, distance : str
         How it is measured: ``sum`` or ``mean`` over a sample's values; ``squared`` or ``soft-dtw``.
+    restore : bool
+        Whether transformed copies are encoded, where the recipe makes some, and reconstructed to the samples.
     weight : float
         Weight of the head's own term, once it is active.
     alone : bool
@@ -54,6 +56,7 @@ class Clustering:
     reconstruction: float = 1.0
     reduction: Literal["mean", "sum"] = "sum"
     distance: Literal["squared", "soft-dtw", "soft-dtw-divergence"] = "squared"
+    restore: bool = False
     weight: float = 0.1
     alone: bool = False
     activity: Sequence[float] = (0.0, 0.0, 0.0)
@@ -72,7 +75,8 @@ class Clustering:
         """Loss of a batch, and its parts."""
         if not isinstance(net, ClusterNet):
             raise InputError("the clustering objective needs a clusterer; nervure.cluster makes one")
-        latents = net.encode(batch.x, batch.mask)
+        restored = batch.copy if self.restore else None
+        latents = net.encode(batch.x if restored is None else restored, batch.mask)
         active = bool(net.head.active)
         logs: dict[str, Tensor] = {}
         loss = latents.new_zeros(())
@@ -99,7 +103,7 @@ class Clustering:
 
     def _copies(self, net: ClusterNet, batch: Batch) -> Tensor | None:
         """Latents of the transformed copies, which leave the networks' running statistics alone."""
-        if batch.copy is None:
+        if batch.copy is None or self.restore:
             return None
         with quiet_norms(net.encoder):
             return net.encode(batch.copy, batch.mask)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.estimator import RESTORE, DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -68,11 +68,11 @@ class DCAEGMM(DeepClusterer):
         },
         "robust": {
             "epochs": 60, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
-            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": RESTORE,
         },
         "quick": {
             "epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
-            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": RESTORE,
         },
     }  # fmt: skip
 
