@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 from nervure.store import Run
-from nervure.train import fit
+from nervure.store.folder import is_run
+from nervure.store.record import parse
+from nervure.store.tree import load_tree
+from nervure.train import Recipe, checkpoint, fit
 from nervure.train.loop import Progress
 
-__all__ = ["audition", "tried_seeds"]
+__all__ = ["audition", "seed_in", "tried_seeds"]
 
 SHARE = 0.2
 """How much of the training after the warm-up an audition takes."""
@@ -29,13 +33,27 @@ def tried_seeds(seed: int, count: int) -> list[int]:
     return [seed, *(int(one) % 2**31 for one in more)]
 
 
+def seed_in(out: Path | str) -> int | None:
+    """The seed of the training that a folder holds, ended or not: seeds are not tried anew to go on with it.
+
+    >>> seed_in("no/such/folder") is None
+    True
+    """
+    if is_run(out):
+        return parse(Path(out) / "run.json").lineage[-1].seed
+    held = checkpoint.file_of(Path(out))
+    return Recipe.of(load_tree(held)["recipe"]).seed if held.is_file() else None
+
+
 def audition(
     method: Method,
     ds: Dataset,
     count: int,
     start: Callable[[Method, Dataset], Run],
+    *,
     device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Method:
     """The method with the seed, of ``count``, whose loss is lowest after a fifth of the training.
 
@@ -52,7 +70,7 @@ def audition(
     losses = []
     for seed in tried_seeds(method.recipe.seed, count):
         tried = _short(method, seed)
-        run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=progress)
+        run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=progress, stop=stop)
         losses.append((float(run.history[-1]["train_loss"] or 0.0), seed))
     best = min(losses)[1]
     return dataclasses.replace(method, recipe=method.recipe.model_copy(update={"seed": best}))

@@ -20,7 +20,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from nervure.cluster.audition import audition
+from nervure.cluster.audition import audition, seed_in, tried_seeds
 from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, with_options
 from nervure.cluster.net import ClusterNet
@@ -34,6 +34,7 @@ from nervure.objectives import make as make_objective
 from nervure.objectives.call import takes_mask
 from nervure.registry import nearest
 from nervure.store import Run
+from nervure.store.folder import claim
 from nervure.train import Recipe, fit
 from nervure.train.loop import Progress
 from nervure.train.recipe import CallbackSpec
@@ -167,7 +168,10 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         """Cluster samples and give the run, kept in ``out``; the arguments are those of :func:`nervure.train.fit`."""
         ds = to_dataset(self, x, self.scaling)
         known = None if labels is None else known_labels(labels, len(ds))
-        ds, method = self.prepared(ds, known, links, progress)
+        ds, method = self.prepared(ds, known, links)
+        if out is not None:  # refused before seeds are tried, not after
+            claim(out, resume=resume, overwrite=overwrite)
+        method = self.auditioned(method, ds, out if resume else None, progress, stop)
         run = fit(
             begun(self, method, ds),
             ds,
@@ -190,9 +194,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         ds: Dataset,
         labels: NDArray[np.int64] | None = None,
         links: Given | None = None,
-        progress: Callable[[Progress], None] | None = None,
     ) -> tuple[Dataset, Method]:
-        """The data as it is trained on, and the method for it; parameters are checked here, and seeds tried."""
+        """The data as it is trained on, and the method for it; parameters are checked here."""
         self._check(ds)
         watched = ds
         if labels is not None:
@@ -210,10 +213,25 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             pairs = as_links(links, len(ds))
             options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
             method = with_options(method, options)
-        if (count := self._given("n_init") or 1) > 1:
-            start = functools.partial(begun, self)
-            method = audition(method, watched, count, start, self.device, progress)
         return watched, method
+
+    def auditioned(
+        self,
+        method: Method,
+        ds: Dataset,
+        held: Path | str | None = None,
+        progress: Callable[[Progress], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+    ) -> Method:
+        """The method with the best of ``n_init`` seeds; ``held`` may be a folder whose training has its seed."""
+        count = int(self._given("n_init") or 1)
+        if count == 1:
+            return method
+        seed = None if held is None else seed_in(held)
+        if seed in tried_seeds(method.recipe.seed, count):
+            return with_options(method, {}, seed=seed)
+        start = functools.partial(begun, self)
+        return audition(method, ds, count, start, device=self.device, progress=progress, stop=stop)
 
     def adopt(self, run: Run) -> Self:
         """Take a finished run as one's own, such as one that was loaded."""

@@ -227,11 +227,12 @@ def fitted(job: Job, settings: ClusterSettings, work: Work) -> DeepClusterer:
     if settings.recipe:
         recipe = Recipe.of({**method.recipe.to_json(), **settings.recipe})
         method = dataclasses.replace(method, recipe=recipe)
-    run = begun(model, method, ds)
     if settings.method == UNTRAINED:
-        model.adopt(run)
+        model.adopt(begun(model, method, ds))
         _begin(model, ds)
         return model
+    method = model.auditioned(method, ds)
+    run = begun(model, method, ds)
     return model.adopt(fit(run, ds, method.recipe, device=job.device))
 
 

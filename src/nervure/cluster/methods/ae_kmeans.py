@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +14,6 @@ from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given
 from nervure.errors import InputError
-from nervure.train.loop import Progress
 
 __all__ = ["AEKMeans"]
 
@@ -56,13 +55,12 @@ class AEKMeans(DeepClusterer):
         ds: Dataset,
         labels: NDArray[np.int64] | None = None,
         links: Given | None = None,
-        progress: Callable[[Progress], None] | None = None,
     ) -> tuple[Dataset, Method]:
         """As in every method; links have nothing to act on, and are refused."""
         if links is not None:
             name = "ae-gmm" if self.head == "mixture" else "ae-kmeans"
             raise InputError(f"links: {name} trains without clusters; take dcae-kmeans or idec")
-        return super().prepared(ds, labels, progress=progress)
+        return super().prepared(ds, labels)
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """Reconstruction to the end (E1), then the head, fitted once."""

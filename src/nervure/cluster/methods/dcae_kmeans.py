@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import RESTORE, DeepClusterer
+from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -62,22 +62,8 @@ class DCAEKMeans(DeepClusterer):
     dense: ClassVar[bool] = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "keep"},
-        "robust": {
-            "epochs": 100,
-            "batch_size": 100,
-            "lr": 1e-3,
-            "weight_decay": 5e-4,
-            "empty": "reseed",
-            "restore": RESTORE,
-        },
-        "quick": {
-            "epochs": 30,
-            "batch_size": 100,
-            "lr": 1e-3,
-            "weight_decay": 5e-4,
-            "empty": "reseed",
-            "restore": RESTORE,
-        },
+        "robust": {"epochs": 100, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
+        "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
     }
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
