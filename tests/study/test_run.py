@@ -67,6 +67,17 @@ def test_what_is_there_is_not_made_again(study: Study, fake: Fake, tmp_path: Pat
     assert len(fake.asked) == 4
 
 
+def test_arms_may_be_made_by_themselves_and_are_gathered_with_the_others(
+    study: Study, fake: Fake, tmp_path: Path
+) -> None:
+    first, second = study.arms
+    run(study, "smoke", tmp_path, arms=[second])
+    assert fake.asked == [(0.75, 0), (0.75, 1)]
+    both = run(study, "smoke", tmp_path, arms=[first])
+    assert [row.n for row in both.rows()] == [2, 2]
+    assert both.missing == 0
+
+
 def test_profiles_share_a_folder_and_no_figure(study: Study, fake: Fake, tmp_path: Path) -> None:
     smoke = run(study, "smoke", tmp_path)
     fake.answer = lambda base, seed: 0.9
@@ -165,6 +176,7 @@ def test_a_folder_that_cannot_be_written_ends_the_study(study: Study, fake: Fake
         ({"minutes": -1.0}, "minutes = -1.0"),
         ({"minutes": float("nan")}, "minutes = nan"),
         ({"device": "cuda:9"}, "cuda"),
+        ({"arms": ["bass"]}, "no arm 'bass'; .*plain"),
     ],
 )
 def test_bad_options_are_named(study: Study, fake: Fake, tmp_path: Path, options: dict[str, object], said: str) -> None:

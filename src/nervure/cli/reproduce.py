@@ -22,6 +22,10 @@ def command(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="A folder for results; what it holds is kept.")
     ] = None,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ARM", help="Make the trials of this arm alone; may be repeated."),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="How many seeds.  [default: the profile's]", min=1)] = None,
     jobs: Annotated[int, typer.Option(help="Trials at a time, each a process.", min=1)] = 1,
     minutes: Annotated[
@@ -66,8 +70,8 @@ def command(
     chosen = study.load(name)
     with stopping() as stop:
         results = study.run(
-            chosen, profile, out, seeds=seeds, data_dir=data_dir, jobs=jobs, minutes=minutes, threads=threads,
-            device=device, journal=journal, progress=None if quiet else _tell, stop=stop,
+            chosen, profile, out, arms=arm or (), seeds=seeds, data_dir=data_dir, jobs=jobs, minutes=minutes,
+            threads=threads, device=device, journal=journal, progress=None if quiet else _tell, stop=stop,
         )  # fmt: skip
     _show(results, json_, quiet)
     if page is not None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import NamedTuple
 
 from nervure.errors import InputError, InterruptedWork
+from nervure.registry import nearest
 from nervure.store.atomic import clear_errors, write_json
 from nervure.study.crew import Crew
 from nervure.study.environment import cores
@@ -38,6 +39,7 @@ def run(
     profile: str,
     out: Path | str,
     *,
+    arms: Sequence[str] = (),
     seeds: int | None = None,
     data_dir: Path | str | None = None,
     jobs: int = 1,
@@ -57,6 +59,8 @@ def run(
     out : path
         A folder; it keeps ``trials/KEY.json`` and ``NAME.PROFILE.json``. Trials that it holds are not made
         again, those that failed are. Profiles and studies may share it.
+    arms : sequence of str
+        Those whose trials are made; all, if none is named. What is there of others is gathered all the same.
     seeds : int, optional
         How many, in place of the profile's own number.
     data_dir : path, optional
@@ -97,17 +101,21 @@ def run(
     ):
         if value is not None and not value >= least:
             raise InputError(f"{name} = {value}; give {least} or more")
+    for arm in arms:
+        if arm not in study.arms:
+            raise InputError(f"study {study.name} has no arm {arm!r}; {nearest(arm, tuple(study.arms))}")
     trials = grid(study, profile, seeds)
     if minutes != 0:
         require_data(study, data_dir)
         pick_device(device)
         _require_folder(out)
-    wanted = [trial for trial in trials if (record := read(out, trial)) is None or not record.done]
+    asked = [trial for trial in trials if not arms or trial.arm in arms]
+    wanted = [trial for trial in asked if (record := read(out, trial)) is None or not record.done]
     crew = Crew(out, threads=threads or max(1, cores() // jobs), data_dir=data_dir, device=device)
     claims = None if journal is None else Claims(Path(journal), f"{study.name}.{profile}")
     try:
         if wanted and minutes != 0:
-            _Work(crew, wanted, len(trials), jobs, minutes, claims, progress).go(stop or (lambda: False))
+            _Work(crew, wanted, len(asked), jobs, minutes, claims, progress).go(stop or (lambda: False))
     finally:
         results = Results(study, profile, trials, tuple(found for one in trials if (found := read(out, one))))
         if results.records:
