@@ -9,6 +9,7 @@ import torch
 from nervure import cluster
 from nervure.cluster.audition import tried_seeds
 from nervure.errors import InputError, InterruptedWork
+from nervure.train import Progress
 
 
 def test_seeds_are_different_and_follow_the_first() -> None:
@@ -64,3 +65,9 @@ def test_a_folder_is_refused_before_seeds_are_tried(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("nervure.cluster.estimator.audition", None)
     with pytest.raises(InputError, match="no part of a run"):
         cluster.NeuralMixture(3, n_init=3, random_state=0).fit_run(blobs(), out=tmp_path)
+
+
+def test_progress_names_the_seed_that_is_tried() -> None:
+    seen: list[Progress] = []
+    cluster.NeuralMixture(3, n_init=2, random_state=0, epochs=5, lr=5e-3).fit_run(blobs(), progress=seen.append)
+    assert list(dict.fromkeys(one.stage for one in seen)) == ["seed 1 of 2", "seed 2 of 2", ""]

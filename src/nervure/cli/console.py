@@ -112,7 +112,7 @@ def training_bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
                     task,
                     total=where.epochs * where.steps,
                     completed=done,
-                    epoch=f"{min(where.epoch + 1, where.epochs)}/{where.epochs}",
+                    epoch=f"{min(where.epoch + 1, where.epochs)}/{where.epochs}{_stage(where)}",
                     rate=f"{speed:.0f} steps/s" if speed else "",
                 )
 
@@ -121,7 +121,11 @@ def training_bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
 
 def _lines(where: Progress, tell: Callable[[str], None]) -> None:
     if where.row is not None:
-        tell(f"epoch {where.epoch}/{where.epochs}  {_row(where.row)}")
+        tell(f"epoch {where.epoch}/{where.epochs}{_stage(where)}  {_row(where.row)}")
+
+
+def _stage(where: Progress) -> str:
+    return f" of {where.stage}" if where.stage else ""
 
 
 def _row(row: Mapping[str, float | int | str | None]) -> str:

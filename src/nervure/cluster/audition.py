@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -68,12 +69,17 @@ def audition(
         Gives the untrained clusterer of a method for the data.
     """
     losses = []
-    for seed in tried_seeds(method.recipe.seed, count):
+    for number, seed in enumerate(tried_seeds(method.recipe.seed, count), 1):
         tried = _short(method, seed)
-        run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=progress, stop=stop)
+        tell = None if progress is None else functools.partial(_told, progress, f"seed {number} of {count}")
+        run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=tell, stop=stop)
         losses.append((float(run.history[-1]["train_loss"] or 0.0), seed))
     best = min(losses)[1]
     return dataclasses.replace(method, recipe=method.recipe.model_copy(update={"seed": best}))
+
+
+def _told(progress: Callable[[Progress], None], stage: str, where: Progress) -> None:
+    progress(dataclasses.replace(where, stage=stage))
 
 
 def _short(method: Method, seed: int) -> Method:

@@ -38,13 +38,14 @@ _AGREE = 16  # with several processes, a stop is agreed on every so many steps
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands: ``row`` is the history's newest row, at the end of an epoch."""
+    """Where training stands; ``row`` is the newest row of the history at the end of an epoch, ``stage`` one of several."""
 
     epoch: int
     epochs: int
     step: int
     steps: int
     row: Mapping[str, float | int | str | None] | None = None
+    stage: str = ""
 
 
 @dataclass(eq=False)
