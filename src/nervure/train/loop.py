@@ -38,7 +38,7 @@ _AGREE = 16  # with several processes, a stop is agreed on every so many steps
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands; ``row`` is the newest row of the history at the end of an epoch, ``stage`` one of several."""
+    """Where training stands; ``row`` is the history's newest, at the end of an epoch, ``stage`` one of several."""
 
     epoch: int
     epochs: int
