@@ -121,9 +121,15 @@ def test_two_processes_cluster_as_one_does(tmp_path: Path) -> None:
             10, epochs=2, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0
         ),
         "gmm": cluster.DCAEGMM(
-            10, epochs=3, warmup=1, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0
+            10, epochs=3, warmup=1, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0,
+            restore={},
         ),
-    }
+        # one epoch, for rounding grows
+        "restoring": cluster.DCAEKMeans(
+            10, epochs=1, batch_size=127, network="autoencoder", network_options={"widths": [32]}, patience=0,
+            restore={"shift": 0.1},
+        ),
+    }  # fmt: skip
     for name, model in models.items():
         model.random_state = 0
         prepared, method = model.prepared(ds)
@@ -132,7 +138,7 @@ def test_two_processes_cluster_as_one_does(tmp_path: Path) -> None:
         two = launch.train(net, prepared, method.recipe, out=tmp_path / name, devices=2, threads=1, device="cpu")
         assert one.history[-1]["clusters"] == two.history[-1]["clusters"]
         for key, value in one.net.state_dict().items():
-            assert float((value.double() - two.net.state_dict()[key].double()).abs().max()) < 5e-3, (name, key)
+            assert float((value.double() - two.net.state_dict()[key].double()).abs().max()) < 1e-3, (name, key)
 
 
 def test_links_come_back_with_a_checkpoint(blobs: Blobs, tmp_path: Path) -> None:

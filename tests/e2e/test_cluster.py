@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 import nervure as nv
-from command import NERVURE, environment, here, run
+from command import NERVURE, environment, here
 
 # slow: trains, cuts, exports and draws, some of it in processes of its own
 pytestmark = pytest.mark.slow
@@ -136,7 +136,7 @@ def test_interrupted_and_resumed_gives_the_same_bytes(digits: Path, tmp_path: Pa
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
     assert said.splitlines()[-1].endswith("cut: go on with --resume")
-    run(tmp_path, *how, "-o", "cut", "--resume")
+    here(*how, "-o", tmp_path / "cut", "--resume")
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut"))
     assert one == other
 

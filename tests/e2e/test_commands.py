@@ -151,7 +151,7 @@ def test_interrupted_and_resumed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not (tmp_path / "cut" / "run.json").exists()
     assert _run([*how, "-q", "-o", str(tmp_path / "cut")]) == 2  # neither --resume nor --overwrite
     assert _run([*how, "--seed", "3", "-q", "-o", str(tmp_path / "cut"), "--resume"]) == 2
-    run(tmp_path, *how, "-q", "-o", "cut", "--resume")
+    assert _run([*how, "-q", "-o", str(tmp_path / "cut"), "--resume"]) == 0
     assert (tmp_path / "cut" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()

@@ -134,12 +134,10 @@ def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_n
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "--resume" in errors.splitlines()[-1]
-    done = subprocess.run([*command, "--resume", "-q"], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
     monkeypatch.setattr(launch, "start", pair.start)
-    whole = launch.train(
-        nets.build("lenet5", data.load("digits")), data.load("digits"), Recipe(epochs=12), out=tmp_path / "whole",
-        devices=2, threads=1, device="cpu",
-    )  # fmt: skip
+    given = (nets.build("lenet5", data.load("digits")), data.load("digits"), Recipe(epochs=12))
+    together = {"devices": 2, "threads": 1, "device": "cpu"}
+    launch.train(*given, out=tmp_path / "cut", resume=True, **together)
+    whole = launch.train(*given, out=tmp_path / "whole", **together)
     assert farthest(whole.net, store.load(tmp_path / "cut").net) == 0.0
     assert torch.isfinite(torch.tensor(whole.metrics["accuracy"]))
