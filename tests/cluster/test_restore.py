@@ -65,10 +65,10 @@ def test_what_cannot_be_restored_is_refused() -> None:
         cluster.DCAEKMeans(3, restore=CHANGES, augment=CHANGES, **SMALL).fit(pictures())
 
 
-def test_augmenting_leaves_the_profiles_own_changes_out() -> None:
-    model = cluster.DCAEGMM(3, augment=CHANGES)
-    _, method = model.prepared(cluster.samples.to_dataset(model, pictures(), None))
-    assert method.recipe.copies is None
-    model = cluster.DCAEGMM(3)
-    _, method = model.prepared(cluster.samples.to_dataset(model, pictures(), None))
-    assert method.recipe.copies is not None
+def test_large_pictures_are_restored_unless_they_are_augmented() -> None:
+    large = np.zeros((60, 16, 16), np.float32)
+    large[:, :12, :12] = pictures()
+    for given, x, restores in (({}, large, True), ({"augment": CHANGES}, large, False), ({}, pictures(), False)):
+        model = cluster.DCAEGMM(3, **given)
+        _, method = model.prepared(cluster.samples.to_dataset(model, x, None))
+        assert bool(method.recipe.copies) is restores

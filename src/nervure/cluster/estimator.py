@@ -39,10 +39,13 @@ from nervure.train import Recipe, fit
 from nervure.train.loop import Progress
 from nervure.train.recipe import CallbackSpec
 
-__all__ = ["RESTORE", "DeepClusterer"]
+__all__ = ["DeepClusterer"]
 
-RESTORE = {"image": {"rotate": 10.0, "shift": 0.1}}
-"""By the kind of data, how samples are changed that a robust auto-encoder restores (spec deepcluster, S8)."""
+RESTORE = {"rotate": 10.0, "shift": 0.1}
+"""How pictures are changed that a robust auto-encoder restores (spec deepcluster, S8)."""
+
+LARGE = 16
+"""Pixels of a side from which on it does: on smaller pictures so small a turn only blurs."""
 
 WARM_STEPS = 400
 """Steps of reconstruction alone that a warm-up asks for where neither user nor profile says how long it is."""
@@ -71,8 +74,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         reconstructed to; clusters are of the unchanged ones.
     restore : dict, optional
         Options of :class:`nervure.data.Augmentation`: samples are changed at random and reconstructed to what they
-        were, so that latents forget such changes; {} never does it. By default as the profile says, and not where
-        ``augment`` is given.
+        were, so that latents forget such changes; {} never does it. By default as the profile says, for pictures of
+        16 pixels and more, and not where ``augment`` is given.
     scaling : str, optional
         How samples become network input, as ``standardize`` of :func:`nervure.data.from_arrays`: by default images
         are brought to 0 to 1 each, series and tables to mean 0 and standard deviation 1.
@@ -304,8 +307,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     def _restored(self, ds: Dataset, method: Method) -> Mapping[str, object]:
         """How samples are changed that the auto-encoder restores; nothing where it restores none."""
         if self.restore is None:
-            usual: Mapping[str, object] = (self._profile("restore") or {}).get(ds.kind, {})
-            return {} if self.augment else usual
+            usual = self._profile("restore") and ds.kind == "image" and min(ds.in_shape[1:]) >= LARGE
+            return RESTORE if usual and not self.augment else {}
         if self.restore and self.augment:
             raise InputError("augment reconstructs to the changed sample, restore to the sample; give one of them")
         if self.restore and method.recipe.objective_options.get("reconstruction") == 0:

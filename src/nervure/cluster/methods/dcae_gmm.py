@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import RESTORE, DeepClusterer
+from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -20,7 +20,7 @@ class DCAEGMM(DeepClusterer):
     Reconstruction and the negative log-likelihood of the latents are minimised together; after each epoch the mixture
     makes one EM step on all latents. The printed recipe (``paper``) shrinks its latents to nothing; ``robust`` and
     ``quick`` normalise them, warm up, start from k-means, and give the mixture two latents a cluster, a higher floor
-    and a smaller weight.
+    and a smaller weight; pictures are turned and shifted a little, and restored.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class DCAEGMM(DeepClusterer):
         },
         "robust": {
             "epochs": 60, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
-            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": RESTORE,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": True,
         },
         "quick": {
             "epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,
-            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": RESTORE,
+            "latent_norm": "batchnorm", "init": "kmeans", "floor": 5e-2, "clip": 10.0, "restore": True,
         },
     }  # fmt: skip
 
