@@ -6,8 +6,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 WORKERS ?= 2
-# what `make test` left; without it `make check` runs the tests first
-COVERED := $(if $(wildcard .coverage),,test)
+# measures which code the tests go over, for `make check`: they take a fifth longer
+MEASURE := --cov --cov-report=
 
 .PHONY: demo test check docs clean
 
@@ -15,9 +15,9 @@ demo: $(VENV)/.demo
 	$(BIN)/nervure shape digits -o runs/demo --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov --cov-report=
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(COVERAGE)
 
-check: $(VENV)/.check $(COVERED)
+check: $(VENV)/.check .coverage
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -26,6 +26,9 @@ check: $(VENV)/.check $(COVERED)
 	$(BIN)/coverage report
 	$(BIN)/python scripts/tables.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.coverage: | $(VENV)/.test
+	$(MAKE) test COVERAGE='$(MEASURE)'
 
 docs: $(VENV)/.check
 	$(BIN)/mkdocs serve
