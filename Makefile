@@ -6,8 +6,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 WORKERS ?= 2
-# measures which code the tests go over, for `make check`: they take a fifth longer
-MEASURE := --cov --cov-report=
 
 .PHONY: demo test check docs clean
 
@@ -15,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/nervure shape digits -o runs/demo --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(COVERAGE)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=)
 
 check: $(VENV)/.check .coverage
 	$(BIN)/ruff check .
@@ -27,8 +25,9 @@ check: $(VENV)/.check .coverage
 	$(BIN)/python scripts/tables.py --check
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-.coverage: | $(VENV)/.test
-	$(MAKE) test COVERAGE='$(MEASURE)'
+# measuring which code the tests go over takes half as long again, so `make test` alone does not
+.coverage: $(shell find src tests -name '*.py') | $(VENV)/.test
+	$(MAKE) test COVERAGE=1
 
 docs: $(VENV)/.check
 	$(BIN)/mkdocs serve

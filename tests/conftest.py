@@ -42,11 +42,5 @@ def together(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests start first, so that no worker is left with them at the end; others measure what code is covered.
-
-    Measuring makes Python half as slow again, and slow tests go over code that the others go over too.
-    """
-    for item in items:
-        if item.get_closest_marker("slow") is not None:
-            item.add_marker(pytest.mark.no_cover)
+    """Slow tests start first, so that no worker is left with them at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

@@ -26,7 +26,6 @@ def estimators() -> list[Any]:
     ]
 
 
-@pytest.mark.no_cover  # hundreds of fits by the same lines
 @parametrize_with_checks(estimators())
 def test_conventions(estimator: Any, check: Callable[[Any], None], caplog: pytest.LogCaptureFixture) -> None:
     check(estimator)

@@ -125,7 +125,7 @@ def _lines(where: Progress, tell: Callable[[str], None]) -> None:
 
 
 def _stage(where: Progress) -> str:
-    return f" of {where.stage}" if where.stage else ""
+    return f", {where.stage}" if where.stage else ""
 
 
 def _row(row: Mapping[str, float | int | str | None]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nervure.cluster.method import Method
+from nervure.cluster.method import Method, warm_epochs, with_options
 from nervure.data.dataset import Dataset
 from nervure.store import Run
 from nervure.store.folder import is_run
@@ -74,8 +74,7 @@ def audition(
         tell = None if progress is None else functools.partial(_told, progress, f"seed {number} of {count}")
         run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=tell, stop=stop)
         losses.append((float(run.history[-1]["train_loss"] or 0.0), seed))
-    best = min(losses)[1]
-    return dataclasses.replace(method, recipe=method.recipe.model_copy(update={"seed": best}))
+    return with_options(method, {}, seed=min(losses)[1])
 
 
 def _told(progress: Callable[[Progress], None], stage: str, where: Progress) -> None:
@@ -86,8 +85,7 @@ def _short(method: Method, seed: int) -> Method:
     """The method for one audition: fewer epochs, no figures, no early end."""
     recipe = method.recipe
     phase, *others = recipe.callbacks
-    warm = int(phase.options.get("warmup", 0))  # type: ignore[call-overload]
+    warm = warm_epochs(recipe)
     epochs = min(recipe.epochs, warm + max(1, round(SHARE * (recipe.epochs - warm))))
     quiet = phase.model_copy(update={"options": {**phase.options, "patience": 0, "snapshots": [], "settle": False}})
-    short = recipe.model_copy(update={"seed": seed, "epochs": epochs, "callbacks": (quiet, *others)})
-    return dataclasses.replace(method, recipe=short)
+    return with_options(method, {}, seed=seed, epochs=epochs, callbacks=(quiet, *others))

@@ -22,9 +22,9 @@ from torch import nn
 
 from nervure.cluster.audition import audition, seed_in, tried_seeds
 from nervure.cluster.encode import encoded
-from nervure.cluster.method import Method, with_options
+from nervure.cluster.method import Method, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
-from nervure.cluster.runs import begun, own_function
+from nervure.cluster.runs import begun, method_of, own_function
 from nervure.cluster.samples import known_labels, labelled, new_data, to_dataset
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given, as_links
@@ -213,6 +213,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         if changes := self._restored(watched, method):
             method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
+            if warm_epochs(method.recipe) >= method.recipe.epochs:
+                raise InputError(f"links: {method_of(self)} trains without clusters; take dcae-kmeans or idec")
             pairs = as_links(links, len(ds))
             options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
             method = with_options(method, options)

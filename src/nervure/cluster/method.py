@@ -15,7 +15,7 @@ from nervure.cluster.net import ClusterNet, attach_head
 from nervure.data.dataset import Dataset
 from nervure.train.recipe import Recipe
 
-__all__ = ["Method", "begin", "with_options"]
+__all__ = ["Method", "begin", "warm_epochs", "with_options"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,17 @@ def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:
         seed=seed,
         **dict(method.head_options),
     )
+
+
+def warm_epochs(recipe: Recipe) -> int:
+    """Epochs in which clusters take no part: what the phase, the first callback, is told.
+
+    >>> from nervure.train.recipe import CallbackSpec
+    >>> warm_epochs(Recipe(callbacks=[CallbackSpec(name="cluster-phase", options={"warmup": 2})]))
+    2
+    """
+    warmup: Any = recipe.callbacks[0].options.get("warmup", 0)
+    return int(warmup)
 
 
 def with_options(method: Method, options: Mapping[str, object], **fields: object) -> Method:

@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
-from nervure.data.links import Given
-from nervure.errors import InputError
 
 __all__ = ["AEKMeans"]
 
@@ -49,18 +44,6 @@ class AEKMeans(DeepClusterer):
         "robust": {"epochs": 100, "batch_size": 100, "lr": 1e-3},
         "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3},
     }
-
-    def prepared(
-        self,
-        ds: Dataset,
-        labels: NDArray[np.int64] | None = None,
-        links: Given | None = None,
-    ) -> tuple[Dataset, Method]:
-        """As in every method; links have nothing to act on, and are refused."""
-        if links is not None:
-            name = "ae-gmm" if self.head == "mixture" else "ae-kmeans"
-            raise InputError(f"links: {name} trains without clusters; take dcae-kmeans or idec")
-        return super().prepared(ds, labels)
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """Reconstruction to the end (E1), then the head, fitted once."""
