@@ -179,10 +179,10 @@ class _Work:
             self.started += 1
 
     def _late(self) -> bool:
-        if self.limit is None:
+        """Whether the next would end after the limit; the first is begun however little time there is."""
+        if self.limit is None or not self.started:
             return False
-        gone = time.monotonic() - self.begun
-        return gone >= self.limit or (self.started > 0 and gone + self.longest > self.limit)
+        return time.monotonic() - self.begun + self.longest >= self.limit
 
     def _end(self, future: Future[Record | None]) -> None:
         trial, started = self.running.pop(future)
