@@ -20,17 +20,17 @@ def test_seeds_are_different_and_follow_the_first() -> None:
 
 
 def test_the_seed_with_the_lowest_loss_is_trained() -> None:
-    """Its result is that of the seed alone, and no other seed's loss after a fifth was lower."""
+    """Its result is that of the seed alone, and no other seed's loss after half of it was lower."""
     x = blobs()
     settings = {"epochs": 10, "lr": 5e-3}
     tried = cluster.NeuralMixture(3, n_init=3, random_state=0, **settings).fit(x)
     losses = {
-        seed: cluster.NeuralMixture(3, n_init=1, random_state=seed, patience=0, **{**settings, "epochs": 2})
+        seed: cluster.NeuralMixture(3, n_init=1, random_state=seed, patience=0, **{**settings, "epochs": 5})
         .fit(x)
-        .run_.history[-1]
+        .run_.history
         for seed in tried_seeds(0, 3)
     }
-    best = min(losses, key=lambda seed: losses[seed]["train_loss"])
+    best = min(losses, key=lambda seed: sum(row["train_loss"] for row in losses[seed][-5:]))
     alone = cluster.NeuralMixture(3, n_init=1, random_state=best, **settings).fit(x)
     assert tried.labels_.tolist() == alone.labels_.tolist()
     assert tried.run_.lineage[0].seed == best
@@ -41,22 +41,45 @@ def blobs() -> np.ndarray:
     return np.concatenate([draw.normal(at, 0.4, size=(50, 2)) for at in ((-3, 0), (3, 0), (0, 4))])
 
 
-def test_what_goes_on_does_not_try_seeds_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+TRIED = 3 * 5 * 2
+"""Steps of an audition: three seeds, five of ten epochs each, two batches an epoch."""
+
+
+@pytest.mark.parametrize(
+    ("steps", "stages"),
+    [(14, ["seed 2 of 3", "seed 3 of 3", ""]), (TRIED + 8, [""])],
+    ids=["while a seed is tried", "while the best is trained"],
+)
+def test_what_was_interrupted_goes_on(steps: int, stages: list[str], tmp_path: Path) -> None:
     model = cluster.NeuralMixture(3, n_init=3, random_state=0, epochs=10, lr=5e-3, patience=0)
     whole = model.fit_run(blobs())
-    asked = iter([False] * 20)  # 10 epochs of two steps are tried three times for two epochs each
-    with pytest.raises(InterruptedWork):
-        model.fit_run(blobs(), out=tmp_path / "cut", stop=lambda: next(asked, True))
-    monkeypatch.setattr("nervure.cluster.estimator.audition", None)
-    resumed = model.fit_run(blobs(), out=tmp_path / "cut", resume=True)
+    asked = iter([False] * steps)
+    with pytest.raises(InterruptedWork, match=f"{tmp_path}: go on with --resume"):
+        model.fit_run(blobs(), out=tmp_path, stop=lambda: next(asked, True))
+    seen: list[Progress] = []
+    resumed = model.fit_run(blobs(), out=tmp_path, resume=True, progress=seen.append)
+    assert list(dict.fromkeys(one.stage for one in seen)) == stages
     assert all(torch.equal(one, resumed.net.state_dict()[name]) for name, one in whole.net.state_dict().items())
-    again = model.fit_run(blobs(), out=tmp_path / "cut", resume=True)  # it is finished
+    assert not (tmp_path / "checkpoint").exists()
+    again = model.fit_run(blobs(), out=tmp_path, resume=True)  # it is finished
     assert again.history == resumed.history
+
+
+def test_a_run_is_replaced_when_seeds_were_tried(tmp_path: Path) -> None:
+    def model(lr: float) -> cluster.NeuralMixture:
+        return cluster.NeuralMixture(3, n_init=2, random_state=0, epochs=4, lr=lr)
+
+    model(5e-3).fit_run(blobs(), out=tmp_path)
+    asked = iter([False] * 6)
+    with pytest.raises(InterruptedWork):
+        model(1e-3).fit_run(blobs(), out=tmp_path, overwrite=True, stop=lambda: next(asked, True))
+    run = model(3e-3).fit_run(blobs(), out=tmp_path, overwrite=True)
+    assert run.lineage[-1].settings["lr"] == 3e-3
 
 
 def test_an_interrupt_ends_the_trying_too() -> None:
     model = cluster.NeuralMixture(3, n_init=3, random_state=0, epochs=10, lr=5e-3)
-    with pytest.raises(InterruptedWork):
+    with pytest.raises(InterruptedWork, match="stopped at seed 1 of 3"):
         model.fit_run(blobs(), stop=lambda: True)
 
 

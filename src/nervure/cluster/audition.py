@@ -1,27 +1,27 @@
-"""Audition: several seeds train for a short while, and the one with the lowest loss is trained to the end."""
+"""Audition: several seeds train for half of the time, and the one with the lowest loss is trained to the end."""
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from nervure.cluster.method import Method, warm_epochs, with_options
-from nervure.data.dataset import Dataset
+from nervure.errors import InterruptedWork
 from nervure.store import Run
 from nervure.store.folder import is_run
 from nervure.store.record import parse
 from nervure.store.tree import load_tree
-from nervure.train import Recipe, checkpoint, fit
-from nervure.train.loop import Progress
+from nervure.train import Recipe, checkpoint
 
-__all__ = ["audition", "seed_in", "tried_seeds"]
+__all__ = ["Train", "audition", "seed_in", "tried_seeds"]
 
-SHARE = 0.2
-"""How much of the training after the warm-up an audition takes."""
+SHARE = 0.5
+"""How much of the training after the warm-up an audition takes: after a fifth, losses do not yet tell seeds apart."""
+
+TAIL = 5
+"""Epochs at its end whose mean loss is compared."""
 
 
 def tried_seeds(seed: int, count: int) -> list[int]:
@@ -46,17 +46,15 @@ def seed_in(out: Path | str) -> int | None:
     return Recipe.of(load_tree(held)["recipe"]).seed if held.is_file() else None
 
 
-def audition(
-    method: Method,
-    ds: Dataset,
-    count: int,
-    start: Callable[[Method, Dataset], Run],
-    *,
-    device: str = "auto",
-    progress: Callable[[Progress], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Method:
-    """The method with the seed, of ``count``, whose loss is lowest after a fifth of the training.
+class Train(Protocol):
+    """Something that trains."""
+
+    def __call__(self, method: Method, out: Path | None, stage: str) -> Run:
+        """Train a method, into a folder if there is one; progress says which part of the work this is."""
+
+
+def audition(method: Method, count: int, train: Train, *, out: Path | None = None, resume: bool = False) -> Method:
+    """The method with the seed, of ``count``, whose loss is lowest after half of the training.
 
     Losses of one setting can be compared; labels play no part (spec neural-mixture, 8). The seed that wins is trained
     anew from its start, so the result is that of this seed alone.
@@ -65,20 +63,27 @@ def audition(
     ----------
     method : Method
         Its recipe's seed is the first that is tried.
-    start : callable
-        Gives the untrained clusterer of a method for the data.
+    train : callable
+        Trains a method.
+    out : Path, optional
+        The folder of the training to come; what was tried is kept beside its checkpoint until it ends.
+    resume : bool
+        Take what ``out`` holds: the seeds that were tried, or the one whose training began.
     """
-    losses = []
-    for number, seed in enumerate(tried_seeds(method.recipe.seed, count), 1):
-        tried = _short(method, seed)
-        tell = None if progress is None else functools.partial(_told, progress, f"seed {number} of {count}")
-        run = fit(start(tried, ds), ds, tried.recipe, device=device, progress=tell, stop=stop)
-        losses.append((float(run.history[-1]["train_loss"] or 0.0), seed))
-    return with_options(method, {}, seed=min(losses)[1])
-
-
-def _told(progress: Callable[[Progress], None], stage: str, where: Progress) -> None:
-    progress(dataclasses.replace(where, stage=stage))
+    seeds = tried_seeds(method.recipe.seed, count)
+    chosen = seed_in(out) if resume and out is not None else None
+    if chosen not in seeds:
+        losses = []
+        for number, seed in enumerate(seeds, 1):
+            place = None if out is None else checkpoint.file_of(out).with_name(f"seed-{seed}")
+            try:
+                run = train(_short(method, seed), place, f"seed {number} of {count}")
+            except InterruptedWork:
+                hint = f"; {out}: go on with --resume" if place is not None and place.parent.exists() else ""
+                raise InterruptedWork(f"stopped at seed {number} of {count} that are tried{hint}") from None
+            losses.append((float(np.mean([row["train_loss"] or 0.0 for row in run.history[-TAIL:]])), seed))
+        chosen = min(losses)[1]
+    return with_options(method, {}, seed=chosen)
 
 
 def _short(method: Method, seed: int) -> Method:

@@ -6,6 +6,7 @@ training itself is :func:`nervure.train.fit` with the callback ``cluster-phase``
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -20,7 +21,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from nervure.cluster.audition import audition, seed_in, tried_seeds
+from nervure.cluster.audition import audition
 from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
@@ -90,7 +91,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     recipe : dict, optional
         Fields of the recipe that have no parameter here, such as ``{"optimizer": "sgd", "clip": 5.0}``.
     n_init : int, optional
-        Seeds that are tried for a fifth of the training; the one with the lowest loss is trained to the end.
+        Seeds that are tried for half of the training; the one with the lowest loss is trained to the end.
     random_state : int, RandomState or None
         Decides everything random.
 
@@ -172,18 +173,12 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         ds = to_dataset(self, x, self.scaling)
         known = None if labels is None else known_labels(labels, len(ds))
         ds, method = self.prepared(ds, known, links)
-        if out is not None:  # refused before seeds are tried, not after
-            claim(out, resume=resume, overwrite=overwrite)
-        method = self.auditioned(method, ds, out if resume else None, progress, stop)
-        run = fit(
-            begun(self, method, ds),
+        run = self.trained(
+            method,
             ds,
-            method.recipe,
             out=out,
             resume=resume,
             overwrite=overwrite,
-            device=self.device,
-            build=own_function(self),
             command=command,
             progress=progress,
             stop=stop,
@@ -220,23 +215,43 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             method = with_options(method, options)
         return watched, method
 
-    def auditioned(
+    def trained(
         self,
         method: Method,
         ds: Dataset,
-        held: Path | str | None = None,
+        *,
+        out: Path | str | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        command: str = "",
         progress: Callable[[Progress], None] | None = None,
         stop: Callable[[], bool] | None = None,
-    ) -> Method:
-        """The method with the best of ``n_init`` seeds; ``held`` may be a folder whose training has its seed."""
+    ) -> Run:
+        """Train a method's clusterer on prepared data, with the best of ``n_init`` seeds where several are tried."""
+
+        def train(method: Method, out: Path | None, stage: str = "", replace: bool = overwrite) -> Run:
+            tell = progress
+            if stage and progress is not None:
+                tell = functools.partial(_told, progress, stage)
+            return fit(
+                begun(self, method, ds),
+                ds,
+                method.recipe,
+                out=out,
+                resume=resume,
+                overwrite=replace,
+                device=self.device,
+                build=own_function(self),
+                command=command,
+                progress=tell,
+                stop=stop,
+            )
+
+        folder = None if out is None else claim(out, resume=resume, overwrite=overwrite)
         count = int(self._given("n_init") or 1)
-        if count == 1:
-            return method
-        seed = None if held is None else seed_in(held)
-        if seed in tried_seeds(method.recipe.seed, count):
-            return with_options(method, {}, seed=seed)
-        start = functools.partial(begun, self)
-        return audition(method, ds, count, start, device=self.device, progress=progress, stop=stop)
+        if count > 1:
+            method = audition(method, count, train, out=folder, resume=resume)
+        return train(method, folder, replace=overwrite or count > 1)
 
     def adopt(self, run: Run) -> Self:
         """Take a finished run as one's own, such as one that was loaded."""
@@ -375,3 +390,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _told(progress: Callable[[Progress], None], stage: str, where: Progress) -> None:
+    progress(dataclasses.replace(where, stage=stage))

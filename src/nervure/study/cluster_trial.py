@@ -26,7 +26,7 @@ from nervure.study.cluster_data import Work, work_of
 from nervure.study.cluster_measures import agreement_on, latent_measures, mapped, mean_of, refitted
 from nervure.study.merge import merged
 from nervure.study.trials import Job, Measured
-from nervure.train import Recipe, fit
+from nervure.train import Recipe
 
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
@@ -231,9 +231,7 @@ def fitted(job: Job, settings: ClusterSettings, work: Work) -> DeepClusterer:
         model.adopt(begun(model, method, ds))
         _begin(model, ds)
         return model
-    method = model.auditioned(method, ds)
-    run = begun(model, method, ds)
-    return model.adopt(fit(run, ds, method.recipe, device=job.device))
+    return model.adopt(model.trained(method, ds))
 
 
 def _begin(model: DeepClusterer, ds: Dataset) -> None:
