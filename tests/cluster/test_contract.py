@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 from functools import cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from nervure import cluster, data, store
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import begin
 from nervure.data.dataset import Dataset
-from nervure.errors import InputError
+from nervure.errors import DivergedError, InputError
 from nervure.train import fit
 
 NAMES = cluster.clusterers.names()
@@ -160,3 +161,12 @@ def test_wrong_input_is_named(name: str) -> None:
         tiny(name).fit(np.ones((20, 4)))
     with pytest.raises(InputError, match="profile 'best'"):
         tiny(name, profile="best").fit(samples("table"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_rate_out_of_bounds_is_named_or_survived(name: str) -> None:
+    """Nothing runs on with values that are no numbers, and nothing waits for them to become some."""
+    model = tiny(name, "image", lr=1e8, epochs=3)
+    with contextlib.suppress(DivergedError):
+        model.fit(samples("image"))
+    assert not hasattr(model, "run_") or np.isfinite(model.predict_proba(samples("image"))).all()

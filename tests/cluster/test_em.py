@@ -13,6 +13,7 @@ from torch import Tensor
 from nervure.cluster import em
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.mixture import MixtureHead
+from nervure.errors import DivergedError
 
 
 def start(latents: Tensor, diagonal: bool = False) -> em.Mixture:
@@ -88,3 +89,13 @@ def test_too_few_members_borrow_the_covariance_of_all() -> None:
     assigned[:2] = 1
     made = em.of_assignment(latents, assigned, latents[:2].double(), 0.0)
     assert np.allclose(made.covariances[1].numpy(), np.cov(latents.double().numpy().T, bias=True))
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_covariances_that_are_no_numbers_are_refused(value: float) -> None:
+    """No help makes them positive."""
+    covariances = torch.eye(2, dtype=torch.float64).repeat(3, 1, 1)
+    covariances[1, 0, 0] = value
+    mixture = em.Mixture(torch.full((3,), 1 / 3).double(), torch.zeros(3, 2).double(), covariances)
+    with pytest.raises(DivergedError, match="not finite"):
+        mixture.factors()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nervure.errors import DivergedError
 from nervure.objectives.gaussians import log_joint, responsibilities
 
 __all__ = ["Mixture", "MixtureSums", "of_assignment", "step", "sums"]
@@ -25,6 +26,8 @@ class Mixture:
 
     def factors(self) -> Tensor:
         """Lower Cholesky factors (k, d, d); a covariance that is not positive gets the smallest help that works."""
+        if not bool(torch.isfinite(self.covariances).all()):
+            raise DivergedError("training diverged: covariances of the mixture are not finite; lower lr, or set clip")
         found, failed = torch.linalg.cholesky_ex(self.covariances)
         help_ = 1e-10
         eye = torch.eye(self.means.shape[1], dtype=self.means.dtype, device=self.means.device)

@@ -18,7 +18,7 @@ from nervure.cluster.snapshot import snapshot
 from nervure.cluster.watch import Health, health, quality
 from nervure.data import Loader
 from nervure.data.dataset import Batch
-from nervure.errors import InputError
+from nervure.errors import DivergedError, InputError
 from nervure.evidence import Scatter
 from nervure.train.callbacks import Callback
 from nervure.train.optimizer import Change
@@ -170,7 +170,13 @@ class ClusterPhase(Callback):
     def _encode(self, loop: Loop) -> Group:
         assert self._loader is not None
         total = len(loop.ds.indices("train"))
-        return encode(self._net(loop), self._loader, total, loop.recipe.seed)
+        group = encode(self._net(loop), self._loader, total, loop.recipe.seed)
+        broken = (~torch.isfinite(group.latents)).any(dim=1).sum().to(torch.float64)
+        if float(group.reduce(broken)):
+            raise DivergedError(
+                f"training diverged by epoch {loop.epoch}: latents are not finite; lower lr, or set clip"
+            )
+        return group
 
     def _store(self, loop: Loop, group: Group, assigned: Tensor) -> float:
         """Keep every sample's cluster, by its position in the data set; the share that changed."""
