@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from nervure.errors import InputError
 from nervure.sparsify import Mask
 from nervure.sparsify.criteria import names
 from nervure.sparsify.masked import bake, masks_of
+from nervure.sparsify.training.dropout import ActivationDropout
 from nervure.sparsify.training.lottery import lottery, share_after, ticket
 from nervure.train import Callback, Loop, Recipe
 
@@ -84,6 +86,22 @@ class TestDropout:
         assert dropped["classifier.2"] > 0.75 > without["classifier.2"]
         assert not run.net.classifier[2]._forward_pre_hooks
         assert run.history[0]["train_loss"] > plain.history[0]["train_loss"]
+
+    def test_an_input_that_was_pooled_is_still_the_input(self) -> None:
+        drop, net = (
+            ActivationDropout(0.9),
+            nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 8), nn.Linear(8, 2)),
+        )
+        seen: dict[int, float] = {}
+        drop.start(SimpleNamespace(net=net))  # type: ignore[arg-type]
+        for at in (2, 3):
+            net[at].register_forward_hook(
+                lambda module, args, out, at=at: seen.update({at: float((args[0] == 0).float().mean())})
+            )
+        for _ in range(2):  # each pass begins anew
+            net(torch.ones(64, 1, 8, 8))
+            assert seen[2] == 0
+            assert seen[3] > 0.7
 
     def test_its_sparsity_is_nominal(self, net: nn.Module, ds: Dataset) -> None:
         run = sparsify.train_with(net, ds, "dropout", 0.3, Recipe(epochs=1), fit_options=CPU)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,28 @@ def test_effective_scores_keep_zeros_out(net: nn.Module, ds: Dataset) -> None:
     }
     changes = {scores: [row["mask_change"] for row in run.history[1:-1]] for scores, run in found.items()}
     assert max(changes["effective"]) == 0 < min(changes["stored"])
+    assert max(changes["stored"]) < 0.5  # of the edges, against the masks before: not against none at all
+
+
+def test_what_changed_is_counted_between_two_masks(net: nn.Module, ds: Dataset) -> None:
+    sparse, seen = SparseTraining("magnitude", 0.8), list[dict[str, Tensor]]()
+
+    class Note(Callback):
+        def after_step(self, loop: Loop, batch: object) -> None:
+            if not seen or seen[-1] is not sparse.masks:
+                seen.append(sparse.masks)
+
+    recipe = Recipe(epochs=5, optimizer="sgd", lr=0.3, keep="last")
+    run = train.fit(net, ds, recipe, device="cpu", callbacks=[sparse, Note()])
+    masks = seen[1:]  # the first epoch has none
+    edges = sum(mask.numel() for mask in masks[0].values())
+    by_hand = [
+        sum(int((mask != after[name]).sum()) for name, mask in before.items()) / edges
+        for before, after in itertools.pairwise(masks)
+    ]
+    assert len(by_hand) == 3
+    assert [row["mask_change"] for row in run.history[1:-1]] == pytest.approx(by_hand)
+    assert 0 < max(by_hand) < 0.8
 
 
 def test_a_pattern_can_be_trained_with(net: nn.Module, ds: Dataset) -> None:

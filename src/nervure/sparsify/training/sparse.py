@@ -226,7 +226,7 @@ class SparseTraining(Callback):
         for name, mask in self.masks.items():
             weight = _weight(loop, name)
             weight.copy_(torch.where(mask, weight, self._stored[name]))
-        self._stored, self.masks = {}, {} if self.scores == "stored" else self.masks
+        self._stored = {}
 
     def _decided(self, loop: Loop, epoch: int) -> dict[str, Tensor]:
         seed = key(loop.recipe.seed, _DRAW, epoch) >> 2
