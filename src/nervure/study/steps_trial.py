@@ -5,7 +5,6 @@ Source: spec majority-voting-pruning, 11 (Algorithm 4) and 10 (kernel estimation
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
@@ -18,7 +17,6 @@ from torch import nn
 from nervure import nets, prune
 from nervure.data import Dataset
 from nervure.judge import Layer
-from nervure.prune.recover import Given, get
 from nervure.prune.recover.recovery import pick
 from nervure.prune.training import cut_layer
 from nervure.study.asked import Kind, TrialSettings, accuracy, make, measured_on, numbered, widths
@@ -87,17 +85,6 @@ class StepsSettings(TrialSettings):
     test_samples: int | None = Field(None, ge=1)
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Step(Given):
-    """What recovery may read after one cut: only the layers that read the one just cut are estimated."""
-
-    readers: tuple[str, ...] = ()
-
-    @property
-    def consumers(self) -> tuple[str, ...]:
-        return self.readers
-
-
 def steps_trial(job: Job) -> Measured:
     """Cut the layers of a base one after another, and measure.
 
@@ -164,16 +151,17 @@ def _recovered(
 ) -> nn.Module:  # fmt: skip
     if settings.recover == "none" or layer.name not in kept:
         return net
-    at = pick(ds, settings.recover_samples, job.seed)
     if settings.recover == "fine-tune":
+        at = pick(ds, settings.recover_samples, job.seed)
         few = dataclasses.replace(ds, splits={"train": at, "test": np.empty(0, dtype=np.int64)})
         usual = {"batch": 32, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4, "keep": "last"}
         recipe = {**usual, **settings.recover_options}
         epochs = max(1, round(settings.tune_steps / math.ceil(len(at) / int(recipe["batch"]))))
         return fit(net, few, Recipe.of({"epochs": epochs, **recipe, "seed": job.seed}), device=job.device).net
-    method = get(settings.recover)(**settings.recover_options)
-    given = _Step(net, base, ds, at, kept, job.seed, lambda repair: None, readers=layer.consumers)
-    return method(copy.deepcopy(net), given)
+    return prune.recover(
+        net, base, ds, method=settings.recover, kept=kept, samples=settings.recover_samples, seed=job.seed,
+        layers=layer.consumers, **settings.recover_options,
+    )  # fmt: skip
 
 
 def _cost(base: nn.Module, net: nn.Module, ds: Dataset) -> dict[str, float]:

@@ -80,6 +80,18 @@ def test_bad_input(
         recover(*pair, noise(6), **options)  # type: ignore[arg-type]
 
 
+def test_only_the_layers_named_are_repaired(seeded: Make, noise: Noise) -> None:
+    net = seeded(lambda: nets.build("mlp", in_shape=(6,), classes=2, widths=(8, 8)))
+    small = prune.plan(net, noise(6), "l1", prune.Target(keep=0.5)).apply(net)
+    for method in ("kernel-estimation", "bias"):
+        told: list[Repair] = []
+        fixed = recover(small, net, noise(6), method=method, layers=["classifier.4"], tell=told.append)
+        assert [repair.layer for repair in told] == ["classifier.4"]
+        torch.testing.assert_close(fixed.classifier[2].state_dict(), small.classifier[2].state_dict(), rtol=0, atol=0)  # type: ignore[index, union-attr]
+    with pytest.raises(InputError, match="no layer 'classifer.4'"):
+        recover(small, net, noise(6), layers=["classifer.4"])
+
+
 def test_networks_in_the_wrong_order(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:
     with pytest.raises(InputError, match="layer '0' is"):
         recover(pair[1], pair[0], noise(6))

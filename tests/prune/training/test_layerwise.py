@@ -90,6 +90,17 @@ class TestLoop:
         pruned, recovered = run.evidence["layer-wise"].y[:2]  # type: ignore[attr-defined]
         assert recovered[-1] > pruned[-1]
 
+    @pytest.mark.parametrize("recipe", [None, SHORT])
+    def test_only_what_reads_the_layer_just_cut_is_estimated(
+        self, ds: Dataset, recipe: Recipe | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Algorithm 4, step 6: the layers before it stay as they were repaired, or retrained since."""
+        net = nets.build("mlp", ds, widths=(12, 10, 8))
+        with caplog.at_level("INFO", "nervure.prune.recover.kernel_estimation"):
+            layerwise(net, ds, recipe, 0.5, recover="kernel-estimation", device="cpu")
+        estimated = [record.args[0] for record in caplog.records if "kernel_estimation" in record.name]  # type: ignore[index]
+        assert estimated == ["classifier.2", "classifier.4", "classifier.6"]
+
     def test_a_recipe_for_each_layer_and_a_last_one(self, base: store.Run, ds: Dataset) -> None:
         asked: list[int] = []
 

@@ -62,6 +62,7 @@ def recover(
     kept: Plan | Kept | None = None,
     samples: int = 200,
     seed: int = 0,
+    layers: Sequence[str] | None = None,
     tell: Callable[[Repair], None] | None = None,
     **options: object,
 ) -> nn.Module:
@@ -81,6 +82,9 @@ def recover(
     samples : int
         How many samples of the training split are read, drawn by ``seed``; ``fine-tune`` reads the whole split.
     seed : int
+    layers : sequence of str, optional
+        The layers that ``kernel-estimation`` and ``bias`` repair, as far as they lost inputs; by default all that did.
+        After one more cut these are the layers that read the one just cut.
     tell : callable, optional
         Given a :class:`Repair` for each layer that was repaired; :func:`figure` draws them.
     **options
@@ -105,7 +109,12 @@ def recover(
     """
     check_pair(small, original)
     chain = _chain(method, options)
-    given = Given(small, original, ds, pick(ds, samples, seed), _kept(kept), seed, tell or (lambda repair: None))
+    known = dict(small.named_modules())
+    for name in layers or ():
+        if name not in known:
+            raise InputError(f"layers: no layer {name!r} in this network; {nearest(name, tuple(known))}")
+    at = pick(ds, samples, seed)
+    given = Given(small, original, ds, at, _kept(kept), seed, tell or (lambda repair: None), layers)
     modes = {name: module.training for name, module in small.named_modules()}
     net = copy.deepcopy(small)
     for recovery in chain:

@@ -58,6 +58,8 @@ class Given:
     seed : int
     tell : callable
         Told of each :class:`Repair`.
+    layers : sequence of str, optional
+        The only layers that may be estimated; by default all that lost inputs.
     """
 
     small: nn.Module
@@ -67,11 +69,13 @@ class Given:
     kept: Kept
     seed: int
     tell: Callable[[Repair], None]
+    layers: Sequence[str] | None = None
 
     @property
     def consumers(self) -> tuple[str, ...]:
-        """The layers whose inputs lost units, by name."""
-        return consumers(self.small, self.original)
+        """The layers whose inputs lost units, by name, as far as they may be estimated."""
+        found = consumers(self.small, self.original)
+        return found if self.layers is None else tuple(name for name in found if name in self.layers)
 
     def outputs(self, layer: str) -> Tensor:
         """(outputs of the cut layer,) int64: which of the uncut layer's outputs they are."""

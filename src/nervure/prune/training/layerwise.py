@@ -76,8 +76,8 @@ def layerwise(
     judged : str
         ``"original"``: all layers on the network given, once; ``"current"``: each on the network as it has become.
     recover : str, sequence of str, or callable, optional
-        Right after each cut: methods of :func:`nervure.prune.recover.recover`, or a function
-        ``recover(small, net, ds) -> module``; ``net`` is the network given.
+        Right after each cut: methods of :func:`nervure.prune.recover.recover`, which estimate only the layers that
+        read the one just cut; or a function ``recover(small, net, ds) -> module``; ``net`` is the network given.
     final : Recipe, optional
         A last training of the whole network.
     shortcuts : bool
@@ -165,6 +165,7 @@ class _March:
         graph = examine(net, self.example.to(place_of(net)[0]))
         self.amounts = _amounts(graph, keep, shortcuts)
         self.layers = tuple(self.amounts)
+        self.readers = {layer: _readers(graph, layer) for layer in self.layers}
         self.stages: list[dict[str, str | int | float | None]] = []
         self.kept: dict[str, Sequence[int]] = {}
         self.measure = "accuracy" if ds.task == "classification" else "error"
@@ -184,7 +185,7 @@ class _March:
         stage: dict[str, str | int | float | None] = {"layer": layer, "before": before, "after": after}
         stage["pruned"] = self._measured(thin)
         if self.recover is not None:
-            thin = self._recovered(thin, self.recover)
+            thin = self._recovered(thin, self.recover, self.readers[layer])
         stage["recovered"] = None if self.recover is None else self._measured(thin)
         stage["retrained"] = None
         self.stages.append(stage)
@@ -259,12 +260,13 @@ class _March:
             made.save(file)
         return made
 
-    def _recovered(self, thin: nn.Module, how: Recover) -> nn.Module:
+    def _recovered(self, thin: nn.Module, how: Recover, readers: tuple[str, ...]) -> nn.Module:
         if callable(how):
             return how(thin, self.net, self.ds)
         from nervure.prune.recover import recover
 
-        return recover(thin, self.net, self.ds, method=how, kept=self.kept, seed=self.judging["seed"])
+        seed = self.judging["seed"]
+        return recover(thin, self.net, self.ds, method=how, kept=self.kept, seed=seed, layers=readers)
 
     def _measured(self, net: nn.Module) -> float:
         found = evaluate(net, self.ds, split=self.split, device=self.device).metrics
@@ -297,6 +299,11 @@ def _once(named: Mapping[str, Group], keep: dict[str, float | int]) -> dict[str,
         if keep[other] != amount:
             raise InputError(f"{layer!r} and {other!r} share their units; ask for the same of both")
     return {layer: keep[layer] for layer in first.values()}
+
+
+def _readers(graph: Graph, layer: str) -> tuple[str, ...]:
+    """The layers that read the units that go when ``layer`` is cut."""
+    return tuple(dict.fromkeys(name for group in graph.groups if layer in group.layers for name in group.consumers))
 
 
 def _layers(made: Plan, groups: set[str]) -> set[str]:
