@@ -68,3 +68,21 @@ def test_every_reader_shows_just_the_units(zoo: Zoo, strange: str) -> None:
         batch = Batch(torch.randn(4, *shape), None, torch.arange(4))
         seen = collect(net, [batch], {layer.seen: [Moments()]})[layer.seen][Moments().key].result()
         assert len(seen.mean) == layer.units * layer.spread
+
+
+class OverLargest(nn.Module):
+    """Each unit over the largest one of its sample."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.b, self.c = nn.Linear(6, 16), nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.b(x)
+        return self.c(y / y.max(1, keepdim=True).values)  # type: ignore[no-any-return]
+
+
+def test_a_unit_that_decides_what_others_do_is_found_in_either_half() -> None:
+    for seed in range(20):
+        torch.manual_seed(seed)
+        assert not examine(OverLargest(), torch.randn(3, 6)).free

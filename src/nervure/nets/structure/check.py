@@ -126,25 +126,38 @@ def halves(graph: Graph) -> dict[str, Places]:
     return kept
 
 
+def _others(graph: Graph, kept: Kept) -> dict[str, Places]:
+    """The other half of every group; of one that has no other, the same."""
+    found = {}
+    for name, units in kept.items():
+        rest = np.delete(np.arange(graph.group(name).units), units)
+        found[name] = rest if len(rest) else units
+    return found
+
+
 def proven(twin: nn.Module, graph: Graph, inputs: Inputs) -> Graph:
     """The graph with every group kept whole that a trial cut shows to be wrong, where there is any doubt.
 
+    Either half of the units is tried, because a single unit may decide what the others do, such as the largest one.
     ``twin`` is a copy of the network whose weights may be replaced: vectors are drawn anew, because a fresh network's
     norms and scales hide mistakes.
     """
-    kept = halves(graph)
-    if not kept or graph.certain:
+    half = halves(graph)
+    if not half or graph.certain:
         return graph
     held = {name: tensor.data for name, tensor in _all(twin)}
     redraw(twin)
-    thin, reason = checked(twin, graph.groups, kept, inputs)
-    if reason and not all(bool(one.isfinite().all()) for one in outputs(twin, inputs) if one.is_floating_point()):
-        for name, tensor in _all(twin):
-            tensor.data = held[name]
+    for trial in (half, _others(graph, half)):
+        free = {group.name for group in graph.free}
+        kept = {name: units for name, units in trial.items() if name in free}
         thin, reason = checked(twin, graph.groups, kept, inputs)
-    if thin is not None:
-        return graph
-    return graph.without(offenders(twin, graph.groups, kept, inputs))
+        if reason and not all(bool(one.isfinite().all()) for one in outputs(twin, inputs) if one.is_floating_point()):
+            for name, tensor in _all(twin):
+                tensor.data = held[name]
+            thin, reason = checked(twin, graph.groups, kept, inputs)
+        if thin is None:
+            graph = graph.without(offenders(twin, graph.groups, kept, inputs))
+    return graph
 
 
 def _all(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
