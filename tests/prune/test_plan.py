@@ -16,6 +16,8 @@ from nervure.data import from_arrays
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer
+from nervure.nets.structure.cut import cut
+from nervure.nets.structure.groups import Group
 from nervure.observe import Moments
 from nervure.prune import trials
 from nervure.prune.target import Target
@@ -84,21 +86,12 @@ def test_a_budget_is_met_and_no_step_is_left(zoo: Zoo, norm: Criterion, name: st
     graph = plan._graph
     assert graph is not None
     kept = {group.name: _count(plan, group.name) for group in graph.free}
-    for group in graph.free:
-        if kept[group.name] == group.units:
-            continue
+    smaller = [group for group in graph.free if kept[group.name] < group.units]
+    assert smaller
+    for group in smaller:
         grown = {**kept, group.name: kept[group.name] + group.step}
-        more = {}
-        for one, count in grown.items():
-            for layer in graph.group(one).layers:
-                if sum(layer in other.layers for other in graph.free) == 1:
-                    more[layer] = _first(graph.group(one), count, layer)
-        if len(more) < len({layer for one in graph.free for layer in one.layers}):
-            continue
-        from nervure.nets.structure.cut import cut
-        from nervure.nets.structure.silence import by_group
-
-        larger = nets.count(cut(net, graph.groups, by_group(graph.groups, more)), shape)
+        firsts = {one: _first(graph.group(one), count) for one, count in grown.items()}
+        larger = nets.count(cut(net, graph.groups, firsts), shape)
         assert (larger.macs if goal == "macs" else larger.params) > share * before
 
 
@@ -110,11 +103,9 @@ def _count(plan: prune.Plan, group: str) -> int:
     return len(row.kept) * one.units // row.places
 
 
-def _first(group: object, count: int, layer: str) -> np.ndarray:
-    each = count // group.step  # type: ignore[attr-defined]
-    units = np.concatenate([np.flatnonzero(group.block == one)[:each] for one in range(group.step)])  # type: ignore[attr-defined]
-    side = group.side(layer)  # type: ignore[attr-defined]
-    return np.unique(side.places[np.isin(side.units, units)])
+def _first(group: Group, count: int) -> np.ndarray:
+    each = count // group.step
+    return np.concatenate([np.flatnonzero(group.block == one)[:each] for one in range(group.step)])
 
 
 def test_absolute_budgets(net: nn.Module) -> None:
