@@ -184,3 +184,45 @@ def test_a_stranger_without_origin_is_cut(zoo: Zoo, norm: Criterion) -> None:
     assert nets.origin_of(small) is None
     with pytest.raises(InputError, match="give example="):
         prune.plan(net, None, norm, Half)
+
+
+class Words(nn.Module):
+    """Reads whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.a, self.b = nn.Embedding(20, 16), nn.Linear(16, 12), nn.Linear(12, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.b(self.a(self.words(x).mean(1)).relu())  # type: ignore[no-any-return]
+
+
+class Two(nn.Module):
+    """Reads two tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(6, 12), nn.Linear(5, 12), nn.Linear(24, 3)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.c(torch.cat([self.a(x), self.b(y)], 1).relu())  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"),
+    [(Words, [torch.arange(21).view(3, 7) % 20]), (Two, [torch.ones(3, 6), torch.ones(3, 5)])],
+    ids=["whole numbers", "two tensors"],
+)
+def test_whatever_the_network_reads_a_plan_from_a_file_fits_it(
+    kind: type[nn.Module], example: list[torch.Tensor], tmp_path: Path
+) -> None:
+    net = kind()
+    made = prune.plan(net, None, "l1", prune.Target(latency=1.0, batch=4), example=example)
+    assert made.latency is not None and made.latency.batch == 4
+    made = prune.plan(net, None, "l1", prune.Target(keep=0.5), example=example)
+    read = prune.Plan.load(made.save(tmp_path / "plan.json"))
+    assert sum(one.numel() for one in read.apply(net).parameters()) == made.params_after
+    old = read.model_copy(update={"inputs": ()})
+    with pytest.raises(InputError, match="give example="):
+        old.apply(net)
+    assert old.apply(net, example).state_dict().keys() == net.state_dict().keys()

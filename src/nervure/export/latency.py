@@ -101,7 +101,7 @@ def measure(
 
 def compare_latency(
     nets: Mapping[str, nn.Module],
-    example: Tensor,
+    example: Tensor | Sequence[Tensor],
     *,
     batch: int = 1,
     threads: int = 1,
@@ -111,8 +111,8 @@ def compare_latency(
 ) -> dict[str, Timing]:
     """Time several modules on the same input, taking turns: a pruned network against its original.
 
-    ``example`` is (n, ...) network input, repeated or cut to ``batch``; modules run in evaluation mode where
-    they are, and their mode is restored.
+    ``example`` is (n, ...) network input, or several for a network that reads several, repeated or cut to ``batch``;
+    modules run in evaluation mode where they are, and their mode is restored.
 
     Examples
     --------
@@ -121,13 +121,16 @@ def compare_latency(
     >>> timings["narrow"].ratio(timings["wide"]) > 0
     True
     """
-    _check(batch, threads, example)
-    inputs = _of_batch(example, mask, batch)
+    first, *others = [example] if isinstance(example, Tensor) else example
+    for one in (first, *others):
+        _check(batch, threads, one)
+    inputs = _of_batch(first, mask, batch)
+    more = [_of_batch(one, None, batch)[0] for one in others]
     with contextlib.ExitStack() as stack:
         stack.enter_context(_threads(threads))
         for net in nets.values():
             stack.enter_context(_evaluating(net))
-        calls = {name: _caller(net, inputs if takes_mask(net) else inputs[:1]) for name, net in nets.items()}
+        calls = {name: _caller(net, inputs if takes_mask(net) else inputs[:1], more) for name, net in nets.items()}
         with torch.inference_mode():
             for name, call in calls.items():
                 _first(name, call)
@@ -259,11 +262,13 @@ def _onnx_caller(
     return call
 
 
-def _caller(net: Callable[..., object], inputs: tuple[Tensor, ...]) -> Callable[[], Outputs]:
+def _caller(
+    net: Callable[..., object], inputs: tuple[Tensor, ...], more: Sequence[Tensor] = ()
+) -> Callable[[], Outputs]:
     x, masks = inputs[0], dict(zip(("mask",), inputs[1:], strict=False))
 
     def call() -> Outputs:
-        found = net(x, **masks)
+        found = net(x, *more, **masks)
         if x.is_cuda:
             torch.cuda.synchronize(x.device)
         return cast(Outputs, found)

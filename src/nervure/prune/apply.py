@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nervure.errors import InputError
@@ -94,16 +93,20 @@ def masked(plan: Plan, net: nn.Module, example: Tensor | Sequence[Tensor] | None
 
 
 def _prepared(plan: Plan, net: nn.Module, example: Tensor | Sequence[Tensor] | None) -> tuple[list[Tensor], Graph]:
-    if example is None and plan._trial is not None:
-        inputs = plan._trial
-    elif example is None:
-        generator = torch.Generator().manual_seed(0)
-        shaped = torch.randn(3, *plan.input_shape, generator=generator).to(place_of(net)[1])
-        inputs = small(net, [shaped])
-    else:
+    if example is not None:
         inputs = three(example)
-    graph = plan._graph
-    return inputs, trace(net, inputs) if graph is None else graph
+    elif plan._trial is not None:
+        inputs = plan._trial
+    else:
+        inputs = small(net, plan.drawn(3, place_of(net)[1]))
+    if plan._graph is not None:
+        return inputs, plan._graph
+    try:
+        return inputs, trace(net, inputs)
+    except InputError as error:
+        if example is not None:
+            raise
+        raise InputError(f"{error}; give example=, three samples that it reads") from error
 
 
 def _corrected(
@@ -122,7 +125,7 @@ def _corrected(
         rows.append(row.model_copy(update={"kept": tuple(places), "why": f"whole: {hit[1]}"}))
     change: dict[str, object] = {"rows": tuple(rows)}
     if thin is not None:
-        example = torch.zeros(1, *plan.input_shape, dtype=place_of(thin)[1]) if len(inputs) == 1 else list(inputs)
+        example = plan.drawn(1, place_of(thin)[1]) if len(inputs) == 1 else list(inputs)
         cost = count(thin, example)
         macs = {one.name: one.ops for one in cost.rows}
         change["rows"] = tuple(row.model_copy(update={"macs_after": macs.get(row.layer, 0)}) for row in rows)

@@ -19,7 +19,7 @@ from nervure.prune.target import Target
 if TYPE_CHECKING:
     from nervure.nets.structure.surgery import Graph
 
-__all__ = ["Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure", "weights_digest"]
+__all__ = ["Input", "Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure", "weights_digest"]
 
 log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -91,6 +91,44 @@ class Judging(_Data):
     samples: int
 
 
+class Input(_Data):
+    """One of the tensors that the network reads, as random samples can stand for it.
+
+    ``shape`` is of one sample. ``whole`` has the type of whole numbers, and ``among`` the lowest and highest of them
+    that were seen; without these, numbers are of the network's own type.
+    """
+
+    shape: tuple[int, ...]
+    whole: Literal["bool", "uint8", "int8", "int16", "int32", "int64"] | None = None
+    among: tuple[int, int] = (0, 0)
+
+    @classmethod
+    def of(cls, example: Tensor) -> Input:
+        """What samples (n, ...) are like.
+
+        >>> Input.of(torch.tensor([[3, 0, 7]]))
+        Input(shape=(3,), whole='int64', among=(0, 7))
+        """
+        shape = tuple(example.shape[1:])
+        if example.is_floating_point() or example.is_complex() or not example.numel():
+            return cls(shape=shape)
+        whole = str(example.dtype).removeprefix("torch.")
+        return cls(shape=shape, whole=whole, among=(int(example.min()), int(example.max())))  # type: ignore[arg-type]
+
+    def drawn(self, samples: int, dtype: torch.dtype) -> Tensor:
+        """(samples, ...) random values, always the same; ``dtype`` is the network's own.
+
+        >>> Input(shape=(2,), whole="int64", among=(5, 5)).drawn(1, torch.float32)
+        tensor([[5, 5]])
+        """
+        generator = torch.Generator().manual_seed(0)
+        size = (samples, *self.shape)
+        if self.whole is None:
+            return torch.randn(size, generator=generator).to(dtype)
+        low, high = self.among
+        return torch.randint(low, high + 1, size, generator=generator).to(getattr(torch, self.whole))
+
+
 class Plan(_Data):
     """Which units stay, and why.
 
@@ -102,6 +140,8 @@ class Plan(_Data):
         A digest of its weights, which may change.
     input_shape : tuple of int
         One sample that it reads.
+    inputs : tuple of Input
+        All tensors that it reads; a plan without them has one of ``input_shape``.
     rows : tuple of Row
         A row a layer, in the order in which the network calls them.
     params_before, params_after, macs_before, macs_after : int
@@ -138,6 +178,7 @@ class Plan(_Data):
     exclude: tuple[str, ...]
     trials: tuple[Trial, ...] = ()
     latency: Latency | None = None
+    inputs: tuple[Input, ...] = ()
 
     _figures: dict[str, Figure] = PrivateAttr(default_factory=dict)
     _graph: Graph | None = PrivateAttr(default=None)
@@ -176,6 +217,11 @@ class Plan(_Data):
     def evidence(self) -> dict[str, Figure]:
         """Widths before and after, the table of layers, and in the process that planned the criterion's figures."""
         return {"widths": self.flow(), "plan": self.table(), **self._figures}
+
+    def drawn(self, samples: int, dtype: torch.dtype) -> list[Tensor]:
+        """Random samples (samples, ...) of each of the network's inputs, always the same."""
+        inputs = self.inputs or (Input(shape=self.input_shape),)
+        return [one.drawn(samples, dtype) for one in inputs]
 
     def flow(self) -> Flow:
         """Widths before and after."""

@@ -23,7 +23,7 @@ from nervure.nets.structure.twin import lighten
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.draft import Draft, Ranking
-from nervure.prune.plan import Judging, Plan, Row, spread, structure, weights_digest
+from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
 from nervure.prune.probe import MaskProbe
 from nervure.prune.target import Target
 from nervure.registry import nearest
@@ -144,7 +144,7 @@ def plan(
         structure=structure(net), weights=weights_digest(net), input_shape=shape,
         rows=_rows(draft, outcome.counts, found), judging=judged, target=target, ranking=ranking, rounding=rounding,
         round_to=multiple, shortcuts=shortcuts, exclude=tuple(exclude), trials=outcome.trials, latency=outcome.latency,
-        **draft.predicted(outcome.counts),
+        inputs=tuple(Input.of(one) for one in inputs), **draft.predicted(outcome.counts),
     )  # fmt: skip
     made._graph, made._trial = graph, trial
     made._figures = _figures(found, made)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-import torch
 from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.nets.shadow import place_of
 from nervure.nets.structure.check import cut_as, small
 from nervure.prune.budget import Counts
 from nervure.prune.plan import Latency, Trial
@@ -89,8 +89,8 @@ def latency(draft: Draft, target: Target) -> Outcome:
     """
     from nervure.export.latency import compare_latency
 
-    generator = torch.Generator().manual_seed(0)
-    example = torch.randn(target.batch, *draft.shape, generator=generator)
+    device, _ = place_of(draft.net)
+    example = [one.to(device) for one in draft.inputs]
 
     def measure(counts: Counts) -> Latency:
         timed = compare_latency(
