@@ -96,6 +96,9 @@ def test_a_page_is_written(tmp_path: Path, instead: list[int]) -> None:
     html = page.read_text()
     assert "Study: digits-lenet5" in html
     assert "two epochs, two seeds" in html
+    assert "recipe epochs" in html
+    assert "on cpu (a), 1 threads, torch 2" in html
+    assert "Nothing to show" not in html
 
 
 def test_failures_are_named_and_the_table_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ import pytest
 from nervure import data
 from nervure.errors import InputError
 from nervure.study.compare_sparsity import SparsityComparison, compare_sparsity
-from nervure.study.side_by_side import against, curve
+from nervure.study.side_by_side import curve
+from nervure.study.statistics import against
 
 
 def compared(base: Path, out: Path, **changes: object) -> SparsityComparison:

@@ -11,7 +11,8 @@ from nervure import evidence, report
 from nervure.errors import InputError
 from nervure.study.grid import grid
 from nervure.study.records import Record
-from nervure.study.results import Results, figures
+from nervure.study.results import Results
+from nervure.study.shown import figures, settings_of, shown
 from nervure.study.table import parse
 
 HERE = {"cpu": "a", "device": "cpu", "threads": 1}
@@ -74,15 +75,133 @@ def test_two_printed_figures_of_one_arm_are_two_lines(table: str) -> None:
 
 
 def test_figures_keep_and_draw(results: Results, tmp_path: Path) -> None:
-    table, bars, trials = figures(results)
+    table, bars, settings, trials = figures(results)
     assert isinstance(bars, evidence.Bars)
     assert bars.values == pytest.approx(np.array([[52.0, 80.0], [np.nan, 80.0]]), nan_ok=True)
     assert bars.series == ("ours", "Person 1999, Table 1")
     assert isinstance(trials, evidence.Table)
     assert len(trials.rows) == 3
-    for number, figure in enumerate((table, bars, trials)):
+    for number, figure in enumerate((table, bars, settings, trials)):
         evidence.save(tmp_path / f"{number}.npz", figure)
         assert evidence.load(tmp_path / f"{number}.npz").title == figure.title
     html = report.page("Study", [("Results", "", (table, bars, trials))])
     assert html.count("<svg") >= 1
     assert "Person 1999, Table 1" in html
+
+
+SWEEP = """
+what = "edges that go"
+measures = { accuracy = "%", "accuracy 0.1" = "%", "accuracy 0.5" = "%", "accuracy 0.9" = "%", seconds = "" }
+controls = ["random"]
+axis = "share of edges removed"
+
+[data]
+source = "digits"
+
+[settings.recipe]
+epochs = 9
+
+[arms.base]
+method = "none"
+
+[arms.random]
+
+[arms.isparse]
+
+[profiles.cpu]
+what = "small"
+seeds = 2
+settings = { recipe = { batch = 16 } }
+
+[[published]]
+arm = "base"
+measure = "accuracy"
+value = 90.0
+work = "A"
+place = "Table 1"
+
+[[published]]
+arm = "isparse"
+measure = "accuracy 0.5"
+value = 80.0
+work = "A"
+place = "Table 1"
+
+[[published]]
+arm = "isparse"
+measure = "accuracy 0.9"
+value = 30.0
+work = "A"
+place = "Table 1"
+"""
+
+
+@pytest.fixture
+def swept() -> Results:
+    """Two seeds of three arms, at rates 0.1 and 0.5; the rate 0.9 was not asked for."""
+    study = parse(SWEEP, "mine", "mine.toml")
+    found = {
+        "base": [{"accuracy": 0.90}, {"accuracy": 0.92}],
+        "random": [{"accuracy 0.1": 0.80, "accuracy 0.5": 0.40}, {"accuracy 0.1": 0.82, "accuracy 0.5": 0.44}],
+        "isparse": [{"accuracy 0.1": 0.88, "accuracy 0.5": 0.70}, {"accuracy 0.1": 0.90, "accuracy 0.5": 0.80}],
+    }
+    trials = grid(study, "cpu")
+    records = tuple(Record(one, found[one.arm][one.seed], {"total": 1.0}, HERE) for one in trials)
+    return Results(study, "cpu", trials, records)
+
+
+def test_a_sweep_is_a_table_of_rates_by_arms_and_a_curve(swept: Results) -> None:
+    found = shown(swept)
+    [pivot] = found.tables
+    assert pivot.columns == ("share of edges removed", "figure", "base", "random", "isparse")
+    rows = {row[:2]: row[2:] for row in pivot.rows}
+    assert rows[None, "seeds"] == (2, 2, 2)
+    assert rows["none", "published"] == (90.0, None, None)
+    assert rows["none", "ours"] == (pytest.approx(91.0), None, None)
+    assert rows["0.5", "published"] == (None, None, 80.0)
+    assert rows["0.5", "ours"] == (None, pytest.approx(42.0), pytest.approx(75.0))
+    assert rows["0.5", "spread"] == (None, pytest.approx(math.sqrt(8)), pytest.approx(math.sqrt(50)))
+    assert not any(row[0] == "0.9" for row in pivot.rows)
+    assert found.unmeasured == sum(row.n == 0 for row in swept.rows()) > 0
+    [curve] = found.drawings
+    assert isinstance(curve, evidence.Curve)
+    assert curve.x.tolist() == [0.1, 0.5]
+    assert curve.labels == ("base", "random", "isparse")
+    assert curve.y == pytest.approx(np.array([[91.0, 91.0], [81.0, 42.0], [89.0, 75.0]]))
+    assert curve.spread is not None
+    assert curve.spread[2, 1] == pytest.approx(math.sqrt(50))
+
+
+def test_controls_are_paired_at_each_rate(swept: Results) -> None:
+    found = {(one.measure, one.column): one for one in swept.tests()}
+    assert set(found) == {("accuracy 0.1", "isparse"), ("accuracy 0.5", "isparse")}
+    assert found["accuracy 0.5", "isparse"].difference == pytest.approx(33.0)
+    assert found["accuracy 0.1", "isparse"].p_t is None  # both seeds differ by 8 points
+    [table] = shown(swept).tests
+    assert len(table.rows) == 2
+    assert json.loads(json.dumps(swept.to_json(), allow_nan=False))["tests"][1]["control"] == "random"
+    with pytest.raises(InputError, match="have no seed of seconds in common"):
+        swept.paired("isparse", "random", "seconds")
+
+
+def test_settings_name_data_seeds_and_recipe_defaults(swept: Results) -> None:
+    found = settings_of(swept)
+    assert (found["data"], found["seeds"], found["recipe epochs"], found["recipe batch"]) == ("digits", "2", "9", "16")
+    assert found["recipe optimizer"] == "adam"
+    assert found["base: method"] == "none"
+
+
+def test_before_anything_is_measured_what_was_published_is_shown() -> None:
+    study = parse(SWEEP, "mine", "mine.toml")
+    found = shown(Results(study, "cpu", grid(study, "cpu"), ()))
+    assert [row[:2] for row in found.tables[-1].rows] == [
+        ("none", "published"),
+        ("0.5", "published"),
+        ("0.9", "published"),
+    ]
+    assert (found.drawings, found.tests, found.trials, found.unmeasured) == ((), (), (), 0)
+
+
+def test_a_control_must_be_there() -> None:
+    with pytest.raises(InputError, match="controls.0: did you mean 'random'"):
+        parse(SWEEP.replace('controls = ["random"]', 'controls = ["randon"]'), "mine", "mine.toml")

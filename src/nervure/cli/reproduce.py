@@ -127,15 +127,25 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     if json_:
         print_json(results.to_json())
         return
-    print_figure(study.figures(results)[0])  # type: ignore[arg-type]
+    found = study.shown(results)
+    for table in (*found.tables, *found.tests):
+        print_figure(table)
     chosen = results.study
     for work in dict.fromkeys(one.work for one in chosen.published):
         say(f"published: {work}", quiet=quiet)
     if chosen.unpublished:
         say(chosen.unpublished, quiet=quiet)
     say(f"profile {results.profile}: {chosen.profile(results.profile).what}", quiet=quiet)
+    told = "; ".join(f"{name} {value}" for name, value in study.settings_of(results).items())
+    say(f"settings: {told}", quiet=quiet)
+    if found.unmeasured:
+        say(_left_out(found.unmeasured), quiet=quiet)
     for one in results.environments():
         say(f"on {one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}", quiet=quiet)
+
+
+def _left_out(lines: int) -> str:
+    return f"{lines} lines without a measurement are left out; --json has them"
 
 
 def _go_on(results: Results, journal: Path | None, quiet: bool) -> None:
@@ -159,12 +169,24 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
     from nervure.store.run import versions
 
     chosen = results.study
-    figures = study.figures(results)
+    found = study.shown(results)
     works = list(dict.fromkeys(one.work for one in chosen.published))
     sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
+    left = f"{_left_out(found.unmeasured)}." if found.unmeasured else ""
+    machines = "; ".join(
+        f"{one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}"
+        for one in results.environments()
+    )
+    sections = [
+        report.Section("Published and ours", " ".join(filter(None, (sources, left))), found.tables),
+        report.Section("Drawn", "Means over seeds, with one standard deviation.", found.drawings),
+        report.Section("Differences to controls", "", found.tests),
+        report.Section("Settings", f"Made on {machines}." if machines else "", [found.settings]),
+        report.Section("Trials", "", found.trials),
+    ]
     html = report.page(
         f"Study: {chosen.name}",
-        [report.Section("Published and ours", sources, figures[:1]), report.Section("Trials", "", figures[1:])],
+        [one for one in sections if one.figures],
         summary=f"{chosen.what}. Profile {results.profile}: {chosen.profile(results.profile).what}.",
         versions=versions(),
     )

@@ -17,8 +17,8 @@ from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
-from nervure.study.side_by_side import against, asked, curve, placed, study_of
-from nervure.study.statistics import Paired
+from nervure.study.side_by_side import asked, curve, placed, study_of
+from nervure.study.statistics import Paired, against
 
 __all__ = ["SparsityComparison", "compare_sparsity"]
 

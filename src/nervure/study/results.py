@@ -6,16 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from nervure.errors import InputError
-from nervure.evidence import Bars, Figure, Table
 from nervure.study.grid import Trial
 from nervure.study.records import Record
-from nervure.study.statistics import Paired, Summary, paired, summary
+from nervure.study.statistics import Paired, Summary, against, summary
+from nervure.study.sweeps import WHOLE, controls_of, plain
 from nervure.study.table import Published, Study
 
-__all__ = ["Results", "Row", "figures"]
+__all__ = ["Difference", "Results", "Row"]
 
 SCHEMA = 1
 
@@ -32,6 +30,22 @@ class Row(NamedTuple):
     n: int
     difference: float | None
     place: str
+
+
+class Difference(NamedTuple):
+    """An arm, or a criterion of a study with one arm, held against a control by a measure, seed by seed.
+
+    Without spread no test says anything, and the p are None.
+    """
+
+    measure: str
+    column: str
+    control: str
+    n: int
+    difference: float
+    sd: float | None
+    p_t: float | None
+    p_w: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +98,31 @@ class Results:
         for one in (arm, other):
             if one not in self.study.arms:
                 raise InputError(f"{self.study.name}: no arm {one!r}; there are: {', '.join(self.study.arms)}")
-        ours, theirs = self.values(arm, measure), self.values(other, measure)
-        seeds = sorted(ours.keys() & theirs.keys())
-        return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+        found = against(self.values(arm, measure), self.values(other, measure))
+        if found is None:
+            raise InputError(
+                f"{self.study.name}: {arm} and {other} have no seed of {measure} in common; make both first"
+            )
+        return found
+
+    def tests(self) -> list[Difference]:
+        """Every difference to the study's controls: at each number of a sweep, and of each other measure."""
+        arms, measures = tuple(self.study.arms), self.study.measures
+        found = []
+        for sweep in (*self.study.sweeps, *plain(arms, measures)):
+            for label in sweep.labels:
+                name = sweep.name if label == WHOLE else f"{sweep.name} {label}"
+                for column in sweep.columns:
+                    for control in controls_of(column, sweep.columns, self.study.controls):
+                        ours, theirs = (self._cell(sweep.cells.get((one, label))) for one in (column, control))
+                        test = against(ours, theirs)
+                        if test is not None:
+                            p = (test.p_t, test.p_w) if test.sd else (None, None)
+                            found.append(Difference(name, column, control, test.n, test.difference, test.sd, *p))
+        return found
+
+    def _cell(self, cell: tuple[str, str] | None) -> dict[int, float]:
+        return {} if cell is None else self.values(*cell)
 
     def rows(self) -> list[Row]:
         """A line for each arm, measure and published figure of it; one without a figure has a line too.
@@ -97,14 +133,15 @@ class Results:
             self._row(arm, measure, printed)
             for arm in self.study.arms
             for measure in self.study.measures
-            for printed in self._printed(arm, measure) or ((None,) if self._has(arm, measure) else ())
+            for printed in self.printed(arm, measure) or ((None,) if self._has(arm, measure) else ())
         ]
 
     def _has(self, arm: str, measure: str) -> bool:
         made = [one for one in self.records if one.done and one.trial.arm == arm]
         return not made or any(measure in one.metrics for one in made)
 
-    def _printed(self, arm: str, measure: str) -> tuple[Published, ...]:
+    def printed(self, arm: str, measure: str) -> tuple[Published, ...]:
+        """What was published of a measure of an arm."""
         return tuple(one for one in self.study.published if (one.arm, one.measure) == (arm, measure))
 
     def _row(self, arm: str, measure: str, printed: Published | None) -> Row:
@@ -130,6 +167,7 @@ class Results:
             "size": self.study.profile(self.profile).what,
             "data": {"source": self.study.data.source, "options": self.study.data.options},
             "table": [row._asdict() for row in self.rows()],
+            "tests": [one._asdict() for one in self.tests()],
             "published": [one.model_dump() for one in self.study.published],
             "unpublished": self.study.unpublished,
             "settings": {arm: self.study.trial_settings(arm, self.profile) for arm in self.study.arms},
@@ -149,94 +187,3 @@ class Results:
                 for record in self.records
             ],
         }
-
-
-def figures(results: Results) -> tuple[Figure, ...]:
-    """The study as evidence: published beside ours, as a table and, of several arms, as bars; and every trial.
-
-    >>> from nervure.study.grid import grid
-    >>> from nervure.study.table import load
-    >>> study = load("digits-lenet5")
-    >>> [figure.kind for figure in figures(Results(study, "smoke", grid(study, "smoke"), ()))]
-    ['table']
-    """
-    found: list[Figure] = [_table(results)]
-    if any(record.done for record in results.records):
-        if len(results.study.arms) > 1:
-            found += [_bars(results, measure) for measure in results.study.measures]
-        found.append(_trials(results))
-    return tuple(found)
-
-
-def _title(results: Results) -> str:
-    return f"{results.study.name}, profile {results.profile}"
-
-
-def _unit(measure: str, unit: str) -> str:
-    name = measure.replace("_", " ")
-    return f"{name} ({unit})" if unit else name
-
-
-def _table(results: Results) -> Table:
-    rows = results.rows()
-    printed = any(row.published is not None for row in rows)
-    known = sum(row.ours is not None for row in rows)
-    return Table(
-        title=f"{_title(results)}: {'published and ours' if printed else 'ours; nothing was published'}",
-        alt=f"{len(rows)} lines, {known} of them measured; mean and standard deviation over seeds.",
-        columns=("arm", "measure", "published", "ours", "spread", "n", "difference", "printed in"),
-        rows=[
-            (
-                row.arm,
-                _unit(row.measure, row.unit),
-                row.published,
-                row.ours,
-                row.sd,
-                row.n,
-                row.difference,
-                row.place,
-            )
-            for row in rows
-        ],
-    )
-
-
-def _bars(results: Results, measure: str) -> Bars:
-    unit = _unit(measure, results.study.measures[measure])
-    arms = [arm for arm in results.study.arms if results.summary(arm, measure).n]
-    found = [results.summary(arm, measure) for arm in arms]
-    series = {"ours": ([one.mean for one in found], [one.sd for one in found])}
-    for place in dict.fromkeys(one.place for one in results.study.published if one.measure == measure):
-        printed = {
-            one.arm: one.value for one in results.study.published if (one.measure, one.place) == (measure, place)
-        }
-        series[place] = ([printed.get(arm) for arm in arms], [None] * len(arms))
-    best = ", ".join(f"{arm} {one.mean:.4g}" for arm, one in zip(arms, found, strict=True))
-    return Bars(
-        title=f"{_title(results)}: {unit}",
-        alt=f"Mean over seeds, with one standard deviation: {best}.",
-        values=np.array([values for values, _ in series.values()], dtype=np.float64),
-        spread=np.array([spread for _, spread in series.values()], dtype=np.float64),
-        bars=arms,
-        series=tuple(series),
-        y_label=unit,
-    )
-
-
-def _trials(results: Results) -> Table:
-    measures = tuple(results.study.measures)
-    done = [record for record in results.records if record.done]
-    return Table(
-        title=f"{_title(results)}: every trial",
-        alt=f"Measures and seconds of {len(done)} trials, each by arm and seed.",
-        columns=("arm", "seed", *(_unit(name, results.study.measures[name]) for name in measures), "seconds"),
-        rows=[
-            (
-                record.trial.arm,
-                record.trial.seed,
-                *(results.values(record.trial.arm, name).get(record.trial.seed) for name in measures),
-                record.durations.get("total"),
-            )
-            for record in done
-        ],
-    )

@@ -13,10 +13,10 @@ from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve
 from nervure.store import Run
-from nervure.study.statistics import Paired, paired, summary
+from nervure.study.statistics import summary
 from nervure.study.table import Data, Profile, Study
 
-__all__ = ["against", "asked", "curve", "placed", "study_of"]
+__all__ = ["asked", "curve", "placed", "study_of"]
 
 
 def asked(criteria: Sequence[str], shares: Sequence[float], what: str) -> None:
@@ -107,13 +107,3 @@ def curve(
         x_label=x_label,
         y_label=y_label,
     )
-
-
-def against(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
-    """Both tests of two arms on the seeds that both have; None if there are none.
-
-    >>> against({0: 2.0, 1: 3.0}, {1: 1.0, 2: 5.0}).difference
-    2.0
-    """
-    seeds = sorted(ours.keys() & theirs.keys())
-    return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None

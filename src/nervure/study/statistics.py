@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from nervure.errors import InputError
 
-__all__ = ["Paired", "Summary", "paired", "paired_t", "summary", "wilcoxon"]
+__all__ = ["Paired", "Summary", "against", "paired", "paired_t", "summary", "wilcoxon"]
 
 
 class Summary(NamedTuple):
@@ -101,6 +101,16 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired:
     n, mean, sd = summary(difference.tolist())
     assert mean is not None
     return Paired(n, mean, sd, *paired_t(a, b), *wilcoxon(a, b))
+
+
+def against(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired | None:
+    """Both tests of two arms on the seeds that both have; None if there are none.
+
+    >>> against({0: 2.0, 1: 3.0}, {1: 1.0, 2: 5.0}).difference
+    2.0
+    """
+    seeds = sorted(ours.keys() & theirs.keys())
+    return paired([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]) if seeds else None
 
 
 def _differences(a: Sequence[float], b: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

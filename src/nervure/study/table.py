@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nervure.errors import InputError
 from nervure.registry import nearest
 from nervure.study.merge import merged
+from nervure.study.sweeps import Sweep, sweeps
 
 __all__ = ["Data", "Profile", "Published", "Study", "load", "names", "parse"]
 
@@ -76,6 +77,10 @@ class Study(_Data):
         Which measures are tabulated, and their unit; ``"%"`` shows a share times 100.
     published : sequence of Published
         Printed figures; empty if there are none, and then ``unpublished`` says so.
+    controls : sequence of str
+        What the others are held against, seed by seed: arms, the last word of arms, or criteria of a study of one arm.
+    axis : str
+        What the numbers at the end of measures are, such as the 0.5 of ``accuracy 0.5``; see :attr:`sweeps`.
 
     Examples
     --------
@@ -97,6 +102,8 @@ class Study(_Data):
     measures: dict[str, Literal["", "%"]] = Field(min_length=1)
     published: tuple[Published, ...] = ()
     unpublished: str = ""
+    controls: tuple[str, ...] = ()
+    axis: str = ""
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
@@ -107,7 +114,17 @@ class Study(_Data):
                 raise ValueError(f"published.{place}.measure: {one.measure!r} is not among the measures")
         if not self.published and not self.unpublished:
             raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
+        columns = {*self.arms, *(column for sweep in self.sweeps for column in sweep.columns)}
+        known = {name for column in columns for name in (column, column.rpartition(" ")[2])}
+        for place, control in enumerate(self.controls):
+            if control not in known:
+                raise ValueError(f"controls.{place}: {nearest(control, tuple(sorted(known)))}")
         return self
+
+    @property
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """Measures that differ in one number at their end, each a table and a curve."""
+        return sweeps(tuple(self.arms), self.measures)
 
     def profile(self, name: str) -> Profile:
         """A profile by name; a missed name answers with the list."""
