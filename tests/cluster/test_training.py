@@ -15,7 +15,9 @@ from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import begin
 from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Dataset
-from nervure.train import fit, launch
+from nervure.errors import InputError
+from nervure.features.agreement import matched_accuracy
+from nervure.train import evaluate, fit, launch
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -108,6 +110,30 @@ def test_labels_supervise_where_they_are_given(blobs: Blobs) -> None:
 
     assert right(blind) < 0.65
     assert right(taught) > right(blind) + 0.15
+
+
+def test_labels_that_supervise_are_not_those_that_measure(blobs: Blobs) -> None:
+    """Agreement is with the labels of the data, on all its samples, whatever the fit was told."""
+    x, y = blobs
+    known = np.where(np.arange(len(y)) % 5 == 0, y, -1)
+    shared = {"epochs": 4, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0, "patience": 0}
+    runs = []
+    for own in (y, np.random.default_rng(5).permutation(y)):
+        ds = data.from_arrays(x, own, splits={"train": np.arange(len(x))}, validation=0, test=0)
+        model = cluster.DCAEKMeans(3, **shared)
+        runs.append(model.fit_run(ds, labels=known))
+        found = evaluate(runs[-1], ds, split="train").metrics
+        assert runs[-1].metrics["acc"] == found["acc"] == matched_accuracy(own, model.labels_)
+        assert {"acc", "train_labels"} <= set(runs[-1].history[-1])
+    one, other = (run.net.state_dict() for run in runs)
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert "acc" not in cluster.DCAEKMeans(3, **shared).fit_run(x, labels=known).metrics
+
+
+@pytest.mark.parametrize("kind", [cluster.NeuralMixture, cluster.IIC])
+def test_labels_need_as_many_clusters_where_clusters_stand_for_them(blobs: Blobs, kind: type[DeepClusterer]) -> None:
+    with pytest.raises(InputError, match="3 of them for n_clusters=2"):
+        kind(2, epochs=1).fit(blobs[0], labels=blobs[1])
 
 
 # two processes train beside this one

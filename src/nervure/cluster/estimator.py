@@ -26,7 +26,7 @@ from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.runs import begun, method_of, own_function
-from nervure.cluster.samples import known_labels, labelled, new_data, to_dataset
+from nervure.cluster.samples import known_labels, new_data, to_dataset
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given, as_links
 from nervure.errors import InputError
@@ -171,8 +171,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     ) -> Run:
         """Cluster samples and give the run, kept in ``out``; the arguments are those of :func:`nervure.train.fit`."""
         ds = to_dataset(self, x, self.scaling)
-        known = None if labels is None else known_labels(labels, len(ds))
-        ds, method = self.prepared(ds, known, links)
+        ds, method = self.prepared(ds, labels, links)
         run = self.trained(
             method,
             ds,
@@ -190,22 +189,22 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     def prepared(
         self,
         ds: Dataset,
-        labels: NDArray[np.int64] | None = None,
+        labels: ArrayLike | None = None,
         links: Given | None = None,
     ) -> tuple[Dataset, Method]:
         """The data as it is trained on, and the method for it; parameters are checked here."""
         self._check(ds)
-        watched = ds
-        if labels is not None:
-            watched = labelled(ds, labels)
-        elif ds.task != "classification":
-            watched = labelled(ds, None)
-        seed = self._seed()
-        outputs = 0 if labels is None else int(labels.max()) + 1
-        if outputs and 0 < len(parents := getattr(self, "parents", ())) < outputs:
-            raise InputError(f"parents: {len(parents)} groups for {outputs} labels; give the group of each label")
-        method = self.method(watched, seed, outputs)
-        if changes := self._restored(watched, method):
+        if ds.task != "classification":
+            ds = dataclasses.replace(ds, y=None, task="none", names=())
+        known = None if labels is None else known_labels(labels, len(ds), getattr(self, "parents", ()))
+        outputs = 0 if known is None else int(known.max()) + 1
+        method = dataclasses.replace(self.method(ds, self._seed(), outputs), labels=known)
+        if outputs > self.n_clusters and not method.label_outputs:
+            raise InputError(
+                f"labels: {outputs} of them for n_clusters={self.n_clusters}; {method_of(self)} has a cluster for each "
+                "label: give as many clusters, or take dcae-kmeans or dcae-gmm"
+            )
+        if changes := self._restored(ds, method):
             method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
             if warm_epochs(method.recipe) >= method.recipe.epochs:
@@ -213,7 +212,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             pairs = as_links(links, len(ds))
             options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
             method = with_options(method, options)
-        return watched, method
+        return ds, method
 
     def trained(
         self,
@@ -233,10 +232,15 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             tell = progress
             if stage and progress is not None:
                 tell = functools.partial(_told, progress, stage)
+            recipe, objective = method.recipe, None
+            if method.labels is not None:
+                told = {**recipe.objective_options, "labels": torch.from_numpy(method.labels)}
+                objective = make_objective(recipe.objective, told)
             return fit(
                 begun(self, method, ds),
                 ds,
-                method.recipe,
+                recipe,
+                objective=objective,
                 out=out,
                 resume=resume,
                 overwrite=replace,

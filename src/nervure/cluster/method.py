@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from nervure import nets
@@ -36,6 +38,8 @@ class Method:
         Labels to predict behind the reconstruction; 0 for none.
     recipe : Recipe
         With the objective ``clustering`` and the callback ``cluster-phase``.
+    labels : array (n,), optional
+        What supervises, -1 where unknown.
     """
 
     network: str | nn.Module
@@ -46,6 +50,7 @@ class Method:
     head_options: Mapping[str, Any] = field(default_factory=dict)
     norm: str = "none"
     label_outputs: int = 0
+    labels: NDArray[np.int64] | None = None
 
 
 def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:

@@ -41,9 +41,9 @@ class Clustering:
     activity : three floats
         Weights of affinity, balance and norm of the latents (GBAR; spec deepcluster, S7).
     label_weight : float
-        Weight of the cross-entropy of the labels that are known (-1 is unknown); 0 never looks at labels.
-    parents : sequence of int
-        The group of each label, where groups supervise in place of labels (S11).
+        Weight of the cross-entropy of the labels that are known; 0 never looks at labels.
+    labels : Tensor, (samples,), optional
+        What supervises, by a sample's position in the data set, -1 where unknown. The data's own labels are never read.
     must, cannot : sequence of pairs
         Positions of samples that belong together, and of samples that do not, with ``link_weight``.
 
@@ -61,7 +61,7 @@ class Clustering:
     alone: bool = False
     activity: Sequence[float] = (0.0, 0.0, 0.0)
     label_weight: float = 0.0
-    parents: Sequence[int] = ()
+    labels: Tensor | None = field(default=None, repr=False, compare=False)
     must: Sequence[Sequence[int]] = ()
     cannot: Sequence[Sequence[int]] = ()
     link_weight: float = 1.0
@@ -110,13 +110,10 @@ class Clustering:
 
     def _labels(self, net: ClusterNet, latents: Tensor, out: Tensor | None, batch: Batch) -> Tensor:
         """Cross-entropy over the samples whose label is known: behind the reconstruction (Eq 4.8), or of the head."""
-        if batch.y is None:
-            raise InputError("labels are to supervise, and the data has none")
-        labels = batch.y.to(torch.int64)
+        if self.labels is None:
+            raise InputError("labels are to supervise, and none are given; fit a clusterer with labels=")
+        labels = self.labels[batch.index.to(self.labels.device)].to(latents.device)
         known = labels >= 0
-        if self.parents:
-            groups = torch.as_tensor(tuple(self.parents), device=labels.device)
-            labels = torch.where(known, groups[labels.clamp(min=0)], labels)
         if net.label_layer is not None and out is not None:
             scores = net.label_layer(out)
         else:

@@ -179,7 +179,7 @@ def fit_together(
     from nervure.train import launch
 
     if labels is not None:  # refused here, not by a process
-        known_labels(labels, len(ds))
+        known_labels(labels, len(ds), getattr(estimator, "parents", ()))
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
     pairs = None if links is None else as_links(links, len(ds))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from nervure.errors import InputError
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["known_labels", "labelled", "new_data", "to_dataset"]
+__all__ = ["known_labels", "new_data", "to_dataset"]
 
 SCALING: dict[Kind, str] = {"image": "each-min-max", "series": "standard", "table": "standard"}
 """How samples become network input by default: images by their own extremes (spec deepcluster, Eq 3.14)."""
@@ -88,31 +89,34 @@ def new_data(estimator: Any, x: Any) -> Dataset:
     return dataclasses.replace(ds, preprocessing=estimator.run_.preprocessing)
 
 
-def known_labels(labels: ArrayLike, count: int, source: str = "labels") -> NDArray[np.int64]:
-    """Labels (n,) with -1 for unknown, as integers from 0.
+def known_labels(labels: ArrayLike, count: int, parents: Sequence[int] = ()) -> NDArray[np.int64]:
+    """What supervises (n,), numbered from 0, with -1 for unknown: labels, or their groups (spec deepcluster, S11).
 
     >>> known_labels([3, -1, 5], 3).tolist()
     [0, -1, 1]
+    >>> known_labels([0, -1, 2, 3], 4, parents=[0, 0, 0, 1]).tolist()
+    [0, -1, 0, 1]
     """
     found = np.asarray(labels)
     if found.shape != (count,):
-        raise InputError(f"{source}: {found.shape} labels for {count} samples; give one each, -1 where unknown")
-    if not (np.issubdtype(found.dtype, np.integer) or (found == np.round(found.astype(np.float64))).all()):
-        raise InputError(f"{source}: labels are whole numbers, -1 where unknown")
-    found = found.astype(np.int64)
+        raise InputError(f"labels: {found.shape} labels for {count} samples; give one each, -1 where unknown")
+    try:
+        numbers = found.astype(np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(count, np.nan)
+    if not (numbers == np.round(numbers)).all():
+        raise InputError("labels: give whole numbers from 0, and -1 where a label is unknown")
+    found = numbers.astype(np.int64)
     if (found < -1).any():
-        raise InputError(f"{source}: a label of {found.min()}; give -1 where a label is unknown, 0 and up elsewhere")
+        raise InputError(f"labels: a label of {found.min()}; give -1 where a label is unknown, 0 and up elsewhere")
     known = np.unique(found[found >= 0])
     if not len(known):
-        raise InputError(f"{source}: every label is unknown; fit without labels")
-    place = np.searchsorted(known, found)
-    return np.where(found >= 0, place, -1)
-
-
-def labelled(ds: Dataset, labels: NDArray[np.int64] | None) -> Dataset:
-    """The data with these labels and no others."""
-    if labels is None:
-        return dataclasses.replace(ds, y=None, task="none", names=())
-    count = int(labels.max()) + 1
-    names = ds.names if len(ds.names) == count else tuple(str(one) for one in range(count))
-    return dataclasses.replace(ds, y=labels, task="classification", names=names)
+        raise InputError("labels: every label is unknown; fit without labels")
+    if len(parents):
+        if min(parents) < 0:
+            raise InputError(f"parents: a group of {min(parents)}; give groups from 0")
+        if len(parents) <= known[-1]:
+            raise InputError(f"parents: {len(parents)} groups for {known[-1] + 1} labels; give the group of each label")
+        found = np.where(found >= 0, np.asarray(parents, dtype=np.int64)[found], -1)
+        known = np.unique(found[found >= 0])
+    return np.where(found >= 0, np.searchsorted(known, found), -1)

@@ -84,7 +84,6 @@ class DCAEGMM(DeepClusterer):
             "reduction": self.reduction or ("mean" if outputs else "sum"),
             "activity": list(self.activity),
             "label_weight": self.label_weight if outputs else 0.0,
-            "parents": list(self.parents),
         }
         head = {
             "init": self._given("init"), "covariance": self.covariance, "floor": self._given("floor"),
@@ -101,5 +100,5 @@ class DCAEGMM(DeepClusterer):
             options,
             head,
             self._given("latent_norm"),
-            (max(self.parents) + 1 if self.parents else outputs) if outputs else 0,
+            outputs,
         )

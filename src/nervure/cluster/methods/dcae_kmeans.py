@@ -74,7 +74,6 @@ class DCAEKMeans(DeepClusterer):
             "reduction": self.reduction or ("mean" if outputs else "sum"),
             "activity": list(self.activity),
             "label_weight": self.label_weight if outputs else 0.0,
-            "parents": list(self.parents),
         }
         head = {
             "init": self.init, "empty": self._given("empty"), "assign": self.assign,
@@ -89,5 +88,5 @@ class DCAEKMeans(DeepClusterer):
             options,
             head,
             self.latent_norm,
-            (max(self.parents) + 1 if self.parents else outputs) if outputs else 0,
+            outputs,
         )
