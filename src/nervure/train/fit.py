@@ -97,11 +97,11 @@ def fit(
     state = None
     if out is not None and resume and checkpoint.file_of(out).is_file():
         state = checkpoint.read(out, recipe, ds.fingerprint)
-    _check_batches(given, ds, recipe)
     with forked():
         start = copy.deepcopy(given if state is None else checkpoint.network_of(state, given, out, build))  # type: ignore[arg-type]
+        lone = _lone_sample(start, ds, recipe)
         made = [*(callback_table.make(spec) for spec in recipe.callbacks), *callbacks]
-        loop = Loop(start.train(), ds, recipe, goal, made, open_fabric(device, recipe.precision))
+        loop = Loop(start.train(), ds, recipe, goal, made, open_fabric(device, recipe.precision), drop_last=lone)
         for callback in made:
             callback.start(loop)
         if state is not None:
@@ -137,15 +137,19 @@ def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[
     return make_objective(name, options), ds
 
 
-def _check_batches(net: nn.Module, ds: Dataset, recipe: Recipe) -> None:
-    """Batch norm cannot learn from one sample, which the last batch of an epoch could be left with."""
-    last = 0 if recipe.drop_last else len(ds.splits["train"]) % recipe.batch
-    norms = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules())
-    if norms and (last or recipe.batch) == 1:
+def _lone_sample(net: nn.Module, ds: Dataset, recipe: Recipe) -> bool:
+    """Whether an epoch's last batch is left with one sample, which batch norm cannot learn from, so that it is dropped.
+
+    Samples come in another order each epoch, so that each of them is learnt from all the same.
+    """
+    count = len(ds.splits["train"])
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
+        return False
+    if min(count, recipe.batch) == 1:
         raise InputError(
-            f"a batch of {recipe.batch} leaves one sample for the last batch of {len(ds.splits['train'])}, which batch "
-            "norm cannot learn from; choose another batch"
+            f"a batch of {recipe.batch} of {count} samples is one sample, which batch norm cannot learn from; give more"
         )
+    return count % recipe.batch == 1
 
 
 def _class_weights(ds: Dataset, recipe: Recipe) -> tuple[float, ...]:

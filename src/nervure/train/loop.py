@@ -94,6 +94,7 @@ class Loop:
         objective: Objective,
         callbacks: Sequence[Callback],
         fabric: Fabric,
+        drop_last: bool = False,
     ) -> None:
         self.ds, self.recipe, self.objective, self.fabric = ds, recipe, objective, fabric
         self.callbacks = list(callbacks)
@@ -107,7 +108,7 @@ class Loop:
         self._sums: dict[str, float] = {}
         self._pending: list[tuple[Mapping[str, Tensor], int]] = []
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
-        self.train_data = self._loader("train", recipe.batch, augment, recipe.drop_last)
+        self.train_data = self._loader("train", recipe.batch, augment, drop_last or recipe.drop_last)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
         self.validation_data = self._loader("validation", max(recipe.batch, 256)) if held_out else None
         self._adopt(net)
