@@ -23,6 +23,9 @@ Task = Literal["classification", "regression", "clustering", "none"]
 """What is asked: ``clustering`` is a network's task alone; data has the others."""
 Each = Literal["", "min-max"]
 
+WIDE = (torch.float64, torch.int64, torch.int32)
+"""Number types whose values float32 cannot tell apart where they are large."""
+
 
 class Batch(NamedTuple):
     """What a network is trained on at one step.
@@ -86,9 +89,10 @@ class Preprocessing:
     def __call__(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Apply to (n, channels, ...) values of any number type; the result is float32.
 
-        Steps outside ``mask`` (n, time) do not count, and are 0 in the result.
+        Types that float32 cannot hold are brought to it last, so that a large offset costs no precision. Steps outside
+        ``mask`` (n, time) do not count, and are 0 in the result.
         """
-        x = x.to(torch.float32)
+        x = x.to(torch.float64 if x.dtype in WIDE else torch.float32)
         if self.scale != 1.0:
             x = x * self.scale
         if self.each:
@@ -98,6 +102,7 @@ class Preprocessing:
             x = (x - x.new_tensor(self.mean).view(shape)) / x.new_tensor(self.std).view(shape)
         if self.clip:
             x = x.clamp(0, 1)
+        x = x.to(torch.float32)
         return x if mask is None else x * mask[:, None]
 
     def invert(self, x: Tensor) -> Tensor:
