@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nervure.data.links import Links, as_links, contradictions, draw_links, entailed, together
+from nervure.data.links import Links, as_links, contradictions, crowd, draw_links, entailed, together
 from nervure.errors import InputError
 
 N = 8
@@ -46,6 +46,15 @@ def test_against_the_closure(must: list[tuple[int, int]], cannot: list[tuple[int
     apart = {(i, j) for i, j in itertools.combinations(range(N), 2) for a, b in cannot
              if (near[i, a] and near[j, b]) or (near[i, b] and near[j, a])}  # fmt: skip
     assert set(map(tuple, found.cannot.tolist())) == apart
+
+
+@given(PAIRS)
+def test_a_crowd_is_apart_two_by_two(cannot: list[tuple[int, int]]) -> None:
+    told = links([(0, 1)], [pair for pair in cannot if len(set(pair)) == 2 and set(pair) != {0, 1}])
+    found, group = crowd(told, N), together(told, N)
+    apart = {frozenset(pair) for pair in group[told.cannot].tolist()}
+    assert all(frozenset(pair) in apart for pair in itertools.combinations(group[found].tolist(), 2))
+    assert len(found) >= 2 * bool(apart)
 
 
 def test_the_message_shows_the_chain() -> None:

@@ -13,7 +13,7 @@ from nervure.data.counter import key, uniform
 from nervure.data.dataset import Indices
 from nervure.errors import InputError
 
-__all__ = ["Links", "as_links", "contradictions", "draw_links", "entailed", "together"]
+__all__ = ["Links", "as_links", "contradictions", "crowd", "draw_links", "entailed", "together"]
 
 _FIELDS = ("must", "cannot")
 
@@ -88,6 +88,28 @@ def contradictions(links: Links, n: int | None = None) -> Indices:
     group = together(links, most if n is None else n)
     same: NDArray[np.bool_] = group[links.cannot[:, 0]] == group[links.cannot[:, 1]]
     return links.cannot[same]
+
+
+def crowd(links: Links, n: int) -> Indices:
+    """Samples that all cannot be together, two by two, as many as a greedy search finds: each needs its own cluster.
+
+    >>> crowd(Links(np.array([[2, 3]]), np.array([[0, 1], [1, 2], [0, 3], [4, 5]])), 6).tolist()
+    [0, 1, 2]
+    """
+    group = together(links, n)
+    apart: dict[int, set[int]] = {}
+    for one, other in group[links.cannot].tolist():
+        apart.setdefault(one, set()).add(other)
+        apart.setdefault(other, set()).add(one)
+    best: list[int] = []
+    for start in sorted(apart):
+        found, open_ = [start], set(apart[start])
+        while open_:
+            following = min(open_, key=lambda one: (-len(apart[one] & open_), one))
+            found.append(following)
+            open_ &= apart[following]
+        best = max(best, found, key=len)
+    return np.sort(np.array([int(np.flatnonzero(group == one)[0]) for one in best], dtype=np.int64))
 
 
 def entailed(links: Links, n: int) -> Links:
