@@ -39,6 +39,12 @@ def test_the_parts_add_up_with_their_weights() -> None:
     assert found["loss"] == pytest.approx(expected, rel=1e-6)
 
 
+def test_activity_may_be_of_signed_latents() -> None:
+    net = active()
+    signed = parts(Clustering(activity=(0.1, 0.2, 0.0), rectify=False), net)["activity"]
+    assert signed == pytest.approx(float(activity_loss(net.encode(X).detach(), 0.1, 0.2, 0.0, rectify=False)), rel=1e-6)
+
+
 def test_an_inactive_head_takes_no_part() -> None:
     assert set(parts(Clustering(), clusterer())) == {"loss", "reconstruction"}
 

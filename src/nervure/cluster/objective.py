@@ -40,6 +40,8 @@ class Clustering:
         Whether the active head's term stands alone, without the reconstruction (DEC).
     activity : three floats
         Weights of affinity, balance and norm of the latents (GBAR; spec deepcluster, S7).
+    rectify : bool
+        Whether affinity and balance are of the latents' positive parts, not of their signed values.
     label_weight : float
         Weight of the cross-entropy of the labels that are known; 0 never looks at labels.
     labels : Tensor, (samples,), optional
@@ -60,6 +62,7 @@ class Clustering:
     weight: float = 0.1
     alone: bool = False
     activity: Sequence[float] = (0.0, 0.0, 0.0)
+    rectify: bool = True
     label_weight: float = 0.0
     labels: Tensor | None = field(default=None, repr=False, compare=False)
     must: Sequence[Sequence[int]] = ()
@@ -68,6 +71,11 @@ class Clustering:
     partners: Partners | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
+        for name in ("reconstruction", "weight", "label_weight", "link_weight"):
+            if not getattr(self, name) >= 0:
+                raise InputError(f"{name} = {getattr(self, name)}; give 0, which leaves it out, or more")
+        if len(self.activity) != 3:
+            raise InputError(f"activity = {list(self.activity)}; give three weights: of affinity, balance and norm")
         if len(self.must) + len(self.cannot):
             object.__setattr__(self, "partners", Partners(self.must, self.cannot))
 
@@ -91,7 +99,8 @@ class Clustering:
             logs["cluster"] = net.head.loss(latents, batch, self._copies(net, batch))
             loss = loss + self.weight * logs["cluster"]
         if any(self.activity):
-            logs["activity"] = activity_loss(latents, self.activity[0], self.activity[1], self.activity[2])
+            affinity, balance, norm = self.activity
+            logs["activity"] = activity_loss(latents, affinity, balance, norm, self.rectify)
             loss = loss + logs["activity"]
         if self.label_weight > 0:
             logs["labels"] = self._labels(net, latents, out, batch)
@@ -114,10 +123,7 @@ class Clustering:
             raise InputError("labels are to supervise, and none are given; fit a clusterer with labels=")
         labels = self.labels[batch.index.to(self.labels.device)].to(latents.device)
         known = labels >= 0
-        if net.label_layer is not None and out is not None:
-            scores = net.label_layer(out)
-        else:
-            scores = net.head(latents)
+        scores = net.label_scores(latents, out)
         losses = functional.cross_entropy(scores, labels, reduction="none", ignore_index=-1)
         # a process's loss counts by its share of the batch; the mean is over the labels that all processes know
         mine = torch.stack([known.sum(), torch.tensor(len(known), device=known.device)]).to(losses.dtype)

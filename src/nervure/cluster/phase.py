@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nervure.cluster.besides import label_accuracy, mean_error, within_share
 from nervure.cluster.encode import BATCH, encode
 from nervure.cluster.heads import Group, Head
 from nervure.cluster.net import ClusterNet
+from nervure.cluster.objective import Clustering
 from nervure.cluster.quiet import quiet_norms
 from nervure.cluster.snapshot import snapshot
 from nervure.cluster.watch import Health, health, quality
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["ClusterPhase"]
 
 log = logging.getLogger(__name__)
+
+NOTHING_LEARNT = 0.95
+"""The share of the data's variance that a reconstruction's error must fall below."""
 
 SNAPSHOT = 2000
 """Latents that are kept of an epoch."""
@@ -52,7 +57,9 @@ class ClusterPhase(Callback):
         Epochs after which latents of at most 2,000 samples are kept for figures; 0 is before the first.
 
     The history's rows gain ``clusters`` (those with members), ``effective_clusters``, ``changed``, ``confidence`` and
-    ``latent_spread``; where labels are known, which training never looks at, also ``acc``, ``nmi`` and ``ari``.
+    ``latent_spread``; where clusters have a middle, ``within_share``, the share of the latents' variance that is
+    within clusters; where labels supervise, ``label_accuracy``, the share of them that is predicted; where the data has
+    labels, which training never looks at, ``acc``, ``nmi`` and ``ari``.
     """
 
     def __init__(
@@ -132,7 +139,7 @@ class ClusterPhase(Callback):
     def finish(self, loop: Loop) -> None:
         """Fit what is fitted once, and leave the figures of the way there."""
         net = self._net(loop)
-        if self.settle and self.warmup < loop.epoch:
+        if self.settle and (self.warmup < loop.epoch or not bool(net.head.active)):
             net.head.settle(self._encode(loop))
         if not bool(net.head.active):
             net.head.begin(self._encode(loop))
@@ -141,6 +148,7 @@ class ClusterPhase(Callback):
             loop.evidence[f"snapshot-{name}"] = self._figure(loop, int(name), latents)
         for line in self.trouble:
             log.warning("%s after %d epochs", line, loop.epoch)
+        self._check_reconstruction(loop)
 
     def state_dict(self) -> dict[str, Any]:
         """The last assignment, snapshots, and how long nothing has changed."""
@@ -191,6 +199,19 @@ class ClusterPhase(Callback):
         head.aim = None if aims is None else _by_position(aims, group, at, len(loop.ds))
         return changed
 
+    def _check_reconstruction(self, loop: Loop) -> None:
+        """Warn where the last epoch's reconstruction, if it had one, is no better than the mean sample."""
+        objective, error = loop.objective, loop.history[-1].get("train_reconstruction")
+        if not isinstance(objective, Clustering) or not isinstance(error, float) or objective.distance != "squared":
+            return
+        assert self._loader is not None
+        plain = mean_error(self._loader, objective.reduction)
+        if error > NOTHING_LEARNT * plain:
+            log.warning(
+                "after %d epochs samples are reconstructed no better than by their mean (error %.3g of %.3g); "
+                "train longer, or with another lr", loop.epoch, error, plain,
+            )  # fmt: skip
+
     def _snap(self, epoch: int, group: Group) -> None:
         if epoch in self.snapshots:
             self.kept[str(epoch)] = group.sample(SNAPSHOT).to(torch.float32)
@@ -211,10 +232,15 @@ class ClusterPhase(Callback):
         net = self._net(loop)
         assert self._before is not None
         at = loop.ds.indices("train")
-        found: Health = health(net.head, group, self._before[torch.from_numpy(at)])
+        assigned = self._before[torch.from_numpy(at)]
+        found: Health = health(net.head, group, assigned)
         row |= {"changed": changed, **found.logs}
+        if (prototypes := net.head.prototypes()) is not None:
+            row["within_share"] = within_share(group, prototypes, assigned)
+        if (told := getattr(loop.objective, "labels", None)) is not None:
+            row["label_accuracy"] = label_accuracy(net, group, told[torch.from_numpy(at)])
         if loop.ds.task == "classification" and loop.ds.y is not None:
-            row |= quality(loop.ds.y[at].astype(np.int64), self._before[torch.from_numpy(at)].numpy())
+            row |= quality(loop.ds.y[at].astype(np.int64), assigned.numpy())
         if notes:
             row["repaired"] = "; ".join(notes)
         self.trouble = list(found.trouble)
