@@ -38,7 +38,7 @@ def scaled(ds: Dataset, estimator: DeepClusterer) -> Dataset:
 
     if ds.options.get("standardize") is not False:  # asked for in so many words
         return ds
-    how: Any = estimator.scaling or SCALING[ds.kind]
+    how: Any = SCALING[ds.kind] if estimator.scaling is None else estimator.scaling
     train, scale = ds.indices("train"), ds.preprocessing.scale
     made = measure(ds.x, ds.kind, train, mask=ds.mask, scale=scale, standardize=how)
     return dataclasses.replace(ds, preprocessing=made, options={**ds.options, "standardize": how})

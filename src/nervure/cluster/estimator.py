@@ -22,25 +22,28 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from nervure.cluster.audition import audition
+from nervure.cluster.check import check, check_links
 from nervure.cluster.encode import encoded
-from nervure.cluster.method import Method, warm_epochs, with_options
+from nervure.cluster.method import Method, latent_size, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.runs import begun, method_of, own_function
-from nervure.cluster.samples import known_labels, new_data, to_dataset
+from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
 from nervure.data.dataset import Dataset
-from nervure.data.links import Given, as_links
+from nervure.data.links import Given
 from nervure.errors import InputError
 from nervure.nets.default import default_autoencoder
 from nervure.objectives import make as make_objective
 from nervure.objectives.call import takes_mask
-from nervure.registry import nearest
 from nervure.store import Run
 from nervure.store.folder import claim
 from nervure.train import Recipe, fit
 from nervure.train.loop import Progress
 from nervure.train.recipe import CallbackSpec
 
-__all__ = ["DeepClusterer"]
+__all__ = ["PUBLISHED", "DeepClusterer"]
+
+PUBLISHED = {"encoder_fc": "dense", "decoder": "literal"}
+"""The layers of a convolutional auto-encoder as the thesis prints them (spec deepcluster, 2.1)."""
 
 RESTORE = {"rotate": 10.0, "shift": 0.1}
 """How pictures are changed that a robust auto-encoder restores (spec deepcluster, S8)."""
@@ -67,7 +70,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     latent : int, optional
         Size of a latent; by the profile if not given: the number of clusters, or twice as many.
     profile : str
-        Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``.
+        Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``
+        (fewer epochs, still of all samples).
     epochs, batch_size, lr, weight_decay : optional
         As in :class:`nervure.train.Recipe`.
     augment : dict, optional
@@ -77,7 +81,10 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         Options of :class:`nervure.data.Augmentation`: samples are changed at random and reconstructed to what they
         were, so that latents forget such changes; {} never does it. By default as the profile says, for pictures of
         16 pixels and more, and not where ``augment`` is given.
-    scaling : str, optional
+    distance : str
+        Between a sample and its reconstruction: ``squared``; for series also ``soft-dtw`` and ``soft-dtw-divergence``,
+        which forgive shifts in time.
+    scaling : str or bool, optional
         How samples become network input, as ``standardize`` of :func:`nervure.data.from_arrays`: by default images
         are brought to 0 to 1 each, series and tables to mean 0 and standard deviation 1.
     label_weight, link_weight : float
@@ -89,7 +96,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     device : str
         ``auto``, ``cpu`` or ``cuda``.
     recipe : dict, optional
-        Fields of the recipe that have no parameter here, such as ``{"optimizer": "sgd", "clip": 5.0}``.
+        Fields of the recipe that have no parameter here, such as ``{"optimizer": "sgd", "clip": 5.0}``; options of
+        the objective and callbacks are added to the method's own.
     n_init : int, optional
         Seeds that are tried for half of the training; the one with the lowest loss is trained to the end.
     random_state : int, RandomState or None
@@ -115,7 +123,8 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     weight_decay: float | None = None
     augment: Mapping[str, object] | None = None
     restore: Mapping[str, object] | None = None
-    scaling: str | None = None
+    distance: str = "squared"
+    scaling: str | bool | None = None
     label_weight: float = 1.0
     link_weight: float = 1.0
     patience: int = 5
@@ -193,7 +202,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         links: Given | None = None,
     ) -> tuple[Dataset, Method]:
         """The data as it is trained on, and the method for it; parameters are checked here."""
-        self._check(ds)
+        check(self, ds)
         if ds.task != "classification":
             ds = dataclasses.replace(ds, y=None, task="none", names=())
         known = None if labels is None else known_labels(labels, len(ds), getattr(self, "parents", ()))
@@ -204,12 +213,16 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
                 f"labels: {outputs} of them for n_clusters={self.n_clusters}; {method_of(self)} has a cluster for each "
                 "label: give as many clusters, or take dcae-kmeans or dcae-gmm"
             )
+        if self.distance != "squared":
+            if method.recipe.objective_options.get("reconstruction") == 0:
+                raise InputError(f"distance: {method_of(self)} reconstructs nothing")
+            method = with_options(method, {"distance": self.distance})
         if changes := self._restored(ds, method):
             method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
             if warm_epochs(method.recipe) >= method.recipe.epochs:
                 raise InputError(f"links: {method_of(self)} trains without clusters; take dcae-kmeans or idec")
-            pairs = as_links(links, len(ds))
+            pairs = check_links(links, len(ds), self.n_clusters)
             options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
             method = with_options(method, options)
         return ds, method
@@ -236,8 +249,11 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             if method.labels is not None:
                 told = {**recipe.objective_options, "labels": torch.from_numpy(method.labels)}
                 objective = make_objective(recipe.objective, told)
+            start = begun(self, method, ds)
+            assert isinstance(start.net, ClusterNet)
+            check_padding(ds, takes_mask(start.net.encoder))
             return fit(
-                begun(self, method, ds),
+                start,
                 ds,
                 recipe,
                 objective=objective,
@@ -310,21 +326,6 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             rows = [self.net_.head(latents).numpy() for _, latents in encoded(self.net_, ds)]
         return np.concatenate(rows).astype(np.float64)
 
-    def _check(self, ds: Dataset) -> None:
-        count = len(ds.indices("train"))
-        if not isinstance(self.n_clusters, int | np.integer) or self.n_clusters < 1:
-            raise InputError(f"n_clusters = {self.n_clusters}; give a whole number from 1")
-        if count < max(2, self.n_clusters):
-            raise InputError(f"n_samples={count} cannot make n_clusters={self.n_clusters}; give more samples")
-        if self.profile not in self.profiles:
-            raise InputError(f"unknown profile {self.profile!r}; {nearest(self.profile, tuple(self.profiles))}")
-        different: set[bytes] = set()
-        for at in ds.indices("train"):  # as a rule no more samples are looked at than there are clusters
-            different.add(ds.x[at].tobytes())
-            if len(different) >= self.n_clusters:
-                return
-        raise InputError(f"{len(different)} different samples cannot make {self.n_clusters} clusters")
-
     def _restored(self, ds: Dataset, method: Method) -> Mapping[str, object]:
         """How samples are changed that the auto-encoder restores; nothing where it restores none."""
         if self.restore is None:
@@ -362,13 +363,15 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         """The network, its settings, and the latent size; ``dense`` prefers dense layers where no series is padded."""
         latent = self.latent or self.n_clusters * int(self._profile("latents") or 1)
         if isinstance(self.network, nn.Module):
-            return self.network, {}, int(getattr(self.network, "latent", latent))
+            return self.network, {}, latent_size(self.network, ds)
         name, settings = default_autoencoder(ds.kind, ds.in_shape, ds.mask is not None)
         if dense and ds.mask is None:
             widths = self._profile("widths")
             name, settings = "autoencoder", {} if widths is None else {"widths": widths}
         if self.network is not None and self.network != name:
             name, settings = self.network, {}
+        if name == "conv-autoencoder":
+            settings = {**settings, **(self._profile("layers") or {})}
         settings = {**settings, "latent": latent, "output": self._output(ds), **(self.network_options or {})}
         return name, settings, latent
 
@@ -383,11 +386,14 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         values: dict[str, Any] = {
             "epochs": self._given("epochs"), "batch": self._given("batch_size"), "lr": self._given("lr"),
             "weight_decay": self._given("weight_decay") or 0.0, "keep": "last", "seed": seed, "augment": self.augment,
-            "objective": "clustering", "objective_options": dict(objective),
+            "objective": "clustering",
         }  # fmt: skip
+        own = dict(self.recipe or {})
+        options = {**objective, **own.pop("objective_options", {})}
         whole = {"patience": self.patience, "snapshots": list(self.snapshots), **phase}
-        callbacks = [CallbackSpec(name="cluster-phase", options=whole), *more.pop("callbacks", ())]
-        return Recipe(**{**values, **more, "callbacks": callbacks, **(self.recipe or {})})
+        first = CallbackSpec(name="cluster-phase", options=whole)
+        callbacks = [first, *more.pop("callbacks", ()), *own.pop("callbacks", ())]
+        return Recipe(**{**values, **more, **own, "objective_options": options, "callbacks": callbacks})
 
     def __sklearn_tags__(self) -> Tags:
         tags: Tags = super().__sklearn_tags__()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -17,7 +18,7 @@ from nervure.cluster.net import ClusterNet, attach_head
 from nervure.data.dataset import Dataset
 from nervure.train.recipe import Recipe
 
-__all__ = ["Method", "begin", "warm_epochs", "with_options"]
+__all__ = ["Method", "begin", "latent_size", "warm_epochs", "with_options"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,20 @@ def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:
         seed=seed,
         **dict(method.head_options),
     )
+
+
+def latent_size(network: nn.Module, ds: Dataset) -> int:
+    """How many values the encoder of a network, or all of it but its last dense layer, gives for a sample.
+
+    >>> from nervure.data import from_arrays
+    >>> ds = from_arrays(np.random.default_rng(0).normal(size=(20, 4)))
+    >>> latent_size(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), ds)
+    8
+    """
+    probe = attach_head(copy.deepcopy(network), "centres", 1, latent=1).eval()
+    batch = ds.batch(ds.indices("train")[:2])
+    with torch.no_grad():
+        return int(probe.raw(batch.x, batch.mask).shape[1])
 
 
 def warm_epochs(recipe: Recipe) -> int:

@@ -16,7 +16,7 @@ from nervure.errors import InputError
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-__all__ = ["known_labels", "new_data", "to_dataset"]
+__all__ = ["check_padding", "known_labels", "new_data", "to_dataset"]
 
 SCALING: dict[Kind, str] = {"image": "each-min-max", "series": "standard", "table": "standard"}
 """How samples become network input by default: images by their own extremes (spec deepcluster, Eq 3.14)."""
@@ -39,7 +39,7 @@ def checked(estimator: BaseEstimator, x: Any, *, reset: bool) -> NDArray[np.gene
     return array
 
 
-def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | None, kind: Kind | None = None) -> Dataset:
+def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | bool | None, kind: Kind | None = None) -> Dataset:
     """All samples as the training split of a Dataset without labels."""
     if isinstance(x, Dataset):
         estimator.n_features_in_ = x.in_shape[0]
@@ -61,7 +61,7 @@ def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | None, kind: Kind
         splits={"train": np.arange(count)},
         validation=0,
         test=0,
-        standardize=scaling or SCALING[plain.kind],  # type: ignore[arg-type]
+        standardize=SCALING[plain.kind] if scaling is None else scaling,  # type: ignore[arg-type]
     )
 
 
@@ -86,7 +86,17 @@ def new_data(estimator: Any, x: Any) -> Dataset:
         raise ValueError(
             f"X has samples of shape {ds.in_shape}, {type(estimator).__name__} was fitted on samples of shape {shape}"
         )
+    check_padding(ds, estimator.any_length_)
     return dataclasses.replace(ds, preprocessing=estimator.run_.preprocessing)
+
+
+def check_padding(ds: Dataset, masks: bool) -> None:
+    """Refuse series of unequal lengths where a network does not read ``masks`` and would take padding for data."""
+    if ds.mask is not None and not masks and not ds.mask.all():
+        raise InputError(
+            f"{ds.source}: {int((~ds.mask.all(axis=1)).sum())} series are shorter than others, and the network would "
+            "read their padding as data; take network='dilated-autoencoder', or series of one length"
+        )
 
 
 def known_labels(labels: ArrayLike, count: int, parents: Sequence[int] = ()) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.estimator import PUBLISHED, DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -40,7 +40,7 @@ class AEKMeans(DeepClusterer):
 
     head: ClassVar[str] = "centres"
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4},
+        "paper": {"epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "layers": PUBLISHED},
         "robust": {"epochs": 100, "batch_size": 100, "lr": 1e-3},
         "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3},
     }

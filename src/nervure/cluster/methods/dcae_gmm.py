@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.estimator import PUBLISHED, DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -64,7 +64,7 @@ class DCAEGMM(DeepClusterer):
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.1, "warmup": 0,
-            "latent_norm": "none", "init": "samples", "floor": 1e-6,
+            "latent_norm": "none", "init": "samples", "floor": 1e-6, "layers": PUBLISHED,
         },
         "robust": {
             "epochs": 60, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "weight": 0.03, "latents": 2,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.estimator import PUBLISHED, DeepClusterer
 from nervure.cluster.method import Method
 from nervure.data.dataset import Dataset
 
@@ -61,10 +61,12 @@ class DCAEKMeans(DeepClusterer):
 
     dense: ClassVar[bool] = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "paper": {"epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "keep"},
+        "paper": {
+            "epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "keep", "layers": PUBLISHED,
+        },
         "robust": {"epochs": 100, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
         "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
-    }
+    }  # fmt: skip
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """An auto-encoder with centres (Eq 3.5, 4.9)."""

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
 from nervure import nets
 from nervure.cluster.estimator import DeepClusterer
-from nervure.cluster.method import Method
-from nervure.cluster.net import attach_head
+from nervure.cluster.method import Method, latent_size
 from nervure.data.dataset import Dataset, Kind
 from nervure.nets.parts import choose
 from nervure.train.recipe import CallbackSpec
@@ -105,9 +102,5 @@ def score_network(estimator: DeepClusterer, ds: Dataset) -> tuple[str | nn.Modul
             network = "series-cnn" if ds.mask is not None else "mixture-cnn"
         probe = nets.build(network, in_shape=ds.in_shape, classes=estimator.n_clusters, **options)
     else:
-        probe = copy.deepcopy(network)
-    made = attach_head(probe, "scores", estimator.n_clusters, latent=1).eval()
-    batch = ds.batch(ds.indices("train")[:2])
-    with torch.no_grad():
-        latent = made.raw(batch.x, batch.mask).shape[1]
-    return network, options, int(latent)
+        probe = network
+    return network, options, latent_size(probe, ds)
