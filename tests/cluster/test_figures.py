@@ -72,6 +72,25 @@ class TestAll:
             assert figure.title and figure.alt
             assert "nv-empty" not in draw(figure)
 
+    def test_samples_as_they_are_and_turned(self, view: View, waves: View, flat: View) -> None:
+        found = figures.get("samples")(view)["samples-in-plane"]
+        assert (found.groups == view.ds.y[found.data["samples"]]).all()
+        assert found.labels == view.ds.names
+        assert figures.get("samples")(waves)["samples-in-plane"].labels == waves.net.names
+        assert figures.get("samples")(flat) == figures.get("invariance")(waves) == {}
+        panels = figures.get("invariance")(view)
+        assert list(panels) == ["invariance-convolution-1", "invariance-convolution-2", "invariance-latent"]
+        assert all(panel.values.shape == (1, 7) and (panel.values > 0).all() for panel in panels.values())
+
+    def test_all_variates_of_a_series(self, waves: View) -> None:
+        assert figures.get("recording")(waves) == {}
+        x = np.random.default_rng(0).standard_normal((20, 3, 24))
+        x[:, :, 20:] = np.nan
+        ds = nv.data.from_arrays(x, validation=0, test=0)
+        one = look(nv.cluster.DCAEKMeans(2, epochs=1, random_state=0).fit(ds).run_, ds)
+        found = figures.get("recording")(one)["series-recording"]
+        np.testing.assert_array_equal(found.y, x[one.at[one.sure.argmax()]])
+
     def test_are_the_same_again(self, view: View) -> None:
         one, two = (figures.evidence_of(view.run, view.ds, most=60)[0] for _ in range(2))
         for name, figure in one.items():

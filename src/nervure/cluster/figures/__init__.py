@@ -26,11 +26,13 @@ table: Table[Callable[[View], Mapping[str, Figure]]] = Table(
             "the latent space in the plane, by cluster and label",
             "thesis, Fig. 3.5",
         ),
+        "samples": (f"{_HOME}.latents:samples", "the samples as they are, in the plane", "thesis, Fig. 3.5A"),
         "snapshots": (f"{_HOME}.latents:snapshots", "the latent space at chosen epochs", "thesis, Fig. 3.6"),
         "quality": (f"{_HOME}.clusters:course", "how good each epoch is by no label", "own"),
         "centres": (f"{_HOME}.decoded:centres", "cluster centres decoded", "thesis, Fig. 3.4"),
         "members": (f"{_HOME}.members:members", "nearest and farthest members of each cluster", "own"),
         "series": (f"{_HOME}.series:means", "mean and band of each cluster's series", "own"),
+        "recording": (f"{_HOME}.series:recording", "all variates of a series", "thesis, Fig. 7.2"),
         "silhouette": (f"{_HOME}.silhouette:silhouette", "how well samples lie in their clusters", "Rousseeuw 1987"),
         "reconstructions": (
             f"{_HOME}.decoded:reconstructions",
@@ -44,6 +46,7 @@ table: Table[Callable[[View], Mapping[str, Figure]]] = Table(
         "densities": (f"{_HOME}.scores:densities", "the sigmoid and the scores it meets", "Tissera, Fig. 4.2"),
         "neurons": (f"{_HOME}.neurons:neurons", "what a cluster's neuron answers to", "Tissera, Fig. 4.8"),
         "filters": (f"{_HOME}.neurons:filters", "what first and last filters answer to", "Tissera, Fig. 4.9"),
+        "invariance": (f"{_HOME}.invariance:invariance", "features of turned pictures", "thesis, Fig. 4.4"),
     },
     group="nervure.cluster_figures",
 )

@@ -11,7 +11,7 @@ from nervure.cluster.figures.pictures import thumbnails
 from nervure.cluster.figures.view import View
 from nervure.evidence import Figure, Matrix, Scatter
 
-__all__ = ["heat", "in_plane", "latents", "snapshots"]
+__all__ = ["heat", "in_plane", "latents", "samples", "snapshots"]
 
 PERPLEXITY = 30
 STEPS = 500
@@ -80,6 +80,27 @@ def latents(view: View) -> dict[str, Figure]:
             data=places,
         )
     return found
+
+
+def samples(view: View) -> dict[str, Figure]:
+    """The drawn samples as the network reads them, in the plane: what the latent space is to be held against."""
+    rows = view.some[np.unique(np.linspace(0, len(view.some) - 1, min(len(view.some), SNAPSHOT)).astype(np.int64))]
+    x, mask = view.samples(rows)
+    if x[0].numel() <= 2:
+        return {}
+    groups, labels, by = _colours(view, view.at[rows])
+    return {
+        "samples-in-plane": Scatter(
+            title="Samples as they are",
+            alt=f"t-SNE of {len(rows)} samples without any network, coloured by {by}.",
+            groups=groups,
+            labels=labels,
+            hover=[_words(view, row, label=True) for row in rows],
+            points=in_plane(x.flatten(1).numpy(), view.seed),
+            thumbnails=thumbnails(view.ds, x, mask),
+            data={"samples": view.at[rows]},
+        )
+    }
 
 
 def _order(view: View) -> NDArray[np.int64]:

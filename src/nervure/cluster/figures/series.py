@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from nervure.cluster.figures.view import View
 from nervure.evidence import Curve, Figure
 
-__all__ = ["band", "means", "variates"]
+__all__ = ["band", "means", "recording", "variates"]
 
 TOGETHER = 4
 VARIATES = 3
+LINES = 12
 
 
 def band(
@@ -71,3 +72,26 @@ def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
         x_label="time step",
         y_label="stored value",
     )
+
+
+def recording(view: View) -> dict[str, Figure]:
+    """All variates of the surest series, up to twelve, as stored (spec deepcluster, Fig 7.2)."""
+    count, steps = view.ds.in_shape[0], view.ds.in_shape[-1]
+    if view.ds.kind != "series" or count < 2:
+        return {}
+    row = int(view.sure.argmax())
+    at = int(view.at[row])
+    lines = np.asarray(view.ds.x[at][:LINES], dtype=np.float64)
+    if view.ds.mask is not None:
+        lines = np.where(view.ds.mask[at], lines, np.nan)
+    return {
+        "series-recording": Curve(
+            title=f"All variates of {view.called(row)}",
+            alt=f"{len(lines)} of {count} variates of the series that is surest of its cluster, {view.clusters[row]}.",
+            x=np.arange(steps),
+            y=lines,
+            labels=[f"variate {one}" for one in range(len(lines))],
+            x_label="time step",
+            y_label="stored value",
+        )
+    }
