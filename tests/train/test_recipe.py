@@ -76,3 +76,10 @@ def test_steps_and_warmup() -> None:
 
 def test_differences_are_named() -> None:
     assert Recipe(lr=0.1).difference(Recipe(lr=0.2)) == ["lr: 0.1 is not 0.2"]
+
+
+def test_the_rate_may_fall_with_each_step() -> None:
+    rates = [learning_rate(Recipe(epochs=2, lr=1.0, lr_decay=0.5), step, 2) for step in range(4)]
+    assert rates == pytest.approx([1.0, 1 / 1.5, 0.5, 1 / 2.5])
+    both = Recipe(epochs=2, lr=1.0, lr_decay=0.5, schedule="step", milestones=(1,))
+    assert learning_rate(both, 3, 2) == pytest.approx(0.1 / 2.5)

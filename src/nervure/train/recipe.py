@@ -61,6 +61,8 @@ class Recipe(_Data):
     schedule : str
         Learning rate over the whole training: ``constant``, ``cosine`` to zero, ``linear`` to zero, or ``step``
         (times ``gamma`` at each epoch of ``milestones``); ``warmup`` epochs of linear rise come first.
+    lr_decay : float
+        On top of the schedule the rate at step t is divided by 1 + ``lr_decay`` t (spec deepcluster, 1.2, A4).
     class_weights : "balanced" or list, optional
         Factors on each class's loss; ``balanced`` makes every class weigh the same.
     patience : int, optional
@@ -104,6 +106,7 @@ class Recipe(_Data):
     warmup: float = Field(default=0.0, ge=0)
     milestones: tuple[int, ...] = ()
     gamma: float = Field(default=0.1, gt=0)
+    lr_decay: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     class_weights: Literal["balanced"] | tuple[float, ...] | None = None
     patience: int | None = Field(default=None, ge=1)
@@ -164,13 +167,14 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     [1.0, 0.854, 0.5, 0.146]
     """
     epoch = step / steps
+    top = recipe.lr / (1 + recipe.lr_decay * step)
     if epoch < recipe.warmup:
-        return recipe.lr * (step + 1) / (recipe.warmup * steps)
+        return top * (step + 1) / (recipe.warmup * steps)
     done = (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)
     if recipe.schedule == "cosine":
-        return recipe.lr * 0.5 * (1 + math.cos(math.pi * done))
+        return top * 0.5 * (1 + math.cos(math.pi * done))
     if recipe.schedule == "linear":
-        return recipe.lr * (1 - done)
+        return top * (1 - done)
     if recipe.schedule == "step":
-        return recipe.lr * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
-    return recipe.lr
+        return top * recipe.gamma ** sum(epoch >= milestone for milestone in recipe.milestones)
+    return top
