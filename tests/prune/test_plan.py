@@ -389,3 +389,27 @@ def test_criteria_of_weights_need_no_data() -> None:
             prune.plan(net, None, name, Target(keep=0.5))
     with pytest.raises(InputError, match="'taylor' needs labelled data"):
         prune.plan(net, None, "taylor", Target(keep=0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "criterion", "said"),
+    [
+        ("lstm", "nisp", "fails in or after module 'rnn'"),
+        ("lstm", "lrp", "no rule for the operation 'lstm' in module 'rnn'"),
+        ("lstm", "thinet", "layer 'conv' is read by 'rnn', of type LSTM"),
+        ("encoder", "nisp", "no rule for the operation"),
+        ("squeezed", "nisp", "no score reached layer 'down'"),
+        ("squeezed", "lrp", "no relevance reached layer 'down'"),
+        ("transposed", "channel-lasso", "layer '0' is read by '2', of type ConvTranspose2d"),
+        ("gated", "thinet", "layer 'a': its 12 units cannot be found"),
+    ],
+)
+def test_a_network_that_a_criterion_cannot_judge_is_refused_with_a_way_out(
+    zoo: Zoo, name: str, criterion: str, said: str
+) -> None:
+    net, shape = zoo(name)
+    rng = np.random.default_rng(0)
+    given = from_arrays(rng.normal(size=(30, *shape)).astype("float32"), np.arange(30) % 2)
+    with pytest.raises(InputError, match=said) as error:
+        prune.plan(net, given, criterion, Target(keep=0.5))
+    assert "use another criterion" in str(error.value) and "\n" not in str(error.value)

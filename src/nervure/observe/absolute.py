@@ -39,7 +39,7 @@ class Absolute(Rewritten):
     rules : mapping of str to str or callable
         What stands for operations that have no rule, by the operation's name: the name of a kind that has one
         (``"passed"``, as activations are; ``"averaged"``, ``"shaped"``, ...), or a function of a
-        :class:`~nervure.observe.rewritten.Call` that gives the result.
+        :class:`~nervure.observe.rewritten.Call` that gives the result; None where the caller cannot give any.
     dtype : torch.dtype
         What sums are computed in.
 
@@ -61,6 +61,7 @@ class Absolute(Rewritten):
         super().__init__()
         self.outputs: dict[str, list[Tensor]] = {}
         self.norms, self.dtype = norms, dtype
+        self.takes_rules = rules is not None
         self.rules = {**_RULES, **(rules or {})}
         kinds = tuple(sorted(set(KINDS.values())))
         for name, rule in self.rules.items():
@@ -73,7 +74,8 @@ class Absolute(Rewritten):
         return getattr(self, rule) if isinstance(rule, str) else rule
 
     def remedy(self, operation: str) -> str:  # noqa: D102
-        return f"use another criterion, or give one where the criterion takes it: rules={{{operation!r}: 'passed'}}"
+        rule = f", or give a rule for it: rules={{{operation!r}: 'passed'}}" if self.takes_rules else ""
+        return f"use another criterion{rule}"
 
     def weighted(self, call: Call) -> Tensor:  # noqa: D102
         weight = call.given(1, "weight").detach().abs().to(self.dtype)
@@ -192,7 +194,10 @@ def backed_scores(
     for (name, _), gradient in zip(places, gradients, strict=True):
         module = net.get_submodule(name)
         if gradient is None:
-            raise InputError(f"no score reached layer {name!r}; do the outputs depend on it?")
+            raise InputError(
+                f"no score reached layer {name!r}, because no output depends on it, or it only scales others; "
+                "exclude it, or use another criterion"
+            )
         each = flat(examples_first(gradient, module, unit_axis(module), name)).to(torch.float64).sum((0, 2)).cpu()
         scores[name] = scores.get(name, 0) + each
     return {name: _shares(score) for name, score in scores.items()}

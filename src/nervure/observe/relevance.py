@@ -267,8 +267,11 @@ def relevance(net: nn.Module, batches: Iterable[Batch], layers: Sequence[str]) -
     ranks.agree(error)
     merged = {name: ranks.merged(one) for name, one in found.items()}
     for name, one in merged.items():
-        if not one.state():
-            raise InputError(f"no relevance reached layer {name!r}; do the outputs depend on it?")
+        if "units" not in one.state():
+            raise InputError(
+                f"no relevance reached layer {name!r}, because no output depends on it, or it only scales others; "
+                "exclude it, or use another criterion"
+            )
     return {name: one.result() for name, one in merged.items()}  # type: ignore[misc]
 
 

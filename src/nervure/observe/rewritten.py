@@ -80,7 +80,8 @@ class Call:
 class Rewritten(TorchFunctionMode):
     """Runs what a subclass gives for each kind of operation; an unknown one on tracked values is an error.
 
-    ``layer`` is the name of the innermost layer that is being called, among those that are watched.
+    ``called`` are the names of the modules that are being called, from the outermost in; ``layer`` is the innermost
+    of those that are watched.
 
     >>> from nervure.observe.absolute import Absolute
     >>> issubclass(Absolute, Rewritten)
@@ -91,12 +92,14 @@ class Rewritten(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers: list[str] = []
+        self.called: list[str] = []
+        self.latest = ""
+        self.watched: frozenset[str] = frozenset()
 
     @property
     def layer(self) -> str | None:
         """The watched layer that is being called."""
-        return self.layers[-1] if self.layers else None
+        return next((name for name in reversed(self.called) if name in self.watched), None)
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
@@ -112,10 +115,14 @@ class Rewritten(TorchFunctionMode):
         kind = KINDS.get(plain)
         if kind is not None:
             return getattr(self, kind)(call)
-        out = func(*args, **kwargs)
+        where = f" in module {self.called[-1]!r}" if self.called and self.called[-1] else ""
+        unknown = f"{self.purpose} has no rule for the operation {plain!r}{where}; {self.remedy(plain)}"
+        try:
+            out = func(*args, **kwargs)
+        except Exception as error:
+            raise InputError(unknown) from error
         if any(one.requires_grad for one in _tensors((out,))) and plain not in ("requires_grad", "__set__"):
-            where = f" in layer {self.layer!r}" if self.layer else ""
-            raise InputError(f"{self.purpose} has no rule for the operation {plain!r}{where}; {self.remedy(plain)}")
+            raise InputError(unknown)
         return out
 
     def own_rule(self, call: Call) -> Callable[[Call], Any] | None:
@@ -188,20 +195,32 @@ def running(net: nn.Module, mode: Rewritten, watched: Sequence[str]) -> Iterator
     >>> mode = Absolute()
     >>> with running(net, mode, ["0"]):
     ...     _ = net(torch.ones(1, 2))
-    >>> mode.layers
+    >>> mode.called
     []
     """
-    modules = dict(net.named_modules())
+    mode.watched = frozenset(watched)
     with ExitStack() as stack:
-        for name in watched:
-            module = modules[name]
-            before = module.register_forward_pre_hook(lambda *_, name=name: mode.layers.append(name))
+        for name, module in net.named_modules():
+            before = module.register_forward_pre_hook(lambda *_, name=name: _entered(mode, name))
             stack.callback(before.remove)
             after = module.register_forward_hook(lambda *_: _popped(mode), always_call=True)
             stack.callback(after.remove)
         stack.enter_context(mode)
-        yield
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:  # such as a layer that takes no wider numbers than its weights
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise InputError(
+                f"{mode.purpose} fails in or after module {mode.latest!r} ({reason}); use another criterion"
+            ) from error
+
+
+def _entered(mode: Rewritten, name: str) -> None:
+    mode.called.append(name)
+    mode.latest = name
 
 
 def _popped(mode: Rewritten) -> None:
-    mode.layers.pop()
+    mode.called.pop()

@@ -36,9 +36,15 @@ class NextLayer(Criterion):
         return replace(self, _readers=readers_of(net, batches, layers))
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
+        readers = required(self._readers, layer, "this criterion")
+        for reader in readers:
+            if not isinstance(reader.module, nn.Linear | nn.Conv1d | nn.Conv2d):
+                raise InputError(
+                    f"layer {layer.name!r} is read by {reader.name!r}, of type {type(reader.module).__name__}, where "
+                    "the contributions of single units are not known; exclude it, or use another criterion"
+                )
         return {
-            reader.name: (Site(reader.name), Contributions(reader, self.per_example, self.seed))
-            for reader in required(self._readers, layer, "this criterion")
+            reader.name: (Site(reader.name), Contributions(reader, self.per_example, self.seed)) for reader in readers
         }
 
 

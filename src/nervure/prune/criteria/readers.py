@@ -39,7 +39,7 @@ class Reader:
         return self.units * self.spread
 
 
-def _inputs(module: nn.Module, name: str) -> int:
+def _inputs(module: nn.Module) -> int | None:
     if isinstance(module, nn.Linear):
         return module.in_features
     if isinstance(module, nn.RNNBase):
@@ -47,7 +47,7 @@ def _inputs(module: nn.Module, name: str) -> int:
     if isinstance(module, Weighted):
         inputs: int = module.in_channels  # type: ignore[assignment]
         return inputs
-    raise InputError(f"layer {name!r} is a {type(module).__name__}, whose weights on single inputs are not known")
+    return None
 
 
 def input_sums(module: nn.Module) -> Tensor:
@@ -110,7 +110,12 @@ def readers_of(net: nn.Module, batches: Iterable[Batch], layers: Sequence[Layer]
 
 def _plain(layer: Layer, module: nn.Module, name: str) -> Reader | None:
     """The reader, if it reads these units alone."""
-    inputs = _inputs(module, name)
+    inputs = _inputs(module)
+    if inputs is None:
+        raise InputError(
+            f"layer {layer.name!r} is read by {name!r}, of type {type(module).__name__}, whose weights on single "
+            "inputs are not known; exclude it, or use another criterion"
+        )
     for spread in (layer.spread, 1):
         if inputs == layer.units * spread:
             return Reader(name, module, 0, layer.units, spread)
@@ -161,7 +166,7 @@ def _found(seen: Tensor, given: Tensor, layer: Layer, reader: str) -> tuple[int,
                 return start, width // layer.units
     raise InputError(
         f"layer {layer.name!r}: its {layer.units} units cannot be found among the {given.shape[1]} inputs of "
-        f"{reader!r}; say where they are seen (Layer.reader)"
+        f"{reader!r}; say where they are seen (Layer.reader), exclude it, or use another criterion"
     )
 
 
