@@ -143,6 +143,18 @@ def test_accuracy_and_latency_targets(base: Path) -> None:
             ("--keep", "0.5", "--set", "sed=1", "--criterion", "random", "--dry-run"),
             "no setting 'sed'; did you mean 'seed'",
         ),
+        (
+            ("--keep", "0.5", "--set", "l_frac=abc", "--criterion", "majority-vote", "--dry-run"),
+            "criterion 'majority-vote' cannot be made with l_frac='abc'",
+        ),
+        (
+            ("--keep", "0.5", "--set", "runs=abc", "--criterion", "ssim-kmeans", "--dry-run"),
+            "criterion 'ssim-kmeans' cannot be made with runs='abc'",
+        ),
+        (
+            ("--keep", "0.5", "--set", "_places=1", "--criterion", "hrank", "--dry-run"),
+            "criterion 'hrank' has no setting '_places'",
+        ),
         (("--keep", "0.5", "--ranking", "worldwide", "--dry-run"), "take layer or global"),
         (("--keep", "0.5", "--exclude", "features.9", "--dry-run"), "exclude: no layer 'features.9'"),
         (("--keep", "0.5", "--keep", "0.6", "--dry-run"), "LAYER=SHARE"),

@@ -413,3 +413,34 @@ def test_a_network_that_a_criterion_cannot_judge_is_refused_with_a_way_out(
     with pytest.raises(InputError, match=said) as error:
         prune.plan(net, given, criterion, Target(keep=0.5))
     assert "use another criterion" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"ranking": "foo"}, "ranking='foo'; take 'layer' or 'global'"),
+        ({"rounding": "up"}, "rounding='up'"),
+        ({"combine": "sum"}, "combine='sum'"),
+        ({"batch": 0}, "batch=0; give a whole number from 1"),
+        ({"batch": -1}, "batch=-1"),
+        ({"samples": 10.5}, "samples=10.5"),
+        ({"target": 0.5}, "found 0.5"),
+        ({"criterion": None}, "None is no criterion"),
+        ({"example": np.zeros((3, 64), dtype="float32")}, "an example of type ndarray; give a tensor"),
+        ({"exclude": "classifier.0"}, r"give a list of names, such as \['classifier.0'\]"),
+    ],
+)
+def test_arguments_that_cannot_be_meant(net: nn.Module, options: dict[str, object], said: str) -> None:
+    given: dict[str, object] = {"criterion": "l1", "target": Target(keep=0.5)} | options
+    with pytest.raises(InputError, match=said) as error:
+        prune.plan(net, None, **given)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_that_cannot_be_copied() -> None:
+    with pytest.warns(FutureWarning):
+        net = nn.Sequential(torch.nn.utils.weight_norm(nn.Linear(4, 8)), nn.ReLU(), nn.Linear(8, 2))
+    net(torch.ones(1, 4))
+    with pytest.raises(InputError, match="cannot be copied") as error:
+        prune.plan(net, None, "l1", Target(keep=0.5), example=torch.randn(3, 4))
+    assert "\n" not in str(error.value)

@@ -7,7 +7,7 @@ import torch
 from nervure import data, nets
 from nervure.errors import InputError
 from nervure.prune.criteria.random import Random
-from nervure.study.asked import Asked, accuracy, make, measured_on, numbered, widths
+from nervure.study.asked import Asked, accuracy, measured_on, numbered, widths
 
 
 def test_layers_are_numbered_by_kind_and_inner_ones_alone() -> None:
@@ -45,11 +45,7 @@ def test_kept_numbers_scale_with_the_width_exactly() -> None:
 def test_the_seed_goes_to_criteria_that_have_one() -> None:
     draws = Asked(draws=3).made("random", 7)
     assert len({one.seed for one in draws if isinstance(one, Random)}) == 3
-    assert make("random", {"seed": 1}, 7).seed == 1  # type: ignore[attr-defined]
-    with pytest.raises(InputError, match="criterion 'l1'"):
-        make("l1", {"power": 3}, 0)
-    with pytest.raises(InputError, match="majority-vote"):
-        make("majority-votes", {}, 0)
+    assert Asked(criterion="random", options={"seed": 1}).made("mine", 7)[0].seed == 1  # type: ignore[attr-defined]
 
 
 def test_accuracy_is_that_of_a_plain_loop() -> None:

@@ -14,7 +14,6 @@ from nervure.cli.common import check_device, load_run, pairs, set_threads, typed
 from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say
 from nervure.cli.samples import data_of
 from nervure.errors import InputError
-from nervure.registry import nearest
 
 if TYPE_CHECKING:
     from nervure.data import Dataset
@@ -264,15 +263,7 @@ def _criteria(names: list[str] | None, settings: list[str] | None, seed: int) ->
         return asked[0] if len(asked) == 1 else asked
     if len(asked) > 1:
         raise InputError("--set goes with one criterion; give one --criterion")
-    import inspect
-
-    kind = criteria.get(asked[0])
-    known = tuple(inspect.signature(kind).parameters)
-    for name in options:
-        if name not in known:
-            end = nearest(name, known) if known else "it takes none"
-            raise InputError(f"criterion {asked[0]!r} has no setting {name!r}; {end}")
-    return kind(**{**({"seed": seed} if "seed" in known else {}), **options})
+    return criteria.make(asked[0], seed, options)
 
 
 def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from typing import get_args
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from nervure.evidence import Figure
 from nervure.judge import Criterion, Layer, Probe
 from nervure.nets.cost import count
 from nervure.nets.shadow import place_of
+from nervure.nets.structure.check import as_inputs
 from nervure.nets.structure.groups import Group
 from nervure.nets.structure.layers import examined, layers_in
 from nervure.nets.structure.silence import default_example
@@ -110,8 +112,8 @@ def plan(
     >>> plan(net, None, "l1", Target(keep={"classifier.0": 3})).widths
     {'classifier.0': (8, 3), 'classifier.2': (6, 6), 'classifier.4': (2, 2)}
     """
-    if target is None:
-        raise InputError("say how small the network should become: target=Target(macs=0.5), or keep, params, ...")
+    _checked(target, ranking, rounding, combine, exclude, samples, batch)
+    assert target is not None
     criteria = scores.named(criterion, seed)
     inputs, shape = _example(net, ds, example)
     multiple = _multiple(round_to, target)
@@ -279,11 +281,32 @@ def _restricted(graph: Graph, exclude: Sequence[str], shortcuts: bool, target: T
     return graph.without(reasons)
 
 
+def _checked(
+    target: object, ranking: object, rounding: object, combine: object, exclude: object, samples: object, batch: object
+) -> None:
+    """Refuse arguments that cannot be meant, before anything is judged."""
+    if not isinstance(target, Target):
+        given = "" if target is None else f"; found {target!r}"
+        raise InputError(
+            f"say how small the network should become: target=Target(macs=0.5), or keep, params, ...{given}"
+        )
+    named = (("ranking", ranking, Ranking), ("rounding", rounding, Rounding), ("combine", combine, scores.Combine))
+    for name, value, known in named:
+        if value not in get_args(known):
+            raise InputError(f"{name}={value!r}; take {' or '.join(map(repr, get_args(known)))}")
+    if isinstance(exclude, str):
+        raise InputError(f"exclude={exclude!r}; give a list of names, such as [{exclude!r}]")
+    for name, value in (("samples", samples), ("batch", batch)):
+        whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+        if not whole and not (name == "samples" and value is None):
+            raise InputError(f"{name}={value!r}; give a whole number from 1")
+
+
 def _example(
     net: nn.Module, ds: Dataset | None, example: Tensor | Sequence[Tensor] | None
 ) -> tuple[list[Tensor], tuple[int, ...]]:
     if example is not None:
-        inputs = [example] if isinstance(example, Tensor) else list(example)
+        inputs = as_inputs(example)
     elif ds is not None:
         inputs = [ds.batch(ds.indices("train")[:3]).x.to(place_of(net)[1])]
     else:

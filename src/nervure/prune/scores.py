@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
@@ -18,6 +17,7 @@ from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer, Probe, judge, select
 from nervure.nets.structure.groups import Group, Places
 from nervure.prune.criteria import criteria as table
+from nervure.prune.criteria import make
 
 __all__ = ["Combine", "Sample", "Score", "combined", "named", "sample", "sampled", "scored", "settings_of", "verdicts"]
 
@@ -46,15 +46,13 @@ class Score:
 
 def named(criterion: str | Criterion | Sequence[str | Criterion], seed: int = 0) -> dict[str, Criterion]:
     """Criteria by name, made with their defaults, and with ``seed`` where they take one."""
-    given = [criterion] if isinstance(criterion, str | Criterion) else list(criterion)
+    given = list(criterion) if isinstance(criterion, tuple | list) else [criterion]
     if not given:
         raise InputError("give at least one criterion")
     found: dict[str, Criterion] = {}
     for one in given:
         if isinstance(one, str):
-            kind = table.get(one)
-            takes = inspect.signature(kind).parameters
-            found[one] = cast(Callable[..., Criterion], kind)(**({"seed": seed} if "seed" in takes else {}))
+            found[one] = make(one, seed)
         elif isinstance(one, Criterion):
             found[_name(one)] = one
         else:

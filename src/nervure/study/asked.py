@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,10 +15,10 @@ from nervure.errors import InputError
 from nervure.judge import Criterion, Layer
 from nervure.nets.structure.layers import examine, layers_in
 from nervure.nets.structure.surgery import Graph
-from nervure.prune.criteria import criteria
+from nervure.prune.criteria import make
 from nervure.train import predict
 
-__all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "make", "measured_on", "numbered", "widths"]
+__all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "measured_on", "numbered", "widths"]
 
 Kind = Literal["conv", "dense", "all"]
 Widths = float | tuple[int, ...]
@@ -67,22 +66,7 @@ class Asked(TrialSettings):
 
     def made(self, key: str, seed: int) -> list[Criterion]:
         """The criterion, once a draw."""
-        return [make(self.criterion or key, self.options, seed + 1000 * draw) for draw in range(self.draws)]
-
-
-def make(name: str, options: dict[str, object], seed: int) -> Criterion:
-    """A criterion by name, with the trial's seed where it has one and none is given.
-
-    >>> make("random", {}, 3).seed
-    3
-    """
-    factory = criteria.get(name)
-    takes = inspect.signature(factory).parameters
-    given: dict[str, Any] = {**({"seed": seed} if "seed" in takes else {}), **options}
-    try:
-        return factory(**given)
-    except TypeError as error:
-        raise InputError(f"criterion {name!r}: {error}") from error
+        return [make(self.criterion or key, seed + 1000 * draw, self.options) for draw in range(self.draws)]
 
 
 def numbered(

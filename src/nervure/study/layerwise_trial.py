@@ -12,8 +12,9 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from nervure import nets
+from nervure.prune.criteria import make
 from nervure.prune.training import layerwise
-from nervure.study.asked import Kind, TrialSettings, accuracy, make, numbered, widths
+from nervure.study.asked import Kind, TrialSettings, accuracy, numbered, widths
 from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe
@@ -66,7 +67,7 @@ def layerwise_trial(job: Job) -> Measured:
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     _, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
     keep: dict[str, float | int] = dict(widths(settings.keep, layers, settings.whole))
-    criterion = make(settings.criterion, settings.criterion_options, seed)
+    criterion = make(settings.criterion, seed, settings.criterion_options)
     begun = time.perf_counter()
     found = layerwise(
         run, ds, Recipe.of({**settings.recipe, "seed": job.seed}), keep, criterion, judged=settings.judged,

@@ -15,11 +15,12 @@ from nervure import prune
 from nervure.data import Dataset, batches
 from nervure.export import compare_latency
 from nervure.judge import judge
+from nervure.prune.criteria import make
 from nervure.prune.criteria.combine import kendall_tau
 from nervure.prune.recover import recover
 from nervure.prune.scores import sample
 from nervure.store import Run
-from nervure.study.asked import Asked, TrialSettings, make, measured_on
+from nervure.study.asked import Asked, TrialSettings, measured_on
 from nervure.study.base import base_of, renewed
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, evaluate, fit
@@ -130,7 +131,7 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
     plan = prune.plan(
         run.net,
         ds,
-        make(settings.criterion, settings.criterion_options, job.seed),
+        make(settings.criterion, job.seed, settings.criterion_options),
         prune.Target(**settings.target),
         samples=settings.samples,
         seed=job.seed,
@@ -173,7 +174,7 @@ def agreement_trial(job: Job) -> Measured:
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     example = ds.batch(ds.indices("train")[:3]).x
     layers = [layer for layer in prune.layers(run.net, example) if layer.units > 1]
-    wanted = {name: make(name, {}, job.seed) for name in settings.criteria}
+    wanted = {name: make(name, job.seed) for name in settings.criteria}
     at = sample(ds, settings.samples, job.seed)
     judged = judge(run.net, list(batches(ds.subset(at), None, 128)), wanted, layers=layers)
     totals = torch.zeros(len(wanted), len(wanted), dtype=torch.float64)

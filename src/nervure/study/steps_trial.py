@@ -17,9 +17,10 @@ from torch import nn
 from nervure import nets, prune
 from nervure.data import Dataset
 from nervure.judge import Layer
+from nervure.prune.criteria import make
 from nervure.prune.recover.recovery import pick
 from nervure.prune.training import cut_layer
-from nervure.study.asked import Kind, TrialSettings, accuracy, make, measured_on, numbered, widths
+from nervure.study.asked import Kind, TrialSettings, accuracy, measured_on, numbered, widths
 from nervure.study.base import base_of, renewed
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit
@@ -132,7 +133,7 @@ def _cut(
     plan = prune.plan(
         judged,
         ds,
-        make(settings.criterion, settings.criterion_options, job.seed),
+        make(settings.criterion, job.seed, settings.criterion_options),
         prune.Target(keep={layer: counts[layer]}),
         samples=settings.samples,
         seed=job.seed,

@@ -12,7 +12,7 @@ import torch
 from nervure import evidence
 from nervure.errors import InputError
 from nervure.judge import Criterion, judge
-from nervure.prune.criteria import criteria, get, names
+from nervure.prune.criteria import criteria, get, make, names
 
 NAMES = names()
 # Their starts are drawn by position, so another order of units is another search.
@@ -44,6 +44,21 @@ def test_row(name: str) -> None:
     assert not row.line.endswith(".")
     assert issubclass(get(name), Criterion)
     assert isinstance(get(name)(), Criterion)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("majority-votes", {}, "majority-vote"),
+        ("l1", {"power": 3}, "criterion 'l1' has no setting 'power'; it takes none"),
+        ("hrank", {"_places": 1}, "no setting '_places'"),
+        ("ssim-kmeans", {"runs": "abc"}, "cannot be made with runs='abc'"),
+    ],
+)
+def test_settings_that_a_criterion_has_not(name: str, settings: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        make(name, settings=settings)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", NAMES)

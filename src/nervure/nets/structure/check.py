@@ -20,6 +20,7 @@ from nervure.observe.borrowed import borrowed
 
 __all__ = [
     "TOLERANCE",
+    "as_inputs",
     "checked",
     "cut_as",
     "difference",
@@ -190,15 +191,28 @@ def _speaks(tensor: Tensor, values: int = 256) -> bool:
     return float(some.abs().max()) > 1e-3 and bool((some != some[0]).any())
 
 
+def as_inputs(example: Tensor | Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that a network reads, from one or several; anything else is refused.
+
+    >>> as_inputs(torch.zeros(3, 4))[0].shape
+    torch.Size([3, 4])
+    """
+    given = example if isinstance(example, tuple | list) else [example]
+    inputs = [one for one in given if isinstance(one, Tensor)]
+    if not inputs or len(inputs) < len(given):
+        raise InputError(f"an example of type {type(example).__name__}; give a tensor (n, ...), or several")
+    if any(not one.ndim or not len(one) for one in inputs):
+        raise InputError("an example needs at least one sample, as (n, ...)")
+    return inputs
+
+
 def three(example: Tensor | Sequence[Tensor]) -> list[Tensor]:
     """Exactly three samples of each input, for no size of a network is likely to be a multiple of three samples.
 
     >>> three(torch.zeros(1, 4))[0].shape
     torch.Size([3, 4])
     """
-    inputs = [example] if isinstance(example, Tensor) else list(example)
-    if not inputs or any(not one.ndim or not len(one) for one in inputs):
-        raise InputError("an example needs at least one sample, as (n, ...)")
+    inputs = as_inputs(example)
     generator = torch.Generator().manual_seed(0)
     found = []
     for one in inputs:

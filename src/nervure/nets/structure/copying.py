@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from nervure.errors import InputError
+
 __all__ = ["copied"]
 
 _PLAIN = (int, float, str, bool, type(None), torch.dtype)
@@ -30,7 +32,14 @@ def copied(net: nn.Module, weight: Callable[[nn.Parameter], nn.Parameter] | None
         twin = _plain_layer(module, memo)
         if twin is not None:
             memo[id(module)] = twin
-    return copy.deepcopy(net, memo)
+    try:
+        return copy.deepcopy(net, memo)
+    except Exception as error:  # whatever a stranger's module raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{type(net).__name__} cannot be copied ({reason[:100]}); give one that copy.deepcopy copies, such as with "
+            "torch.nn.utils.parametrizations.weight_norm for torch.nn.utils.weight_norm"
+        ) from error
 
 
 def _plain_layer(module: nn.Module, memo: dict[int, object]) -> nn.Module | None:

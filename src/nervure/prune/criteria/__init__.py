@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from nervure.judge import Criterion
-from nervure.registry import Table
+import inspect
+from collections.abc import Callable, Mapping
+from typing import cast
 
-__all__ = ["criteria", "get", "names"]
+from nervure.errors import InputError
+from nervure.judge import Criterion
+from nervure.registry import Table, nearest
+
+__all__ = ["criteria", "get", "make", "names"]
 
 _HOME = "nervure.prune.criteria"
 
@@ -144,3 +149,27 @@ criteria: Table[type[Criterion]] = Table(
 )
 names = criteria.names
 get = criteria.get
+
+
+def make(name: str, seed: int = 0, settings: Mapping[str, object] | None = None) -> Criterion:
+    """A criterion by name, with ``seed`` where it takes one, and its own settings.
+
+    >>> make("random", seed=3)
+    Random(seed=3)
+    >>> make("l1", settings={"order": 1})
+    Traceback (most recent call last):
+    nervure.errors.InputError: criterion 'l1' has no setting 'order'; it takes none
+    """
+    settings = dict(settings or {})
+    kind = get(name)
+    takes = tuple(one for one in inspect.signature(kind).parameters if not one.startswith("_"))
+    for one in settings:
+        if one not in takes:
+            known = nearest(one, takes) if takes else "it takes none"
+            raise InputError(f"criterion {name!r} has no setting {one!r}; {known}")
+    given = {**({"seed": seed} if "seed" in takes else {}), **settings}
+    try:
+        return cast(Callable[..., Criterion], kind)(**given)
+    except (TypeError, ValueError) as error:
+        said = ", ".join(f"{one}={value!r}" for one, value in settings.items())
+        raise InputError(f"criterion {name!r} cannot be made with {said or 'its defaults'}: {error}") from error
