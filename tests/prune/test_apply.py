@@ -217,7 +217,7 @@ def test_whatever_the_network_reads_a_plan_from_a_file_fits_it(
     kind: type[nn.Module], example: list[torch.Tensor], tmp_path: Path
 ) -> None:
     net = kind()
-    made = prune.plan(net, None, "l1", prune.Target(latency=1.0, batch=4), example=example)
+    made = prune.plan(net, None, "l1", prune.Target(latency_ms=1e4, batch=4), example=example)
     assert made.latency is not None and made.latency.batch == 4
     made = prune.plan(net, None, "l1", prune.Target(keep=0.5), example=example)
     read = prune.Plan.load(made.save(tmp_path / "plan.json"))
