@@ -155,6 +155,7 @@ def test_accuracy_and_latency_targets(base: Path) -> None:
             ("--keep", "0.5", "--set", "_places=1", "--criterion", "hrank", "--dry-run"),
             "criterion 'hrank' has no setting '_places'",
         ),
+        (("--keep", "scenario-c", "--dry-run"), "target keep='scenario-c': the criterion does not say how many"),
         (("--keep", "0.5", "--ranking", "worldwide", "--dry-run"), "take layer or global"),
         (("--keep", "0.5", "--exclude", "features.9", "--dry-run"), "exclude: no layer 'features.9'"),
         (("--keep", "0.5", "--keep", "0.6", "--dry-run"), "LAYER=SHARE"),

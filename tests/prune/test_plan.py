@@ -127,6 +127,8 @@ def test_absolute_budgets(net: nn.Module) -> None:
         ({"keep": {"classifer.0": 3}}, "did you mean 'classifier.0'"),
         ({"keep": {"classifier.4": 3}}, "'classifier.4' cannot be cut: its units are the network's output"),
         ({"keep": "natural"}, "does not say how many"),
+        ({"keep": "scenario-b"}, "keep='scenario-b': the criterion does not say how many"),
+        ({"keep": "scenario-d"}, "or one of natural, scenario-b, scenario-c"),
         ({"accuracy_drop": 1.0}, "needs labelled classes"),
     ],
 )

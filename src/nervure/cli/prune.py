@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -41,7 +41,7 @@ def command(
     keep: Annotated[
         list[str] | None,
         typer.Option(
-            help="Units that stay: a share or number, natural (the criterion's own), or LAYER=SHARE, repeatable.",
+            help="Units that stay: a share, a number, LAYER=SHARE (repeatable), or natural, scenario-b, scenario-c.",
             metavar="SHARE",
         ),
     ] = None,
@@ -244,8 +244,10 @@ def _amount(text: str | None, option: str) -> int | float | None:
 def _keep(given: list[str] | None) -> int | float | str | dict[str, Any] | None:
     if not given:
         return None
-    if given == ["natural"]:
-        return "natural"
+    from nervure.prune.target import Wish
+
+    if given[0] in get_args(Wish) and len(given) == 1:
+        return given[0]
     if len(given) == 1 and "=" not in given[0]:
         return _amount(given[0], "--keep")
     if missing := [one for one in given if "=" not in one]:

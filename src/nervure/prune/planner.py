@@ -132,7 +132,7 @@ def plan(
     cost = count(lighten(twin), [one[:1] for one in inputs])
     draft = Draft(
         net, graph, scores.scored(graph.free, found, combine), cost, inputs, shape,
-        ranking, rounding, multiple, *_own_ways(criteria, graph, layers, found),
+        ranking, rounding, multiple, *_own_ways(criteria, graph, layers, found, target),
     )  # fmt: skip
     outcome = _counts(draft, ds, target, recover)
     judged = Judging(
@@ -158,24 +158,33 @@ def _own_ways(
     graph: Graph,
     layers: Sequence[Layer],
     found: scores.Verdicts,
+    target: Target,
 ) -> tuple[dict[str, Callable[[int], Tensor]], dict[str, int]]:
     """What a criterion decides better than by scores: which units to keep of a layer for a number, and how many.
 
     One that groups units keeps one of each cluster, which no order of units can say for every number; it may have
-    ``choose(layer, judgement, keep)``, and ``natural_keep`` among its notes. Only for a group of one plain layer.
+    ``choose(layer, judgement, keep)``, for a group of one plain layer. How many is ``natural_keep`` among its notes,
+    or what its ``scenario(keep, judgements)`` says for all layers together.
     """
     if len(criteria) > 1:
         return {}, {}
     (name, criterion) = next(iter(criteria.items()))
     choose = getattr(criterion, "choose", None)
     by_name = {layer.name: layer for layer in layers}
+    wishes = {
+        layer: note for layer, one in found[name].items() if isinstance(note := one.notes.get("natural_keep"), int)
+    }
+    if isinstance(target.keep, str) and target.keep != "natural":
+        scenario = getattr(criterion, "scenario", None)
+        wishes = (
+            {} if scenario is None else scenario(target.keep, {layer.name: found[name][layer.name] for layer in layers})
+        )
     choosers: dict[str, Callable[[int], Tensor]] = {}
     natural: dict[str, int] = {}
     for group in graph.free:
         verdicts = [found[name][layer] for layer in group.layers]
-        wishes = [note for one in verdicts if isinstance(note := one.notes.get("natural_keep"), int)]
-        if len(wishes) == len(verdicts):
-            natural[group.name] = max(wishes)
+        if all(layer in wishes for layer in group.layers):
+            natural[group.name] = max(wishes[layer] for layer in group.layers)
         if choose is not None and len(group.layers) == 1 and group.step == 1 and group.side(group.layers[0]).plain:
             choosers[group.name] = functools.partial(choose, by_name[group.layers[0]], verdicts[0])
     return choosers, natural
@@ -185,7 +194,7 @@ def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery 
     """How many units each group keeps under the target, and what was measured on the way."""
     name, value = target.goal
     if name == "keep":
-        return trials.Outcome(_natural(draft) if isinstance(value, str) else _kept(draft, value))
+        return trials.Outcome(_natural(draft, value) if isinstance(value, str) else _kept(draft, value))
     if name in ("macs", "params"):
         assert isinstance(value, int | float)
         return trials.Outcome(_within(draft, name, value))
@@ -229,11 +238,11 @@ def _kept(draft: Draft, value: float | int | dict[str, float | int]) -> Counts:
     return whole
 
 
-def _natural(draft: Draft) -> Counts:
-    """As many units of each group as the criterion finds right."""
+def _natural(draft: Draft, wish: str) -> Counts:
+    """As many units of each group as the criterion finds right, each alone or all together."""
     if missing := [group.name for group in draft.free if group.name not in draft.natural]:
         raise InputError(
-            f"target keep='natural': the criterion does not say how many units of {missing[0]!r} to keep; give a share"
+            f"target keep={wish!r}: the criterion does not say how many units of {missing[0]!r} to keep; give a share"
         )
     return {group.name: _at_most(group, draft.natural[group.name], draft.multiple) for group in draft.free}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 else:
     ModelMetaclass = type(BaseModel)
 
-__all__ = ["Amount", "Target"]
+__all__ = ["Amount", "Target", "Wish"]
 
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Whole = Annotated[int, Field(ge=1, strict=True)]
 Amount = Whole | Share
+Wish = Literal["natural", "scenario-b", "scenario-c"]
 KINDS = ("keep", "macs", "params", "latency_ms", "latency", "accuracy_drop")
 
 
@@ -28,6 +29,8 @@ def _line(error: ValidationError) -> str:
     said = str(first["msg"]).removeprefix("Value error, ")
     if where in ("keep", "macs", "params") and not error.errors()[0]["type"].startswith("value"):
         said = "give a share above 0 and up to 1.0 as a float, or a whole number from 1"
+        if where == "keep" and isinstance(first["input"], str):
+            said += f", or one of {', '.join(get_args(Wish))}"
     elif where == "latency":
         said = "give a share above 0 and up to 1.0"
     found = f" {where}={_short(first['input'])}" if where else ""
@@ -56,9 +59,10 @@ class Target(BaseModel, metaclass=_Readable):
 
     Parameters
     ----------
-    keep : float, int, "natural", or mapping of layer to float or int
-        Units of each group that stay; ``"natural"``: as many as the criterion finds right, if it can tell. Under a
-        mapping, all other layers stay whole.
+    keep : float, int, "natural", "scenario-b", "scenario-c", or mapping of layer to float or int
+        Units of each group that stay. ``"natural"``: as many as the criterion finds right for each layer, if it can
+        tell; ``"scenario-b"``: the hardest share common to all layers that it finds right; ``"scenario-c"``: the
+        same, and harder for the last quarter of the layers. Under a mapping, all other layers stay whole.
     macs, params : float or int
         Multiply-adds of one sample, parameters of the whole network: at most so many.
     latency_ms : float
@@ -85,7 +89,7 @@ class Target(BaseModel, metaclass=_Readable):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
-    keep: Amount | Literal["natural"] | dict[str, Amount] | None = None
+    keep: Amount | Wish | dict[str, Amount] | None = None
     macs: Amount | None = None
     params: Amount | None = None
     latency_ms: Annotated[float, Field(gt=0)] | None = None

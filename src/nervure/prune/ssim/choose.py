@@ -138,4 +138,4 @@ def _one_rate(tables: Mapping[str, ScoresByK], units: Mapping[str, int], share: 
     for k in range(1, largest):
         if all(table.best_at(at(name, k)) >= share * _highest(table) for name, table in tables.items()):
             return {name: at(name, k) for name in tables}
-    raise InputError("no common pruning rate reaches every layer's silhouette; take scenario A")
+    raise InputError("no rate common to all layers reaches their silhouettes; take keep='natural', or effort='full'")

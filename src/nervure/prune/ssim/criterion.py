@@ -14,6 +14,7 @@ from torch import Tensor
 from nervure.errors import InputError
 from nervure.features.silhouette import score
 from nervure.judge import Criterion, Judgement, Layer, Probe, select
+from nervure.prune.ssim.choose import choose
 from nervure.prune.ssim.figures import figures
 from nervure.prune.ssim.kmeans import Clustering
 from nervure.prune.ssim.methods import Grouper, Method
@@ -75,6 +76,7 @@ class OneOfEach(Criterion):
         shown = figures(layer.name, weight, found, best, grouper.matrix, kind, self.method.measure_name)
         notes = {
             "natural_keep": best.k,
+            "search": found,
             "method": repr(self.method),
             "representatives": best.representatives().tolist(),
             "stop": best.stop,
@@ -109,6 +111,17 @@ class OneOfEach(Criterion):
         """How many units to keep of a layer when nobody says: the number of clusters the silhouette likes best."""
         found = search_layer(layer.name, _weight(layer), self.method, self.effort, seed=self.seed)
         return found.natural(self.method.silhouette)
+
+    def scenario(self, wish: str, judgements: Mapping[str, Judgement]) -> dict[str, int]:
+        """How many units to keep of each layer under ``"scenario-b"`` or ``"scenario-c"``: see :func:`choose`.
+
+        ``judgements`` are by layer, in the network's order. A layer with too few units to be clustered keeps them all.
+        """
+        searches = {name: one.notes["search"] for name, one in judgements.items()}
+        found = {name: one for name, one in searches.items() if isinstance(one, LayerSearch)}
+        tables = {name: one.table(self.method.silhouette) for name, one in found.items() if len(one.rows)}
+        units = {name: one.n for name, one in found.items()}
+        return units | (choose(tables, units, "B" if wish == "scenario-b" else "C") if tables else {})
 
     def _grouper(self, name: str, weight: Tensor) -> Grouper:
         """The layer made ready; the last one is kept, since judge and choose ask for the same in turn."""
