@@ -55,3 +55,26 @@ def test_faults_are_one_line(call, here, base: Path) -> None:
     said = call("compare", "pruning", base, *COMPARED, "--criteria", "l1,votes")
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "votes" in said.err
+
+
+def test_the_page_names_data_settings_and_machine(call, here, base: Path, tmp_path: Path) -> None:
+    assert call("compare", "pruning", base, *COMPARED).code == 0
+    html = (tmp_path / "out" / "compare.html").read_text()
+    assert "Settings" in html
+    assert "digits" in html
+    assert "samples" in html
+    assert "random: seed" in html
+    assert "threads, torch" in html
+    assert "nervure" in html.rpartition("<footer")[2]
+
+
+def test_a_network_of_a_function_of_ones_own_is_compared(call, here, tmp_path: Path) -> None:
+    (tmp_path / "ownnetspruning.py").write_text(
+        "from nervure import nets\n\n\ndef small(in_shape, classes):\n"
+        "    return nets.build('mlp', in_shape=in_shape, classes=classes, widths=[8])\n"
+    )
+    made = ("--net", "ownnetspruning:small")
+    assert call("train", "digits", *made, "--epochs", "1", "--device", "cpu", "-o", "own").code == 0
+    assert "--net ownnetspruning:small" in call("compare", "pruning", "own", *COMPARED).err
+    said = call("compare", "pruning", "own", *made, *COMPARED)
+    assert said.code == 0, said.err

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from nervure import data
+from nervure import data, nets, train
 from nervure.errors import InputError
 from nervure.study.compare_pruning import Comparison, compare_pruning
+from nervure.train import Recipe
 
 
-def compared(base: Path, out: Path, **changes: object) -> Comparison:
+def compared(base: Path, out: Path, ds: data.Dataset | None = None, **changes: object) -> Comparison:
     given = {"criteria": ["l1", "random", "majority-vote"], "keep": [0.5, 0.25], "seeds": 2, "samples": 100}
-    return compare_pruning(base, data.load("digits"), out=out, device="cpu", **{**given, **changes})  # type: ignore[arg-type]
+    return compare_pruning(base, ds or data.load("digits"), out=out, device="cpu", **{**given, **changes})  # type: ignore[arg-type]
 
 
 def test_every_criterion_share_and_seed_is_there_once(base: Path, made: list[str], tmp_path: Path) -> None:
@@ -52,11 +54,50 @@ def test_without_controls_or_recovery(base: Path, made: list[str], tmp_path: Pat
         ({"criteria": ["l1", "l1"]}, "name each criterion once"),
         ({"keep": [0.5, 1.5]}, "keep 1.5"),
         ({"keep": []}, "at least one"),
+        ({"recover": ["foo"]}, "unknown recovery 'foo'"),
     ],
 )
 def test_faults_come_before_any_trial(
     base: Path, made: list[str], tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
     with pytest.raises(InputError, match=said):
-        compared(base, tmp_path, **changes)
+        compared(base, tmp_path / "out", **changes)
     assert made == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_a_test_split_is_refused_at_once(base: Path, made: list[str], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no test split"):
+        compare_pruning(base, data.load("digits", test=0), criteria=["l1"], out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_training_afterwards_is_what_criteria_are_compared_by(base: Path, made: list[str], tmp_path: Path) -> None:
+    tune = Recipe(epochs=1).to_json()
+    found = compared(base, tmp_path, criteria=["l1", "random"], keep=[0.5], tune=tune)
+    assert found.stages == ("pruned", "recovered", "tuned")
+    line = dict(zip(found.table().columns, found.table().rows[0], strict=True))
+    tuned, control = (found.values(name, 0.5, "accuracy_tuned") for name in ("l1", "random"))
+    assert line["tuned"] == pytest.approx(tuned.mean())
+    assert line["against random"] == pytest.approx((tuned - control).mean())
+    assert line["parameters"] == found.values("l1", 0.5, "parameters").mean()
+    assert line["latency ms"] == pytest.approx(np.median(found.values("l1", 0.5, "latency_ms")))
+    assert [figure.title for figure in found.figures()][:4] == [
+        "Accuracy as cut", "Accuracy after recovery", "Accuracy after training", "Accuracy against cost",
+    ]  # fmt: skip
+    assert "Uncut: accuracy 8" in found.table().alt or "Uncut: accuracy 9" in found.table().alt
+
+
+def test_regression_is_compared_by_its_error(made: list[str], tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 6)).astype(np.float32)
+    np.savez(tmp_path / "line.npz", x=x, y=x.sum(1) + 0.1 * rng.normal(size=200).astype(np.float32))
+    ds = data.load(str(tmp_path / "line.npz"), task="regression")
+    run = train.fit(nets.build("mlp", ds, widths=[16]), ds, Recipe(epochs=2), out=tmp_path / "run", device="cpu")
+    found = compared(tmp_path / "run", tmp_path / "out", ds=ds, criteria=["l1", "random"], keep=[0.5])
+    assert run.task == "regression"
+    assert found.quality == "rmse"
+    line = dict(zip(found.table().columns, found.table().rows[0], strict=True))
+    assert line["recovered"] == pytest.approx(found.values("l1", 0.5, "rmse_recovered").mean())
+    assert line["recovered"] > 0
+    assert "less is better" in found.table().alt

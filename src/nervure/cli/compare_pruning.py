@@ -10,7 +10,7 @@ import typer
 
 from nervure.cli import options as opt
 from nervure.cli.common import load_run, pairs
-from nervure.cli.comparing import finish, shares, teller, words
+from nervure.cli.comparing import AGAINST, finish, shares, teller, words
 from nervure.cli.samples import data_of
 from nervure.cli.train import make_recipe
 
@@ -26,6 +26,7 @@ def command(
         "kernel-estimation,batch-norm"
     ),
     tune: Annotated[int | None, typer.Option(help="Also train for so many epochs afterwards.", min=1)] = None,
+    net: opt.NetFunction = None,
     data: opt.DataSource = None,
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
@@ -39,31 +40,36 @@ def command(
 ) -> None:
     """Prune one network by several criteria at several sizes, and hold them side by side.
 
-    Each trial runs in a process of its own, and what is done already is not done again. The page shows accuracy before
-    and after recovery, the front of accuracy against cost, and how far criteria agree.
+    Each trial runs in a process of its own, and what is done already is not done again. The page shows accuracy (or
+    the error) as cut, after recovery and after training, the front of it against cost, and how far criteria agree.
 
     Examples:
 
     $ nervure compare pruning runs/base --criteria l1,random,majority-vote --keep 0.7,0.5 --seeds 3 -o runs/compare
     """
     from nervure import report
-    from nervure.study.compare_pruning import compare_pruning
+    from nervure.prune.criteria import criteria as criterion_table
+    from nervure.study.compare_pruning import QUALITIES, compare_pruning, reached
     from nervure.train.interrupt import stopping
 
-    held = load_run(run, None)
+    held = load_run(run, net)
     ds = data_of(held, data, data_dir, pairs(data_option or [], "--data-option"))
     recipe = None if tune is None else make_recipe(None, {"epochs": tune}).to_json()
 
     def said(metrics: Mapping[str, float]) -> str | None:
-        accuracy = metrics.get("accuracy_recovered")
-        return None if accuracy is None else f"{100 * accuracy:.2f} %"
+        found = reached(metrics)
+        if found is None:
+            return None
+        return f"{100 * found[1]:.2f} %" if QUALITIES[found[0]] else f"{found[0]} {found[1]:.4g}"
 
     with stopping() as stop:
         found = compare_pruning(
             run, ds, criteria=words(criteria), keep=shares(keep, "--keep", "0.7,0.5"), seeds=seeds, out=out,
             samples=samples, recover=[one for one in words(recover) if one != "none"] or ["none"], tune=recipe,
-            jobs=jobs, minutes=minutes, threads=threads, device=device, data_dir=data_dir,
+            build=net, jobs=jobs, minutes=minutes, threads=threads, device=device, data_dir=data_dir,
             progress=teller(said, quiet), stop=stop,
         )  # fmt: skip
-    sections = [report.Section("Criteria side by side", "", found.figures())]
-    finish(out, f"Pruning {run}", sections, [found.table()], found.results, json_=json_)
+    table = found.table()
+    section = report.Section("Criteria side by side", f"{table.alt} {AGAINST}", found.figures())
+    known = {name: criterion_table.get(name) for name in found.criteria}
+    finish(out, f"Pruning {run}", section, [table], found.results, known, json_=json_)

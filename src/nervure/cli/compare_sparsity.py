@@ -10,7 +10,7 @@ import typer
 
 from nervure.cli import options as opt
 from nervure.cli.common import load_run, pairs
-from nervure.cli.comparing import finish, rows_of, shares, teller, words
+from nervure.cli.comparing import AGAINST, finish, rows_of, shares, teller, words
 from nervure.cli.samples import data_of
 
 
@@ -25,6 +25,7 @@ def command(
     samples: Annotated[int, typer.Option(help="Training samples that criteria see.", min=1)] = 2000,
     ranking: Annotated[str, typer.Option(help="layer: the same share of each; global: all edges together.")] = "layer",
     seconds: Annotated[bool, typer.Option(help="Time 10,000 samples, with zeros and by edges.")] = True,
+    net: opt.NetFunction = None,
     data: opt.DataSource = None,
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
@@ -47,13 +48,14 @@ def command(
     """
     from nervure import report
     from nervure.errors import InputError
+    from nervure.sparsify.criteria import criteria as criterion_table
     from nervure.store.atomic import write_json
     from nervure.study.compare_sparsity import compare_sparsity
     from nervure.train.interrupt import stopping
 
     if ranking not in ("layer", "global"):
         raise InputError(f"--ranking {ranking!r}; take layer or global")
-    held = load_run(run, None)
+    held = load_run(run, net)
     ds = data_of(held, data, data_dir, pairs(data_option or [], "--data-option"))
 
     def said(metrics: Mapping[str, float]) -> str:
@@ -62,15 +64,15 @@ def command(
     with stopping() as stop:
         found = compare_sparsity(
             run, ds, criteria=words(criteria), sparsity=shares(sparsity, "--sparsity", "0.5,0.9"), seeds=seeds, out=out,
-            samples=samples, ranking=ranking, seconds=seconds, jobs=jobs, minutes=minutes, threads=threads,
+            samples=samples, ranking=ranking, seconds=seconds, build=net, jobs=jobs, minutes=minutes, threads=threads,
             device=device, data_dir=data_dir, progress=teller(said, quiet), stop=stop,
         )  # fmt: skip
     tables = [found.table(), found.costs()]
     write_json(out / "compare.json", {"run": str(run), "rows": rows_of(tables), "tests": found.tests()})
     intro = (
         f"{seeds} seeds draw the samples that criteria see and random masks; the network is one, so the spread is not "
-        f"that of training. {tables[0].alt} Against a control: the mean difference in points, and p of Student's "
-        "paired t."
+        f"that of training. {tables[0].alt} {AGAINST}"
     )
-    sections = [report.Section("Criteria side by side", intro, found.figures())]
-    finish(out, f"Sparsity of {run}", sections, tables, found.results, json_=json_)
+    section = report.Section("Criteria side by side", intro, found.figures())
+    known = {name: criterion_table.get(name) for name in found.criteria}
+    finish(out, f"Sparsity of {run}", section, tables, found.results, known, json_=json_)

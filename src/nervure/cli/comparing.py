@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,15 +10,17 @@ import typer
 
 from nervure.cli.console import print_figure, print_json, say
 from nervure.errors import InputError
+from nervure.evidence import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nervure.evidence import Table
     from nervure.report import Section
     from nervure.study import Progress, Results
 
-__all__ = ["finish", "rows_of", "shares", "teller", "words"]
+__all__ = ["defaults", "finish", "rows_of", "shares", "teller", "words"]
+
+AGAINST = "Against a control: the mean difference seed by seed, and the two-sided p of Student's paired t."
 
 
 def words(text: str) -> list[str]:
@@ -61,13 +64,40 @@ def rows_of(tables: Sequence[Table]) -> list[dict[str, object]]:
     return lines
 
 
-def finish(
-    out: Path, title: str, sections: Sequence[Section], tables: Sequence[Table], results: Results, *, json_: bool
-) -> None:
-    """Write the page, print the tables, whose lines are the same, and fail if a trial failed."""
-    from nervure import report
+def defaults(known: Mapping[str, Callable[..., object]]) -> dict[str, str]:
+    """The settings that criteria have where none are given, each after the criterion's name.
 
-    page = report.write(out / "compare.html", report.page(title, sections), overwrite=True)
+    >>> defaults({"mine": lambda alpha=0.5: None})
+    {'mine: alpha': '0.5'}
+    """
+    return {
+        f"{name}: {setting.name}": str(setting.default)
+        for name, factory in known.items()
+        for setting in inspect.signature(factory).parameters.values()
+        if setting.default is not inspect.Parameter.empty
+    }
+
+
+def finish(
+    out: Path, title: str, section: Section, tables: Sequence[Table], results: Results,
+    known: Mapping[str, Callable[..., object]], *, json_: bool,
+) -> None:  # fmt: skip
+    """Write the page, print the tables, whose lines are the same, and fail if a trial failed.
+
+    The page names the data, the settings of the trials, the defaults of the criteria in ``known``, and the machine.
+    """
+    from nervure import report, study
+    from nervure.store.run import versions
+
+    settings = {**study.settings_of(results, arms=False), **defaults(known)}
+    told = report.Section(
+        "Settings",
+        f"Made on {made}." if (made := study.machines(results)) else "",
+        [Table(title="Settings", alt="Of the trials, and of each criterion.", columns=("setting", "value"),
+               rows=list(settings.items()))],
+    )  # fmt: skip
+    html = report.page(title, [section, told], eyebrow="comparison", versions=versions())
+    page = report.write(out / "compare.html", html, overwrite=True)
     if json_:
         print_json({"page": str(page), "rows": rows_of(tables)})
     else:

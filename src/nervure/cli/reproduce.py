@@ -140,8 +140,8 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     say(f"settings: {told}", quiet=quiet)
     if found.unmeasured:
         say(_left_out(found.unmeasured), quiet=quiet)
-    for one in results.environments():
-        say(f"on {one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}", quiet=quiet)
+    if made := study.machines(results):
+        say(f"on {made}", quiet=quiet)
 
 
 def _left_out(lines: int) -> str:
@@ -173,15 +173,12 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
     works = list(dict.fromkeys(one.work for one in chosen.published))
     sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
     left = f"{_left_out(found.unmeasured)}." if found.unmeasured else ""
-    machines = "; ".join(
-        f"{one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}"
-        for one in results.environments()
-    )
+    made = study.machines(results)
     sections = [
         report.Section("Published and ours", " ".join(filter(None, (sources, left))), found.tables),
         report.Section("Drawn", "Means over seeds, with one standard deviation.", found.drawings),
         report.Section("Differences to controls", "", found.tests),
-        report.Section("Settings", f"Made on {machines}." if machines else "", [found.settings]),
+        report.Section("Settings", f"Made on {made}." if made else "", [found.settings]),
         report.Section("Trials", "", found.trials),
     ]
     html = report.page(

@@ -2,8 +2,20 @@
 
 from nervure.study.results import Results
 from nervure.study.run import Progress, run
-from nervure.study.shown import figures, settings_of, shown
+from nervure.study.shown import figures, machines, settings_of, shown
 from nervure.study.table import Study, load, names
 from nervure.study.trials import trials
 
-__all__ = ["Progress", "Results", "Study", "figures", "load", "names", "run", "settings_of", "shown", "trials"]
+__all__ = [
+    "Progress",
+    "Results",
+    "Study",
+    "figures",
+    "load",
+    "machines",
+    "names",
+    "run",
+    "settings_of",
+    "shown",
+    "trials",
+]

@@ -25,7 +25,9 @@ from nervure.train import Recipe, fit
 __all__ = ["base_of", "renewed"]
 
 
-def base_of(job: Job, run: str | None, training: dict[str, object] | None) -> tuple[Run, Dataset]:
+def base_of(
+    job: Job, run: str | None, training: dict[str, object] | None, build: str | None = None
+) -> tuple[Run, Dataset]:
     """The base of a trial and its data.
 
     Parameters
@@ -37,11 +39,13 @@ def base_of(job: Job, run: str | None, training: dict[str, object] | None) -> tu
     training : dict, optional
         Settings of the trial ``train``; the network of each seed is trained once, by the trial that comes first,
         while the others wait for it.
+    build : str, optional
+        The ``package.module:function`` that made the network of ``run``, if it was the user's own.
     """
     if (run is None) == (training is None):
         raise InputError("a trial of pruning starts from a run, or from the settings to train one: give one of them")
     if run is not None:
-        held = store.load(run)
+        held = store.load(run, build=build)
         options: dict[str, Any] = {**held.options, **job.options}
         return held, data.load(job.source or held.source, data_dir=job.data_dir, **options)
     settings = TrainSettings.read(training or {})

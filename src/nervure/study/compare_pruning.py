@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +13,22 @@ from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve, Figure, Matrix, Scatter, Table
 from nervure.prune.criteria import criteria as known
+from nervure.prune.recover import methods
 from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
 from nervure.study.side_by_side import asked, curve, placed, study_of
+from nervure.study.statistics import against
 
-__all__ = ["Comparison", "compare_pruning"]
+__all__ = ["Comparison", "compare_pruning", "reached"]
 
 CONTROLS = ("random", "l1")  # each criterion is held against these, if they take part
+
+STAGES = {"pruned": "as cut", "recovered": "after recovery", "tuned": "after training"}
+
+# What a network is judged by: the first of these that was measured.
+QUALITIES = {"accuracy": "%", "acc": "%", "rmse": "", "mse": ""}
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,75 +44,98 @@ class Comparison:
         """A measure's values over seeds (seeds,)."""
         return np.array(list(self.results.values(arm(criterion, keep), measure).values()))
 
+    @property
+    def quality(self) -> str:
+        """What networks are judged by: accuracy, and of other tasks an error, of which less is better."""
+        made = {name for record in self.results.records if record.done for name in record.metrics}
+        return next((name for name in QUALITIES if f"{name}_pruned" in made), "accuracy")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that were measured, in order; the last is what criteria are compared by."""
+        made = {name for record in self.results.records if record.done for name in record.metrics}
+        return tuple(stage for stage in STAGES if f"{self.quality}_{stage}" in made)
+
     def table(self) -> Table:
-        """A line for each criterion and kept share: accuracy before and after recovery, cost, and against controls."""
+        """A line for each criterion and kept share: quality at each stage, cost, and differences to controls."""
         columns = (
-            "criterion", "keep", "seeds", "MACs share", "pruned", "recovered", "sd",
+            "criterion", "keep", "seeds", "parameters", "MACs share", *self.stages, "sd",
             *(f"{way} {control}" for control in self._controls for way in ("against", "p of")),
-            "speed-up", "selected s",
+            "latency ms", "speed-up", "selected s",
         )  # fmt: skip
         rows = [self._line(criterion, keep) for keep in self.keep for criterion in self.criteria]
-        alt = f"{len(self.criteria)} criteria at {len(self.keep)} kept shares; accuracies in per cent."
+        alt = f"{len(self.criteria)} criteria at {len(self.keep)} kept shares; {self._said}.{self._uncut()}"
         return Table(title="Criteria side by side", alt=alt, columns=columns, rows=[row for row in rows if row])
 
     def figures(self) -> tuple[Figure, ...]:
-        """Accuracy against kept share before and after recovery, the Pareto front, agreement, and the table."""
-        stages = [("pruned", "as cut"), ("recovered", "after recovery")]
-        curves = [self._curve(stage, said) for stage, said in stages]
-        found = [*curves, self._front(), self.table()]
+        """Quality against kept share at each stage, the Pareto front, agreement, and the table."""
+        curves = [self._curve(stage) for stage in self.stages]
+        found = [*curves, *([self._front()] if curves else []), self.table()]
         if self.agreement.records and not self.agreement.failed:
             found.append(self._matrix())
         return tuple(found)
+
+    @property
+    def _said(self) -> str:
+        return f"{self.quality}, %" if QUALITIES[self.quality] else f"{self.quality}, of which less is better"
+
+    def _uncut(self) -> str:
+        first = self.results.study.arms
+        names = (f"{self.quality}_base", "latency_ms_base")
+        found = {name: one for name in names for arm in first if (one := self.results.summary(arm, name)).n}
+        shown = [f"{name.removesuffix('_base').replace('_', ' ')} {one.mean:.4g}" for name, one in found.items()]
+        return f" Uncut: {', '.join(shown)}." if shown else ""
 
     @property
     def _controls(self) -> tuple[str, ...]:
         return tuple(control for control in CONTROLS if control in self.criteria)
 
     def _line(self, criterion: str, keep: float) -> list[str | int | float | None]:
-        recovered = self.results.summary(arm(criterion, keep), "accuracy_recovered")
-        if not recovered.n:
+        named = arm(criterion, keep)
+        stages = [self.results.summary(named, f"{self.quality}_{stage}") for stage in self.stages]
+        if not stages or not stages[-1].n:
             return []
-        line: list[str | int | float | None] = [
-            criterion,
-            keep,
-            recovered.n,
-            float(self.values(criterion, keep, "macs_share").mean()),
-            self.results.summary(arm(criterion, keep), "accuracy_pruned").mean,
-            recovered.mean,
-            recovered.sd,
-        ]
+        line: list[str | int | float | None] = [criterion, keep, stages[-1].n]
+        line += [float(self.values(criterion, keep, name).mean()) for name in ("parameters", "macs_share")]
+        line += [*(one.mean for one in stages), stages[-1].sd]
         for control in self._controls:
-            if control == criterion:
-                line += [None, None]
-                continue
-            against = self.results.paired(arm(criterion, keep), arm(control, keep), "accuracy_recovered")
-            line += [against.difference, against.p_t]
-        line.append(float(np.median(self.values(criterion, keep, "speedup"))))
-        done = [one for one in self.results.records if one.done and one.trial.arm == arm(criterion, keep)]
-        line.append(float(np.mean([one.durations["select"] for one in done])))
-        return line
+            measure = f"{self.quality}_{self.stages[-1]}"
+            values = [self.results.values(one, measure) for one in (named, arm(control, keep))]
+            found = None if control == criterion else against(*values)
+            line += [None, None] if found is None else [found.difference, found.p_t]
+        line += [float(np.median(self.values(criterion, keep, name))) for name in ("latency_ms", "speedup")]
+        done = [one for one in self.results.records if one.done and one.trial.arm == named]
+        return [*line, float(np.mean([one.durations["select"] for one in done]))]
 
-    def _curve(self, stage: str, said: str) -> Curve:
-        values = {one: [self.values(one, keep, f"accuracy_{stage}") for keep in self.keep] for one in self.criteria}
-        return curve(values, self.keep, f"Accuracy {said}", x_label="kept share of units")
+    def _curve(self, stage: str) -> Curve:
+        measure = f"{self.quality}_{stage}"
+        values = {one: [self.values(one, keep, measure) for keep in self.keep] for one in self.criteria}
+        title = f"{self.quality.capitalize()} {STAGES[stage]}"
+        return curve(
+            values, self.keep, title, x_label="kept share of units", y_label=self._said, what=f"Test {self.quality}"
+        )
 
     def _front(self) -> Scatter:
-        places = [(number, criterion, keep) for number, criterion in enumerate(self.criteria) for keep in self.keep]
-        points = [
-            (self.values(name, keep, "macs_share").mean(), self.values(name, keep, "accuracy_recovered").mean())
-            for _, name, keep in places
-            if len(self.values(name, keep, "macs_share"))
+        last = self.stages[-1]
+        places = [
+            (number, name, keep)
+            for number, name in enumerate(self.criteria)
+            for keep in self.keep
+            if len(self.values(name, keep, f"{self.quality}_{last}"))
         ]
-        kept = [place for place in places if len(self.values(place[1], place[2], "macs_share"))]
+        points = [
+            (self.values(name, keep, "macs_share").mean(), self.values(name, keep, f"{self.quality}_{last}").mean())
+            for _, name, keep in places
+        ]
         return Scatter(
-            title="Accuracy against cost",
-            alt="Each point is a criterion at a kept share: share of multiply-adds, and accuracy after recovery.",
+            title=f"{self.quality.capitalize()} against cost",
+            alt=f"Each point is a criterion at a kept share: share of multiply-adds, {self.quality} {STAGES[last]}.",
             points=np.array(points).reshape(-1, 2),
-            groups=np.array([number for number, _, _ in kept]),
+            groups=np.array([number for number, _, _ in places]),
             labels=self.criteria,
-            hover=[f"{name}, keep {keep}" for _, name, keep in kept],
+            hover=[f"{name}, keep {keep}" for _, name, keep in places],
             x_label="share of multiply-adds",
-            y_label="accuracy, %",
+            y_label=self._said,
         )
 
     def _matrix(self) -> Matrix:
@@ -119,6 +149,19 @@ class Comparison:
             rows=self.criteria,
             columns=self.criteria,
         )
+
+
+def reached(metrics: Mapping[str, float]) -> tuple[str, float] | None:
+    """What a trial's network is judged by, and how good it is after the last stage; None if it was not judged.
+
+    >>> reached({"rmse_base": 1.0, "rmse_pruned": 3.0, "rmse_recovered": 2.0})
+    ('rmse', 2.0)
+    """
+    for name in QUALITIES:
+        for stage in reversed(STAGES):
+            if f"{name}_{stage}" in metrics:
+                return name, metrics[f"{name}_{stage}"]
+    return None
 
 
 def arm(criterion: str, keep: float) -> str:
@@ -137,6 +180,7 @@ def compare_pruning(
     recover: Sequence[str] = ("kernel-estimation", "batch-norm"),
     samples: int = 1000,
     tune: dict[str, object] | None = None,
+    build: str | None = None,
     jobs: int = 1,
     minutes: float | None = None,
     threads: int | None = None,
@@ -159,6 +203,8 @@ def compare_pruning(
         A folder; what it holds already is not done again.
     recover, samples, tune
         Methods of recovery in order, how many samples criteria see, and a recipe to train by afterwards.
+    build : str, optional
+        The ``package.module:function`` that made the run's network, if it was your own.
     jobs, minutes, threads, device, data_dir, progress, stop
         As in :func:`nervure.study.run`.
     """
@@ -166,15 +212,18 @@ def compare_pruning(
         known.row(name)
     if bad := [share for share in keep if not 0 < share <= 1]:
         raise InputError(f"keep {bad[0]}: give shares above 0 and up to 1")
-    asked(criteria, keep, "kept share")
+    for name in recover:
+        methods.row(name)
+    asked(criteria, keep, "kept share", ds)
     place = placed(net, ds, Path(out))
-    common: dict[str, object] = {"run": str(place), "samples": samples}
+    common: dict[str, object] = {"run": str(place), "samples": samples, **({"build": build} if build else {})}
     arms: dict[str, dict[str, object]] = {
         arm(name, share): {"criterion": name, "target": {"keep": float(share)}} for share in keep for name in criteria
     }
     study = study_of(
         "pruning", ds, {**common, "recover": list(recover), "tune": tune}, arms, seeds, trial="prune",
-        measures={"accuracy_pruned": "%", "accuracy_recovered": "%", "macs_share": "", "speedup": ""},
+        measures={f"{name}_{stage}": unit for name, unit in QUALITIES.items() for stage in ("base", *STAGES)}
+        | dict.fromkeys(("parameters", "macs_share", "latency_ms", "speedup"), ""),
     )  # fmt: skip
     names = list(criteria)
     agreement = study_of(

@@ -157,6 +157,7 @@ def compare_sparsity(
     samples: int = 2000,
     ranking: str = "layer",
     seconds: bool = True,
+    build: str | None = None,
     jobs: int = 1,
     minutes: float | None = None,
     threads: int | None = None,
@@ -182,6 +183,8 @@ def compare_sparsity(
         How many training samples criteria see; ``"layer"`` or ``"global"``.
     seconds : bool
         Whether to time 10,000 samples.
+    build : str, optional
+        The ``package.module:function`` that made the run's network, if it was your own.
     jobs, minutes, threads, device, data_dir, progress, stop
         As in :func:`nervure.study.run`.
     """
@@ -190,7 +193,7 @@ def compare_sparsity(
             raise InputError(f"criterion {name!r} trains the network; compare it with: nervure reproduce")
     if bad := [share for share in sparsity if not 0 <= share < 1]:
         raise InputError(f"sparsity {bad[0]}: give shares from 0 up to 1, without 1")
-    asked(criteria, sparsity, "sparsity")
+    asked(criteria, sparsity, "sparsity", ds)
     rates = [f"{rate:g}" for rate in sparsity]
     if len(set(rates)) != len(rates):
         raise InputError("name each sparsity once")
@@ -198,6 +201,7 @@ def compare_sparsity(
     settings: dict[str, object] = {
         "run": str(placed(net, ds, Path(out))), "sparsity": [float(rate) for rate in sparsity], "samples": samples,
         "plan": {"ranking": ranking}, "seconds": seconds, "beside": {name: {} for name in others},
+        **({"build": build} if build else {}),
     }  # fmt: skip
     study = study_of(
         "sparsity", ds, settings, {name: {"criterion": name} for name in criteria}, seeds, trial="sparsify",

@@ -35,6 +35,8 @@ class PruneSettings(TrialSettings):
     ----------
     run, base : str, dict, optional
         The run to prune, or the settings of the trial ``train`` that makes one.
+    build : str, optional
+        The ``package.module:function`` that made the run's network, if it was the user's own.
     criterion, criterion_options : str, dict
         A name of ``nervure.prune.criteria``, and its settings. ``seed`` is the trial's, where the criterion has one.
     target : dict
@@ -57,6 +59,7 @@ class PruneSettings(TrialSettings):
 
     run: str | None = None
     base: dict[str, object] | None = None
+    build: str | None = None
     criterion: str = "l1"
     criterion_options: dict[str, object] = Field(default_factory=dict)
     criteria: tuple[str, ...] = ()
@@ -93,7 +96,7 @@ def prune_trial(job: Job) -> Measured:
     The seed draws the samples that criteria and recovery see, and the choice of random criteria.
     """
     settings = PruneSettings.read(job.settings)
-    run, ds = base_of(job, settings.run, settings.base)
+    run, ds = base_of(job, settings.run, settings.base, settings.build)
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     base = {f"{name}_base": value for name, value in _quality(run.net, ds, job).items()}
     found = _pruned(job, run, ds, settings)
@@ -170,7 +173,7 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
 def agreement_trial(job: Job) -> Measured:
     """Kendall's tau of each pair of criteria, as the mean over layers of their order of units, from one pass."""
     settings = PruneSettings.read(job.settings)
-    run, ds = base_of(job, settings.run, settings.base)
+    run, ds = base_of(job, settings.run, settings.base, settings.build)
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     example = ds.batch(ds.indices("train")[:3]).x
     layers = [layer for layer in prune.layers(run.net, example) if layer.units > 1]

@@ -13,7 +13,7 @@ from nervure.study.side_by_side import curve
 from nervure.study.sweeps import WHOLE, Sweep, plain
 from nervure.train import Recipe
 
-__all__ = ["Shown", "figures", "settings_of", "shown"]
+__all__ = ["Shown", "figures", "machines", "settings_of", "shown"]
 
 _AXES = {"layer": "layer", "keep": "kept share"}
 _TOLD = ("optimizer", "lr", "batch", "epochs", "schedule")  # of a recipe, also where it leaves them at their defaults
@@ -74,8 +74,21 @@ def shown(results: Results) -> Shown:
     )
 
 
-def settings_of(results: Results) -> dict[str, str]:
-    """The data and the settings of a profile by name, those that arms differ in by arm; of recipes, defaults too.
+def machines(results: Results) -> str:
+    """What the trials were made on, each environment once.
+
+    >>> from nervure.study.table import load
+    >>> machines(Results(load("digits-lenet5"), "smoke", (), ()))
+    ''
+    """
+    return "; ".join(
+        f"{one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}"
+        for one in results.environments()
+    )
+
+
+def settings_of(results: Results, *, arms: bool = True) -> dict[str, str]:
+    """The data and the settings of a profile by name, of recipes also defaults; then those that arms differ in, by arm.
 
     >>> from nervure.study.grid import grid
     >>> from nervure.study.table import load
@@ -96,7 +109,10 @@ def settings_of(results: Results) -> dict[str, str]:
         "seeds": str(len({trial.seed for trial in results.trials})),
         **{name: first[name] for name in shared},
         **{
-            f"{arm}: {name}": value for arm, one in each.items() for name, value in one.items() if name not in shared
+            f"{arm}: {name}": value
+            for arm, one in each.items()
+            for name, value in one.items()
+            if arms and name not in shared
         },
     }  # fmt: skip
 

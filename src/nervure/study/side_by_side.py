@@ -19,15 +19,19 @@ from nervure.study.table import Data, Profile, Study
 __all__ = ["asked", "curve", "placed", "study_of"]
 
 
-def asked(criteria: Sequence[str], shares: Sequence[float], what: str) -> None:
-    """Refuse a comparison of nothing, or of a criterion twice.
+def asked(criteria: Sequence[str], shares: Sequence[float], what: str, ds: Dataset) -> None:
+    """Refuse a comparison of nothing, of a criterion twice, or on data without samples to test on.
 
-    >>> asked(["l1", "l1"], [0.5], "kept share")
+    >>> asked(["l1", "l1"], [0.5], "kept share", None)
     Traceback (most recent call last):
     nervure.errors.InputError: name each criterion once, and give at least one of them and one kept share
     """
     if len(set(criteria)) != len(criteria) or not criteria or not shares:
         raise InputError(f"name each criterion once, and give at least one of them and one {what}")
+    if not len(ds.splits.get("test", ())):
+        raise InputError(
+            f"{ds.source}: no test split to compare on; train a network that leaves one out, or give other data"
+        )
 
 
 def placed(net: Run | nn.Module | str | Path, ds: Dataset, out: Path) -> Path:

@@ -56,6 +56,8 @@ class SparsifySettings(TrialSettings):
     ----------
     run, base : str, dict, optional
         The run whose network loses edges, or the settings of the trial ``train`` that makes one.
+    build : str, optional
+        The ``package.module:function`` that made the run's network, if it was the user's own.
     criterion, options : str, dict
         A name of ``nervure.sparsify.criteria``, and its settings.
     sparsity : tuple of float
@@ -76,6 +78,7 @@ class SparsifySettings(TrialSettings):
 
     run: str | None = None
     base: dict[str, object] | None = None
+    build: str | None = None
     criterion: str = "isparse"
     options: dict[str, object] = Field(default_factory=dict)
     sparsity: tuple[float, ...] = Field((0.5,), min_length=1)
@@ -127,7 +130,7 @@ def sparsify_trial(job: Job) -> Measured:
     The seed draws the samples that criteria see, and random masks.
     """
     given = SparsifySettings.read(job.settings)
-    run, ds = base_of(job, given.run, given.base)
+    run, ds = base_of(job, given.run, given.base, given.build)
     ds = measured_on(dataclasses.replace(ds, preprocessing=run.preprocessing), given.test_samples)
     net = run.net
     before = hits(net, ds, job.device)
