@@ -27,6 +27,20 @@ def test_measures_side_by_side(call, base: Path, other: Path) -> None:
     assert [one["run"] for one in found] == [str(base), str(other), str(base)]
 
 
+def test_bytes_and_sparsity_are_counted_for_the_dense_run(call, base: Path, tmp_path: Path) -> None:
+    said = call("sparsify", base, "--criterion", "magnitude", "--sparsity", "0.8", "--device", "cpu", "-o", "thin")
+    assert said.code == 0, said.err
+    dense, thin = json.loads(call("compare", base, "thin", "--json").out)
+    assert dense["metrics"]["sparsity"] == 0
+    assert thin["metrics"]["sparsity"] == pytest.approx(0.8, abs=0.01)
+    assert dense["metrics"]["bytes"] > 1.5 * thin["metrics"]["bytes"]
+    lines = {line.split()[0]: line.split() for line in call("compare", base, "thin").out.splitlines() if line.strip()}
+    assert lines["bytes"][3].startswith("−")
+    assert lines["sparsity"][3].startswith("+")
+    call("compare", base, "thin", "-o", "page.html")
+    assert "bytes" in (tmp_path / "page.html").read_text().partition("Cost as a share of base")[2]
+
+
 def test_page(call, base: Path, other: Path, tmp_path: Path) -> None:
     assert call("compare", base, other, "-o", "page.html").err == "wrote page.html\n"
     assert "small" in (tmp_path / "page.html").read_text()

@@ -39,6 +39,12 @@ def test_the_page_has_curves_overlaid_and_costs(two):
     assert "Cost as a share of base" in html
 
 
+def test_tiles_name_the_run_that_they_describe(two):
+    html = compare_page([two[0], two[0], two[1]])
+    assert "Accuracy, small" in html
+    assert "base (1): 75.0 %" in html
+
+
 def test_runs_of_other_lengths_share_an_axis(two):
     two[1].history = two[1].history[:2]
     assert "<svg" in compare_page(two)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,6 +31,8 @@ def command(
 ) -> None:
     """Hold runs side by side: their measures, and how each differs from the first.
 
+    Bytes on disk and sparsity, where one of the runs has them, are counted for the others too.
+
     Examples:
 
     $ nervure compare runs/base runs/small -o compare.html
@@ -40,6 +44,7 @@ def command(
         raise InputError("compare needs two runs or more")
     check_file(page, overwrite)
     held = [_open(path, net) for path in runs]
+    _weigh(held)
     if page is not None:
         report.write(page, report.compare_page(held), overwrite=overwrite)
     if json_:
@@ -58,3 +63,20 @@ def _open(path: Path, function: str | None) -> Run:
     base = {} if origin is None else origin["base"]
     own = origin is None or (isinstance(base, dict) and base.get("kind") == "function")
     return load_run(path, function if own else None)
+
+
+def _weigh(runs: Sequence[Run]) -> None:
+    """Count what a sparsified run says of its weights for those that do not say it, as far as they can be counted."""
+    from nervure.sparsify.runs import trained_mask
+    from nervure.sparsify.size import stored_bytes
+
+    counts: dict[str, Callable[[Run], float]] = {
+        "bytes": lambda run: float(stored_bytes(run.net)),
+        "sparsity": lambda run: trained_mask(run.net).sparsity,
+    }
+    for name, count in counts.items():
+        if any(name in run.metrics for run in runs):
+            for run in runs:
+                if name not in run.metrics:
+                    with contextlib.suppress(InputError):
+                        run.metrics = {**run.metrics, name: count(run)}

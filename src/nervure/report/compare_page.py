@@ -48,7 +48,7 @@ def compare_page(runs: Sequence[RunLike]) -> str:
         summary = f"{len(runs)} runs on different data: their scores cannot be held against each other."
     return page(
         " and ".join(labels) if len(labels) <= 3 else f"{len(labels)} runs",
-        shown, summary=summary, eyebrow="comparison", tiles=_tiles(runs), versions=runs[0].versions,
+        shown, summary=summary, eyebrow="comparison", tiles=_tiles(runs, labels), versions=runs[0].versions,
     )  # fmt: skip
 
 
@@ -107,11 +107,14 @@ def _difference(first: int | float | None, other: int | float | None, key: str) 
     return f"{sign}{number(abs(change))}"
 
 
-def _tiles(runs: Sequence[RunLike]) -> tuple[Tile, ...]:
-    """Key figures of the last run, each with the first one's beside it."""
-    first = {tile.label: tile for tile in key_figures(runs[0].metrics)}
-    last = key_figures(runs[-1].metrics)
-    return tuple(Tile(tile.label, tile.value, f"was {first[tile.label].value}") for tile in last if tile.label in first)
+def _tiles(runs: Sequence[RunLike], labels: Sequence[str]) -> tuple[Tile, ...]:
+    """Key figures of the last run, each with the first one's beside it; both runs are named."""
+    first = {tile.label: tile.value for tile in key_figures(runs[0].metrics)}
+    return tuple(
+        Tile(f"{tile.label}, {labels[-1]}", tile.value, f"{labels[0]}: {first[tile.label]}")
+        for tile in key_figures(runs[-1].metrics)
+        if tile.label in first
+    )
 
 
 def _cost_bars(runs: Sequence[RunLike], labels: Sequence[str]) -> list[Figure]:
