@@ -47,6 +47,8 @@ def test_arms_are_paired_by_seed(results: Results) -> None:
     assert (found.n, found.difference) == (1, pytest.approx(30.0))
     with pytest.raises(InputError, match="no arm 'best'"):
         results.paired("best", "plain", "accuracy")
+    with pytest.raises(InputError, match="three or more"):
+        results.unpaired("better", "plain", "accuracy")
 
 
 def test_json_holds_every_trial_and_its_environment(results: Results) -> None:

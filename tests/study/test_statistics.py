@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from nervure.errors import InputError
-from nervure.study.statistics import paired, paired_t, summary, wilcoxon
+from nervure.study.statistics import paired, paired_t, summary, unpaired, wilcoxon
 
 VALUES = st.lists(st.floats(-100, 100, allow_nan=False).map(lambda one: round(one, 3)), min_size=2, max_size=20)
 
@@ -87,3 +87,51 @@ def test_unequal_or_empty_is_refused() -> None:
         paired([1.0, 2.0], [1.0])
     with pytest.raises(InputError, match="no pair"):
         paired([], [])
+
+
+# Accuracy of ten retrainings, HRank and SSIM k-means (spec ssim-kmeans-pruning, 4.3).
+PRINTED = {
+    "A": (
+        [91.13, 91.34, 91.07, 91.1, 91.42, 91.17, 91.39, 91.24, 91.16, 91.31],
+        [91.52, 91.65, 91.47, 91.49, 91.4, 91.64, 91.43, 91.49, 91.53, 91.38],
+    ),
+    "B": (
+        [90.49, 90.6, 90.58, 90.52, 90.62, 90.54, 90.41, 90.69, 90.38, 90.45],
+        [90.87, 90.81, 91.1, 90.86, 91.01, 91.14, 91.0, 91.05, 91.1, 90.88],
+    ),
+    "C": (
+        [90.47, 90.46, 90.75, 90.55, 90.68, 90.58, 90.33, 90.56, 90.38, 90.5],
+        [90.8, 91.4, 90.97, 91.13, 91.09, 90.82, 91.12, 90.98, 90.81, 90.89],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "shapiro", "t", "pooled", "welch", "ranks", "low", "high"),
+    [
+        ("A", (0.450, 0.411), 5.463, 3.4e-5, 4.8e-5, 4.4e-4, 0.164, 0.370),
+        ("B", (0.977, 0.292), 9.352, 2.5e-8, 3.4e-8, 1.8e-4, 0.352, 0.556),
+        ("C", (0.953, 0.239), 6.589, 3.5e-6, 6.6e-6, 1.8e-4, 0.322, 0.628),
+    ],
+)
+def test_printed_accuracies_give_the_recomputed_tests(
+    scenario: str, shapiro: tuple[float, float], t: float, pooled: float, welch: float, ranks: float, low: float,
+    high: float,
+) -> None:  # fmt: skip
+    hrank, ssim = PRINTED[scenario]
+    found = unpaired(ssim, hrank)
+    assert (found.shapiro_b, found.shapiro_a) == pytest.approx(shapiro, abs=6e-4)
+    assert found.t == pytest.approx(t, abs=6e-4)
+    assert found.p_pooled == pytest.approx(pooled, rel=0.03)
+    assert found.p_welch == pytest.approx(welch, rel=0.03)
+    assert found.p_mann_whitney == pytest.approx(ranks, rel=0.03)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=6e-4)
+    sd = {"A": (0.119, 0.086), "B": (0.093, 0.112), "C": (0.121, 0.179)}[scenario]
+    assert (np.std(hrank), np.std(ssim)) == pytest.approx(sd, abs=6e-4)  # as printed: of the population
+
+
+def test_too_few_or_equal_values_are_refused() -> None:
+    with pytest.raises(InputError, match="three or more"):
+        unpaired([1.0, 2.0], [1.0, 2.0, 3.0])
+    with pytest.raises(InputError, match="without any spread"):
+        unpaired([1.0, 1.0, 1.0], [1.0, 2.0, 3.0])

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nervure.errors import InputError
 from nervure.study.grid import Trial
 from nervure.study.records import Record
-from nervure.study.statistics import Paired, Summary, against, summary
+from nervure.study.statistics import Paired, Summary, Unpaired, against, summary, unpaired
 from nervure.study.sweeps import WHOLE, controls_of, plain
 from nervure.study.table import Published, Study
 
@@ -95,15 +95,24 @@ class Results:
 
     def paired(self, arm: str, other: str, measure: str) -> Paired:
         """``arm`` against ``other`` on the seeds that both have."""
-        for one in (arm, other):
-            if one not in self.study.arms:
-                raise InputError(f"{self.study.name}: no arm {one!r}; there are: {', '.join(self.study.arms)}")
-        found = against(self.values(arm, measure), self.values(other, measure))
+        ours, theirs = self._pair(arm, other, measure)
+        found = against(ours, theirs)
         if found is None:
             raise InputError(
                 f"{self.study.name}: {arm} and {other} have no seed of {measure} in common; make both first"
             )
         return found
+
+    def unpaired(self, arm: str, other: str, measure: str) -> Unpaired:
+        """``arm`` against ``other`` where seeds do not pair them, as of retrainings that share nothing but the base."""
+        ours, theirs = self._pair(arm, other, measure)
+        return unpaired(list(ours.values()), list(theirs.values()))
+
+    def _pair(self, arm: str, other: str, measure: str) -> tuple[dict[int, float], dict[int, float]]:
+        for one in (arm, other):
+            if one not in self.study.arms:
+                raise InputError(f"{self.study.name}: no arm {one!r}; there are: {', '.join(self.study.arms)}")
+        return self.values(arm, measure), self.values(other, measure)
 
     def tests(self) -> list[Difference]:
         """Every difference to the study's controls: at each number of a sweep, and of each other measure."""
