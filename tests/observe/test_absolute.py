@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from clusterers import clusterer
+from nervure.cluster import heads as cluster_heads
 from nervure.errors import InputError
 from nervure.nets.resnet import BasicBlock, ResNet
 from nervure.observe.absolute import backed_scores
@@ -97,3 +99,83 @@ class Odd(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(x).cumsum(1)
+
+
+class TestProducts:
+    """A factor that is no activation is a weight; each of several activations gets the product's score."""
+
+    def test_a_parameter_that_multiplies_is_a_weight(self) -> None:
+        class Scaled(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.a, self.scale = nn.Linear(2, 2), nn.Parameter(torch.tensor([1.0, -100.0]))
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.a(x) * self.scale
+
+        found = backed_scores(Scaled(), torch.zeros(1, 2), torch.ones(2), ["a"])["a"]
+        assert torch.allclose(found, torch.tensor([1 / 101, 100 / 101]).double())
+
+    def test_a_gate_and_its_signal(self) -> None:
+        class Gated(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.conv, self.down, self.up = nn.Conv2d(1, 4, 3), nn.Linear(4, 2), nn.Linear(2, 4)
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.conv(x)
+                gate = torch.sigmoid(self.up(torch.relu(self.down(x.mean((2, 3))))))
+                return (x * gate[:, :, None, None]).mean((2, 3))
+
+        net, final = Gated(), torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
+        found = backed_scores(net, torch.zeros(1, 1, 5, 5), final, ["conv", "down", "up"])
+        assert torch.allclose(found["up"], final / 10)
+        down = net.up.weight.detach().abs().double().T @ final
+        assert torch.allclose(found["down"], down / down.sum())
+        conv = final + net.down.weight.detach().abs().double().T @ down
+        assert torch.allclose(found["conv"], conv / conv.sum())
+
+    @pytest.mark.parametrize("form", ["matmul", "bmm", "einsum", "fused"])
+    def test_attention(self, form: str) -> None:
+        class Attention(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.q, self.k, self.v, self.out = (nn.Linear(4, 4) for _ in range(4))
+
+            def forward(self, x: Tensor) -> Tensor:
+                q, k, v = self.q(x), self.k(x), self.v(x)
+                if form == "fused":
+                    return self.out(nn.functional.scaled_dot_product_attention(q, k, v)).mean(1)
+                if form == "einsum":
+                    return self.out(
+                        torch.einsum("nij,njd->nid", torch.einsum("nid,njd->nij", q, k).softmax(2), v)
+                    ).mean(1)
+                times = torch.bmm if form == "bmm" else torch.matmul
+                return self.out(times(times(q, k.mT).softmax(2), v)).mean(1)
+
+        net, final = Attention(), torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
+        found = backed_scores(net, torch.zeros(1, 5, 4), final, ["q", "k", "v"])
+        values = net.out.weight.detach().abs().double().T @ final
+        assert torch.allclose(found["v"], values / values.sum())
+        assert torch.allclose(found["q"], torch.full((4,), 0.25).double())
+        assert torch.allclose(found["k"], torch.full((4,), 0.25).double())
+
+    def test_what_cuts_the_way_is_named(self) -> None:
+        class Cut(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.a, self.b = nn.Linear(2, 2), nn.Linear(2, 2)
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.b(x) + self.a(x).detach()
+
+        with pytest.raises(InputError, match="no score reached layer 'a'.*detach cuts the way; exclude the layer"):
+            backed_scores(Cut(), torch.zeros(1, 2), torch.ones(2), ["a", "b"])
+
+
+@pytest.mark.parametrize("head", cluster_heads.names())
+def test_every_cluster_head(head: str) -> None:
+    net = clusterer(head)
+    layers = [name for name, module in net.encoder.named_modules() if isinstance(module, nn.Linear)]
+    found = backed_scores(net, torch.zeros(1, 4), torch.ones(3), [f"encoder.{name}" for name in layers])
+    assert all(float(score.sum()) == pytest.approx(1) for score in found.values())

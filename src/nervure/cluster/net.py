@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nervure.cluster.heads import Head, make_head
@@ -59,7 +58,8 @@ class ClusterNet(nn.Module):
     def raw(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """What the encoder gives, before ``norm``: (n, latent)."""
         out = self.encoder(x, mask=mask) if mask is not None and takes_mask(self.encoder) else self.encoder(x)
-        return torch.as_tensor(out[0] if isinstance(out, tuple) else out).flatten(1)
+        latents: Tensor = out[0] if isinstance(out, tuple) else out
+        return latents.flatten(1)
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latents (n, latent)."""

@@ -3,11 +3,15 @@
 The network is run as a linear one: weights by magnitude, no bias, activations left out, maxima as means, batch
 norm as its folded positive scale. On an input of ones, the gradient at a layer's output under the outputs' scores
 is that layer's scores (spec isparse, 2.3 and 2.7).
+
+A factor that is no activation is a weight. Of a product of two activations (a gate and its signal, queries and keys)
+each counts as if the other were one: both get the product's score, as both branches of a sum do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -17,7 +21,7 @@ from torch.nn import functional as F
 from nervure.errors import InputError
 from nervure.observe.borrowed import borrowed
 from nervure.observe.layout import examples_first, unit_axis
-from nervure.observe.rewritten import KINDS, Call, Rewritten, running
+from nervure.observe.rewritten import KINDS, Call, Rewritten, name_of, running
 from nervure.observe.summary import flat
 from nervure.registry import nearest
 
@@ -26,7 +30,18 @@ __all__ = ["Absolute", "Norms", "Rule", "backed_scores", "outputs_of"]
 Norms = Literal["fold", "ignore"]
 Rule = str | Callable[[Call], Any]
 
-_RULES: Mapping[str, Rule] = dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "weighted")
+_ELEMENTWISE = frozenset({
+    "__neg__", "__pow__", "__rdiv__", "abs", "exp", "log", "log1p", "neg", "normalize", "pow", "reciprocal", "rsqrt",
+    "sqrt", "square",
+})  # fmt: skip
+_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "weighted"),
+    **dict.fromkeys(("__matmul__", "__rmatmul__", "bmm", "einsum", "matmul", "mm", "mv"), "multiplied"),
+    **dict.fromkeys(_ELEMENTWISE, "passed"),
+    **dict.fromkeys(("masked_fill", "where"), "chosen"),
+    "cdist": "distances",
+    "scaled_dot_product_attention": "attended",
+}
 
 
 class Absolute(Rewritten):
@@ -60,13 +75,23 @@ class Absolute(Rewritten):
     ) -> None:
         super().__init__()
         self.outputs: dict[str, list[Tensor]] = {}
+        self.cuts: dict[str, None] = {}
         self.norms, self.dtype = norms, dtype
         self.takes_rules = rules is not None
         self.rules = {**_RULES, **(rules or {})}
-        kinds = tuple(sorted(set(KINDS.values())))
-        for name, rule in self.rules.items():
+        kinds = tuple(sorted({*KINDS.values(), "multiplied"}))
+        for name, rule in (rules or {}).items():
             if isinstance(rule, str) and rule not in kinds:
                 raise InputError(f"rule for {name!r}: unknown kind {rule!r}; {nearest(rule, kinds)}")
+
+    def __torch_function__(self, func: Any, types: Sequence[type], args: Any = (), kwargs: Any = None) -> Any:
+        """The rule's result; an operation whose result no longer depends on activations is noted."""
+        out = super().__torch_function__(func, types, args, kwargs)
+        name = name_of(func)
+        lost = isinstance(out, Tensor) and out.is_floating_point() and not out.requires_grad
+        if lost and any(map(_tracked, args)) and not name.startswith("new_") and not name.endswith("_like"):
+            self.cuts.setdefault(name)
+        return out
 
     def own_rule(self, call: Call) -> Callable[[Call], Any] | None:
         """The rule that was given for an operation, before any that is known."""
@@ -103,7 +128,10 @@ class Absolute(Rewritten):
         return scaled
 
     def passed(self, call: Call) -> Tensor:  # noqa: D102
-        first: Tensor = call.args[0]
+        tracked = [one for one in call.args if _tracked(one)]
+        if len(tracked) > 1:
+            self.cuts.setdefault(call.name)
+        first: Tensor = tracked[0]
         return first
 
     def picked(self, call: Call) -> Any:  # noqa: D102
@@ -122,23 +150,65 @@ class Absolute(Rewritten):
         return call.run()
 
     def added(self, call: Call) -> Any:  # noqa: D102
-        return _sum(call, [one for one in call.args[:2] if isinstance(one, Tensor) and one.requires_grad])
+        first, second = call.args[:2]
+        shape = torch.broadcast_shapes(*(one.shape for one in (first, second) if isinstance(one, Tensor)))
+        parts = [one.expand(shape) for one in (first, second) if _tracked(one)]
+        return parts[0] if len(parts) == 1 else parts[0] + parts[1]
 
     def subtracted(self, call: Call) -> Any:  # noqa: D102
         return self.added(call)
 
     def scaled(self, call: Call) -> Any:  # noqa: D102
+        if "div" in call.name and _tracked(call.args[1]):
+            # One over an activation is an activation of it.
+            call = replace(call, function=torch.mul, name="mul", kwargs={})
+        return self.multiplied(call)
+
+    def multiplied(self, call: Call) -> Any:
+        """A product: what is no activation by magnitude, and of several activations the sum with ones for the others.
+
+        >>> x, gate = torch.tensor([2.0], requires_grad=True), torch.tensor([3.0], requires_grad=True)
+        >>> Absolute().multiplied(Call(torch.mul, "mul", (x, gate), {})), x * 3
+        (tensor([5.], grad_fn=<AddBackward0>), tensor([6.], grad_fn=<MulBackward0>))
+        """
+        given = [one for arg in call.args for one in (arg if isinstance(arg, tuple | list) else [arg])]
+        parts = []
+        for place, value in enumerate(given):
+            if _tracked(value):
+                args = [one if at == place else self._factor(one) for at, one in enumerate(given)]
+                parts.append(replace(call, args=tuple(args)).run())
+        return sum(parts[1:], start=parts[0])
+
+    def _factor(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return abs(value) if isinstance(value, int | float) else value
+        return torch.ones_like(value) if value.requires_grad else value.detach().abs().to(self.dtype)
+
+    def chosen(self, call: Call) -> Any:
+        """Values where a condition holds, and nothing where it does not."""
+        return replace(call, args=tuple(one if _tracked(one) or _condition(one) else 0.0 for one in call.args)).run()
+
+    def distances(self, call: Call) -> Any:
+        """Distances of rows to rows: a sum over differences of columns, whose squares are left out."""
         first, second = call.args[:2]
-        if isinstance(first, Tensor) and isinstance(second, Tensor):
-            # Of a signal and its gate the signal is the larger one.
-            return first if first.requires_grad and first.numel() >= second.numel() else second
-        number = second if isinstance(first, Tensor) else first
-        x = first if isinstance(first, Tensor) else second
-        return x / abs(number) if "div" in call.name else x * abs(number)
+        ones = torch.ones_like
+        parts = [first @ ones(second).to(self.dtype).mT] if _tracked(first) else []
+        parts += [ones(first).to(self.dtype) @ second.mT] if _tracked(second) else []
+        return sum(parts[1:], start=parts[0])
+
+    def attended(self, call: Call) -> Any:
+        """Attention: queries by keys, softmax left out, by values."""
+        query, key, value = call.args[:3]
+        weights = self.multiplied(Call(torch.matmul, "matmul", (query, key.mT), {}))
+        return self.multiplied(Call(torch.matmul, "matmul", (weights, value), {}))
 
 
-def _sum(call: Call, tracked: list[Tensor]) -> Tensor:
-    return tracked[0] if len(tracked) == 1 else tracked[0] + tracked[1]
+def _tracked(value: object) -> bool:
+    return isinstance(value, Tensor) and value.requires_grad
+
+
+def _condition(value: object) -> bool:
+    return isinstance(value, Tensor) and value.dtype == torch.bool
 
 
 def backed_scores(
@@ -194,9 +264,10 @@ def backed_scores(
     for (name, _), gradient in zip(places, gradients, strict=True):
         module = net.get_submodule(name)
         if gradient is None:
+            cut = f", or {' and '.join(mode.cuts)} cuts the way" if mode.cuts else ""
             raise InputError(
-                f"no score reached layer {name!r}, because no output depends on it, or it only scales others; "
-                "exclude it, or use another criterion"
+                f"no score reached layer {name!r}: the outputs do not depend on it{cut}; exclude the layer, or use "
+                "another criterion"
             )
         each = flat(examples_first(gradient, module, unit_axis(module), name)).to(torch.float64).sum((0, 2)).cpu()
         scores[name] = scores.get(name, 0) + each

@@ -17,13 +17,13 @@ from torch.overrides import TorchFunctionMode
 
 from nervure.errors import InputError
 
-__all__ = ["Call", "Rewritten", "running"]
+__all__ = ["Call", "Rewritten", "name_of", "running"]
 
 WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 NORMS = frozenset({"batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm"})
 SHAPED = frozenset({
-    "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "flatten", "float",
-    "double", "flip", "hsplit", "index_select", "movedim", "narrow", "pad", "permute", "pixel_shuffle",
+    "T", "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "flatten", "float",
+    "double", "flip", "hsplit", "index_select", "mT", "movedim", "narrow", "pad", "permute", "pixel_shuffle",
     "pixel_unshuffle", "reshape", "roll", "select", "split", "squeeze", "stack", "to", "transpose", "unbind",
     "unflatten", "unsqueeze", "view", "view_as",
 })  # fmt: skip
@@ -107,7 +107,7 @@ class Rewritten(TorchFunctionMode):
         kwargs = kwargs or {}
         if not any(one.requires_grad for one in _tensors((*args, *kwargs.values()))):
             return func(*args, **kwargs)
-        plain = _plain(str(getattr(func, "__name__", func)))
+        plain = _plain(name_of(func))
         call = Call(func, plain, tuple(args), kwargs)
         own = self.own_rule(call)
         if own is not None:
@@ -168,6 +168,18 @@ class Rewritten(TorchFunctionMode):
     def shaped(self, call: Call) -> Any:
         """Values moved, not changed."""
         return call.run()
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name of an operation as torch hands it over; of an attribute that is read, the attribute's.
+
+    >>> import torch
+    >>> name_of(torch.relu), name_of(torch.Tensor.T.__get__)
+    ('relu', 'T')
+    """
+    name = str(getattr(function, "__name__", function))
+    read = getattr(function, "__self__", None) if name == "__get__" else None
+    return str(getattr(read, "__name__", name))
 
 
 def _plain(name: str) -> str:
