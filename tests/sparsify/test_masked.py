@@ -80,9 +80,13 @@ def test_the_stored_weights_come_back(net: nn.Module) -> None:
     assert all(torch.equal(value, net.state_dict()[name]) for name, value in back.state_dict().items())
 
 
-def test_masks_are_replaced_not_piled_up(net: nn.Module) -> None:
-    twice = masked(masked(net, half(net)), half(net, 1))
-    assert all(torch.equal(mask, half(net, 1)[name]) for name, mask in masks_of(twice).items())
+def test_what_is_masked_stays_so_until_it_is_unmasked(net: nn.Module) -> None:
+    once = masked(net, half(net))
+    twice = masked(once, half(net, 1))
+    both = {name: mask & half(net, 1)[name] for name, mask in half(net).items()}
+    assert all(torch.equal(mask, both[name]) for name, mask in masks_of(twice).items())
+    anew = masks_of(masked(unmasked(once), half(net, 1)))
+    assert all(torch.equal(mask, half(net, 1)[name]) for name, mask in anew.items())
     assert len(origin_of(twice).steps) == 2
 
 

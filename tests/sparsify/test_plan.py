@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from clusterers import clusterer
 from nervure import nets, sparsify, store
 from nervure.data import Dataset, from_arrays
 from nervure.errors import InputError
 from nervure.sparsify.criteria import criteria, names
 from nervure.sparsify.criteria.trained import Trained
 from nervure.sparsify.decide import lost_units
+from nervure.sparsify.layers import prunable
 
 SCORING = [name for name in names() if not issubclass(criteria.get(name), Trained)]
 EXACT = [name for name in SCORING if criteria.get(name).exact_counts]
@@ -161,7 +163,14 @@ def test_a_masked_network_is_judged_by_the_weights_that_it_uses(net: nn.Module) 
     first = sparsify.plan(net, None, "random", 0.5)
     again = sparsify.plan(first.apply(net), None, "magnitude", 0.5)
     assert first.compare(again).whole == 1
-    again.apply(first.apply(net))
+
+    less = sparsify.plan(first.apply(net), None, "magnitude", 0.25)
+    both = less.apply(first.apply(net))
+    used, stays = sparsify.bake(both), sparsify.bake(first.apply(net))
+    for layer, mask in less.masks.items():
+        assert torch.equal(used.get_submodule(layer).weight, stays.get_submodule(layer).weight * mask)
+    assert all(torch.equal(one, two) for one, two in zip(used.parameters(), less.bake(stays).parameters(), strict=True))
+    assert all(torch.equal(one, two) for one, two in zip(less.remove(both).parameters(), net.parameters(), strict=True))
 
 
 def test_settings_are_kept(net: nn.Module, ds: Dataset) -> None:
@@ -243,3 +252,14 @@ def test_a_masked_run_is_saved_and_loaded(net: nn.Module, ds: Dataset, tmp_path:
     x = ds.batch(range(4)).x
     assert torch.equal(again(x), thin(x))
     assert sparsify.Mask.of(again).compare(mask).whole == 1
+
+
+@pytest.mark.parametrize("criterion", ["isparse", "wanda"])
+def test_what_cannot_be_judged_keeps_its_weights_and_is_named(criterion: str) -> None:
+    net = clusterer("mixture")
+    ds = from_arrays(np.random.default_rng(0).random((30, 4), np.float32), np.arange(30) % 3)
+    mask = sparsify.plan(net, ds, criterion, 0.5)
+    assert [row.layer for row in mask.rows] == [name for name in mask.masks if name.startswith("encoder")]
+    assert mask.about.notes["not_judged"] == [name for name in prunable(net) if name.startswith("decoder")]
+    turned = nn.Sequential(nn.Conv2d(1, 2, 2), nn.ConvTranspose2d(2, 3, 2), nn.BatchNorm2d(3))
+    assert sparsify.plan(turned, None, "magnitude", 0.5).about.notes["not_judged"] == ["1"]

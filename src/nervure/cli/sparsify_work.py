@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nervure.train import Recipe
 
 __all__ = ["finished", "judged", "show", "trained", "write"]
+
+_RULE = re.compile(r"rules=\{'(\w+)': 'passed'\}")
 
 
 def finished(out: Path, net: str | None, criterion: str, quiet: bool) -> bool:
@@ -64,12 +67,14 @@ def _in_shell(message: str) -> str:
 
     >>> _in_shell("ask for less, or say allow_empty=True")
     'ask for less, or give --allow-empty'
+    >>> print(_in_shell("or give one where the criterion takes it: rules={'cumsum': 'passed'}"))
+    or give one where the criterion takes it: --set 'rules={"cumsum": "passed"}'
     """
     words = {"say allow_empty=True": "give --allow-empty", "ranking='layer'": "--ranking layer",
              "ranking='global'": "--ranking global"}  # fmt: skip
     for said, option in words.items():
         message = message.replace(said, option)
-    return message
+    return _RULE.sub(r"""--set 'rules={"\1": "passed"}'""", message)
 
 
 def trained(
@@ -157,6 +162,7 @@ def show(
                      "asked": row.asked, "sparsity": row.sparsity}
                     for row in mask.rows
                 ],
+                "not_judged": _not_judged(mask),
                 "metrics": {str(row[0]): dict(zip(columns[1:], row[1:], strict=True)) for row in rows},
                 "units": None if units is None else {
                     "removable": dict(units.removed), "stay": {name: dict(why) for name, why in units.stayed.items()}
@@ -166,7 +172,15 @@ def show(
         )  # fmt: skip
         return
     print_figure(mask.table())
+    if left := _not_judged(mask):
+        typer.echo(f"Not judged, and whole: {', '.join(left)}.")
     if rows:
         print_table(columns, rows, str(out))
     if note:
         typer.echo(note)
+
+
+def _not_judged(mask: Mask) -> list[str]:
+    """Modules with weights that the criterion left out."""
+    found = mask.about.notes.get("not_judged", [])
+    return [str(name) for name in found] if isinstance(found, list) else []

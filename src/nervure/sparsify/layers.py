@@ -12,7 +12,7 @@ from nervure.judge import Layer, layers_of
 from nervure.observe.borrowed import borrowed
 from nervure.registry import nearest
 
-__all__ = ["by_call", "checked", "prunable", "weight_of"]
+__all__ = ["by_call", "called", "checked", "others", "prunable", "weight_of"]
 
 
 def prunable(net: nn.Module, layers: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> dict[str, nn.Module]:
@@ -82,16 +82,33 @@ def weight_of(module: nn.Module) -> Tensor:
     return weight
 
 
-def by_call(net: nn.Module, example: Tensor, names: Sequence[str]) -> list[str]:
-    """``names`` in the order in which the network first calls them; one that it never calls keeps its place at the end.
+def others(net: nn.Module, layers: Sequence[str] | None = None, exclude: Sequence[str] = ()) -> list[str]:
+    """Modules that hold weights and are neither linear layers nor convolutions: no criterion judges their edges.
+
+    >>> others(nn.Sequential(nn.Linear(2, 2), nn.LSTM(2, 2), nn.LayerNorm(2)))
+    ['1']
+    """
+    judged = {layer.name for layer in layers_of(net)}
+    return [
+        name
+        for name, module in net.named_modules()
+        if name not in judged
+        and any("weight" in own and weight.ndim > 1 for own, weight in module.named_parameters(recurse=False))
+        and (layers is None or any(_inside(name, one) for one in layers))
+        and not any(_inside(name, one) for one in exclude)
+    ]
+
+
+def called(net: nn.Module, example: Tensor, names: Sequence[str]) -> list[str]:
+    """Those of ``names`` that the network calls, in the order in which it first does.
 
     >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-    >>> by_call(net, torch.zeros(1, 2), ["1", "0"])
+    >>> called(net, torch.zeros(1, 2), ["1", "0"])
     ['0', '1']
     """
-    called: dict[str, None] = {}
+    found: dict[str, None] = {}
     handles = [
-        net.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: called.setdefault(name))
+        net.get_submodule(name).register_forward_pre_hook(lambda *_, name=name: found.setdefault(name))
         for name in names
     ]
     try:
@@ -100,7 +117,18 @@ def by_call(net: nn.Module, example: Tensor, names: Sequence[str]) -> list[str]:
     finally:
         for handle in handles:
             handle.remove()
-    return [*called, *(name for name in names if name not in called)]
+    return [*found]
+
+
+def by_call(net: nn.Module, example: Tensor, names: Sequence[str]) -> list[str]:
+    """``names`` in the order in which the network first calls them; one that it never calls keeps its place at the end.
+
+    >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    >>> by_call(net, torch.zeros(1, 2), ["1", "0"])
+    ['0', '1']
+    """
+    found = called(net, example, names)
+    return [*found, *(name for name in names if name not in found)]
 
 
 def _inside(layer: str, module: str) -> bool:

@@ -208,7 +208,7 @@ class Mask:
         )
 
     def apply(self, net: nn.Module) -> nn.Module:
-        """A copy of ``net`` that uses only the edges that stay; it stores all of them."""
+        """A copy of ``net`` that uses only the edges that stay, of a masked one those that it used; it stores all."""
         self.check(net)
         return masked(net, self.masks)
 

@@ -49,12 +49,12 @@ class Masked(nn.Module):
 
 
 def masked(net: nn.Module, masks: Mapping[str, Tensor]) -> nn.Module:
-    """A copy of ``net`` that uses only the weights where ``masks`` are True; a mask that a layer has is replaced.
+    """A copy of ``net`` that uses only the weights where ``masks`` are True.
 
     Parameters
     ----------
     net : Module
-        It is not changed.
+        It is not changed. What is masked in it already stays so; :func:`unmasked` first gives all weights back.
     masks : mapping of str to Tensor
         By layer, bool, of the weight's shape. Layers that share a weight share the mask of one of them.
 
@@ -195,7 +195,7 @@ def _put(module: nn.Module, mask: Tensor) -> None:
     assert held is not None
     mask = mask.detach().to(device=held.device, dtype=torch.bool)
     if own is not None:
-        own.mask = mask.clone()
+        own.mask = own.mask & mask
     else:
         _own_class(module)
         parametrize.register_parametrization(module, "weight", Masked(mask), unsafe=True)

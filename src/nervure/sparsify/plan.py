@@ -18,7 +18,7 @@ from nervure.observe.collect import Objective
 from nervure.sparsify import rates
 from nervure.sparsify.criteria import make, name_of, settings_of
 from nervure.sparsify.decide import Rules, decide, lost_units
-from nervure.sparsify.layers import checked, prunable
+from nervure.sparsify.layers import called, checked, others, prunable
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.masked import bake, masks_of
 from nervure.sparsify.samples import Samples, drawn, fitting, loss_of
@@ -52,6 +52,8 @@ def plan(
 
     Of n edges exactly ``n - round(s n)`` stay, those with the highest scores. Scores are compared at five significant
     digits; of equal ones the first stay, in the order in which the weight is stored. Biases and norms are no edges.
+    Other modules with weights keep all of theirs, and so do layers that the network does not call, where the criterion
+    looks at samples; ``mask.about.notes["not_judged"]`` names them.
 
     Parameters
     ----------
@@ -108,10 +110,12 @@ def plan(
     shape = rates.known_pattern(pattern)
     rank = rates.known_ranking(ranking, shape, known)
     rules = Rules(rank, known, shape, allow_empty, seed)
-    judged = checked(prunable(net, layers, exclude))
-    asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
+    known_layers = prunable(net, layers, exclude)
     chosen = prepared(criterion, ds, seed, settings)
     batches = sampled(net, ds, chosen, samples, seed, batch, example, progress)
+    silent = _silent(net, batches.example, known_layers) if _reads(chosen) else []
+    judged = checked({name: module for name, module in known_layers.items() if name not in silent})
+    asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
     loss = loss_of(ds, objective) if chosen.needs_gradient else None
     # Weights alone need no sample, and then there may be none.
     known_example = batches.example if ds is not None or example is not None or _reads(chosen) else None
@@ -120,13 +124,21 @@ def plan(
     if lost:
         some = ", ".join(f"{name} {count}" for name, count in lost.items())
         log.warning("units that lose every incoming edge, by layer: %s", some)
+    left = [*silent, *others(net, layers, exclude)]
+    notes = {"lost_units": lost, "not_judged": left}
     whole = sparsity if isinstance(sparsity, Mapping) else next(iter(asked.values()), 0.0)
     return Mask.for_net(
         net, masks, criterion=name_of(chosen), asked=asked if rank == "layer" else None,
         sparsity=dict(whole) if isinstance(whole, Mapping) else max(asked.values()) if shape else whole,
         settings=settings_of(chosen), ranking=rank, order=known, pattern=shape, seed=seed,
-        samples=len(batches.at), notes={"lost_units": lost} if lost else {},
+        samples=len(batches.at), notes={name: one for name, one in notes.items() if one},
     )  # fmt: skip
+
+
+def _silent(net: nn.Module, example: Tensor, layers: Mapping[str, nn.Module]) -> list[str]:
+    """Layers that the network does not call, such as a clusterer's decoder; none if it calls no layer at all."""
+    heard = called(net, example, tuple(layers))
+    return [name for name in layers if name not in heard] if heard else []
 
 
 def prepared(criterion: str | Criterion, ds: Dataset | None, seed: int, settings: Mapping[str, Any]) -> Criterion:
