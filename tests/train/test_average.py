@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from nervure import data, nets, train
 from nervure.errors import InputError
+from nervure.sparsify import Mask
 from nervure.train.average import WeightAverage
 
 
@@ -76,3 +78,16 @@ def test_nothing_seen_changes_nothing() -> None:
     for decay in (-0.1, 1.0):
         with pytest.raises(InputError, match="give a value from 0 to below 1"):
             WeightAverage(decay)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("sparse", [
+    {"name": "sparse-training", "options": {"criterion": "magnitude", "sparsity": 0.75}},
+    {"name": "l1-penalty", "options": {"strength": 1e-3, "threshold": 1e-2}},
+])  # fmt: skip
+def test_edges_removed_while_training_stay_removed(order: int, sparse: dict[str, object]) -> None:
+    ds = data.load("digits").subset(np.arange(200))
+    both = ({"name": "weight-average", "options": {"decay": 0.9}}, sparse)[::order]
+    recipe = train.Recipe(epochs=3, batch=16, keep="last", callbacks=both)
+    run = train.fit(nets.build("mlp", ds, widths=(8,)), ds, recipe, device="cpu")
+    assert Mask.of(run.net).sparsity >= run.evidence["edges"].rows[-1][-1] > 0  # type: ignore[attr-defined]

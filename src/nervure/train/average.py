@@ -23,6 +23,7 @@ class WeightAverage(Callback):
 
     After each step ``average = decay * average + (1 - decay) * weights``, with a smaller decay over the first
     steps so that the start is forgotten. At the end the network takes the average; use it with ``keep="last"``.
+    What is zero in the network then stays zero, so that edges removed while training stay removed.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ class WeightAverage(Callback):
     def finish(self, loop: Loop) -> None:
         """Hand the average over."""
         if self._average:
-            loop.net.load_state_dict(self._average)
+            last = loop.net.state_dict()
+            averaged = {name: value.masked_fill(last[name] == 0, 0) for name, value in self._average.items()}
+            loop.net.load_state_dict(averaged)
 
     def state_dict(self) -> dict[str, Any]:
         """Steps seen and the average."""
