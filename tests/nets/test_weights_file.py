@@ -2,12 +2,13 @@ import pickle
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nervure import nets
+from nervure import nets, sparsify
 from nervure.errors import InputError
 from nervure.nets.weights_file import load_weights
+from nervure.store.packed import save_weights
 
 SHAPE = {"in_shape": (4,), "classes": 2, "widths": [3]}
 
@@ -26,6 +27,17 @@ def test_own_weights_are_taken(tmp_path, state, kind):
         torch.save({"state_dict": state, "epoch": 3} if "nested" in kind else state, path)
     net = nets.build("mlp", weights=path, **SHAPE)
     assert all(torch.equal(value, state[name]) for name, value in net.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["packed", "masked"])
+def test_weights_of_sparse_runs_are_taken(tmp_path, kind):
+    net = nets.build("mlp", seed=9, in_shape=(40,), classes=2, widths=[30])
+    thin = sparsify.plan(net, None, "magnitude", 0.9).apply(net)
+    plain = sparsify.bake(thin)
+    save_weights(tmp_path / "w.safetensors", (plain if kind == "packed" else thin).state_dict())
+    assert any(":bits" in name for name in load_file(tmp_path / "w.safetensors"))
+    found = nets.build("mlp", weights=tmp_path / "w.safetensors", in_shape=(40,), classes=2, widths=[30])
+    assert all(torch.equal(value, plain.state_dict()[name]) for name, value in found.state_dict().items())
 
 
 def test_mismatch_names_the_first_differences(tmp_path, state):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from nervure import nets, store
 from nervure.errors import InputError, RunError
-from nervure.store.packed import load_weights, pack, save_weights, unpack
+from nervure.nets.packing import pack, unpack
+from nervure.store.packed import load_weights, save_weights
 
 KINDS = [
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.complex64, torch.int64,

@@ -11,15 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from nervure.errors import InputError
+from nervure.nets.packing import restored
 
 __all__ = ["load_weights"]
+
+_STORED, _MASK = "parametrizations.weight.original", "parametrizations.weight.0.mask"
 
 
 def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     """Put the weights of a file into ``net`` itself; names and shapes must be the same on both sides.
 
-    ``.safetensors`` holds no code; ``.pt``, ``.pth`` and ``.bin`` are read with ``weights_only=True``, a
-    ``"state_dict"`` inside them too.
+    ``.safetensors`` holds no code, and may be packed; ``.pt``, ``.pth`` and ``.bin`` are read with
+    ``weights_only=True``, a ``"state_dict"`` inside them too. Of weights with masks beside them those count that the
+    masks leave, zeros for the others.
 
     >>> import tempfile
     >>> from safetensors.torch import save_file
@@ -30,8 +34,9 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     [[1.0, 1.0]]
     """
     path = Path(path)
-    found = _read(path)
-    here = net.state_dict()
+    found, here = _read(path), net.state_dict()
+    if found.keys() != here.keys():
+        found = _used(found)
     differs = [
         f"{name!r} is {tuple(found[name].shape)} in the file and {tuple(value.shape)} in the network"
         for name, value in here.items()
@@ -53,6 +58,19 @@ def load_weights(net: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     return net
 
 
+def _used(found: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as a network uses them: a stored weight and the mask beside it as one."""
+    masks = {name.removesuffix(_MASK): value for name, value in found.items() if name.endswith(_MASK)}
+    used = {}
+    for name, value in found.items():
+        module = name.removesuffix(_STORED)
+        if module != name and module in masks and masks[module].shape == value.shape:
+            used[f"{module}weight"] = value.masked_fill(~masks[module].bool(), 0)
+        elif name.removesuffix(_MASK) not in masks:
+            used[name] = value
+    return used
+
+
 def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -62,9 +80,11 @@ def _read(path: Path) -> Mapping[str, Tensor]:
         raise InputError(f"{path}: no such file; give a .safetensors, .pt or .pth file of weights")
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors import safe_open
 
-            return load_file(path)
+            with safe_open(path, framework="pt") as file:
+                held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
+                return restored(held, file.metadata() or {})
         if path.suffix not in (".pt", ".pth", ".bin"):
             raise InputError(f"{path}: unknown kind of file; give weights as .safetensors, .pt or .pth")
         found = torch.load(path, map_location="cpu", weights_only=True)
