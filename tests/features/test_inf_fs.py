@@ -59,3 +59,11 @@ def test_wrong_input_is_refused() -> None:
         inf_fs(FIXTURE, 2)
     with pytest.raises(InputError, match="columns of shape"):
         inf_fs(np.ones(3))
+
+
+def test_deviations_may_divide_by_one_less() -> None:
+    """With alpha 1 the matrix is all deviations, whose common factor the step takes out again."""
+    assert inf_fs(FIXTURE, 1, ddof=1) == pytest.approx(inf_fs(FIXTURE, 1))
+    assert inf_fs(FIXTURE, ddof=1) == pytest.approx(inf_fs(FIXTURE * np.sqrt(5 / 4)))
+    with pytest.raises(InputError, match="ddof = 5 of 5 samples"):
+        inf_fs(FIXTURE, ddof=5)

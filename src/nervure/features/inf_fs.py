@@ -40,11 +40,11 @@ def _ranks(column: Columns) -> Columns:
     return ranks
 
 
-def inf_fs(columns: NDArray[np.floating], alpha: float = 0.5) -> Columns:
+def inf_fs(columns: NDArray[np.floating], alpha: float = 0.5, ddof: int = 0) -> Columns:
     """(columns,) scores, higher = more relevant and less redundant.
 
     ``A_ij = alpha max(sd_i, sd_j) + (1 - alpha)(1 - |spearman_ij|)``; the score is the row sum of
-    ``(I - r A)^-1 - I`` with ``r = 0.9 / rho(A)``.
+    ``(I - r A)^-1 - I`` with ``r = 0.9 / rho(A)``. The deviations ``sd`` divide by the samples less ``ddof``.
 
     >>> x = np.array([[1, 2, 9, 4], [2, 1, 7, 4.5], [3, 5, 5, 1], [4, 4, 3, 2], [5, 6, 1, 3]])
     >>> inf_fs(x).round(6)
@@ -55,9 +55,11 @@ def inf_fs(columns: NDArray[np.floating], alpha: float = 0.5) -> Columns:
         raise InputError(f"columns of shape {x.shape}; give (samples, columns) with one of each at least")
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha = {alpha}; give a number from 0 to 1")
+    if not 0 <= ddof < len(x):
+        raise InputError(f"ddof = {ddof} of {len(x)} samples; give a whole number from 0 to below that")
     if x.shape[1] == 1:
         return np.ones(1)
-    deviation = x.std(0)
+    deviation = x.std(0, ddof=ddof)
     weight = alpha * np.maximum.outer(deviation, deviation)
     weight += (1 - alpha) * (1 - np.abs(spearman(x)))
     np.fill_diagonal(weight, alpha * deviation)
