@@ -53,6 +53,33 @@ def test_kept_masks_give_the_weights_back(call, base: Path, tmp_path: Path) -> N
     assert Mask.of(held.net).sparsity == mask.sparsity
 
 
+def test_a_masked_run_is_sparsified_further(call, base: Path, tmp_path: Path) -> None:
+    assert call("sparsify", base, "--sparsity", "0.5", "--keep-mask", "-o", "kept", *CPU, "-q").code == 0
+    for keep, out in (((), "baked"), (("--keep-mask",), "held")):
+        assert call("sparsify", "kept", "--sparsity", "0.3", *keep, "-o", out, *CPU, "-q").code == 0
+    dense, baked, held = (nv.store.load(path) for path in (base, tmp_path / "baked", tmp_path / "held"))
+    x = nv.data.load("digits").batch(range(8)).x
+    assert torch.equal(baked.net(x), held.net(x))
+    rows = {row[0]: row[1:] for row in baked.evidence["sparsified"].rows}  # type: ignore[attr-defined]
+    assert rows["sparsity"] == (0.5, 0.5)
+    assert (baked.metrics["sparsity"], held.metrics["sparsity"]) == (0.5, 0.5)
+    back = Mask.load(tmp_path / "held" / "mask.json").remove(held.net).state_dict()
+    assert all(torch.equal(value, back[name]) for name, value in dense.net.state_dict().items())
+
+
+def test_saving_a_mask_replaces_nothing_and_keeps_its_name(call, base: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "lenet.safetensors"
+    weights.write_bytes(b"somebody's weights")
+    said = call("sparsify", base, "--dry-run", "--save-mask", "lenet", *CPU)
+    assert said.code == 2
+    assert "lenet.safetensors exists" in said.err
+    assert weights.read_bytes() == b"somebody's weights"
+    assert call("sparsify", base, "--dry-run", "--save-mask", "half-0.5", *CPU).code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "lenet.safetensors", "half-0.5.json", "half-0.5.safetensors",
+    }  # fmt: skip
+
+
 def test_compact_gives_the_same_from_smaller_shapes(call, base: Path, tmp_path: Path) -> None:
     how = ("sparsify", base, "--criterion", "magnitude", "--sparsity", "0.97", *CPU, "-q")
     assert call(*how, "-o", "zeros").code == 0
@@ -116,6 +143,31 @@ class TestTraining:
             "sparsify", base, "--criterion", "magnitude", "--sparsity", "0.75", "-o", "t", "--resume", *self.how
         )
         assert (again.code, again.out) == (0, "")
+        other = (
+            "sparsify", base, "--criterion", "magnitude", "--sparsity", "0.3", "-o", "t", "--resume", "--lr", 0.5,
+            *self.how,
+        )  # fmt: skip
+        said = call(*other)
+        assert (said.code, said.out) == (2, "")
+        assert "lr: 0.001 is not 0.5" in said.err
+        assert "sparsity: 0.75 is not 0.3" in said.err
+
+    def test_the_page_tells_of_the_network_that_was_trained(self, call, base: Path, tmp_path: Path) -> None:
+        how = ("sparsify", base, "--criterion", "magnitude", "-o", "t", "--exclude", "classifier.2", *self.how)
+        assert call(*how).code == 0
+        run, mask = nv.store.load(tmp_path / "t"), Mask.load(tmp_path / "t" / "mask.json")
+        assert {row.layer: row.asked for row in mask.rows} == {"classifier.0": 0.5, "classifier.2": None}
+        middle = run.evidence["weights"].y[0].max()  # type: ignore[attr-defined]
+        assert middle >= 0.5
+        assert len(run.evidence["masks"].pictures) == 1  # type: ignore[attr-defined]
+        assert "agreement" not in run.evidence
+
+    def test_a_run_with_kept_masks_is_trained_on(self, call, base: Path, tmp_path: Path) -> None:
+        assert call("sparsify", base, "--sparsity", "0.5", "--keep-mask", "-o", "kept", *CPU, "-q").code == 0
+        said = call("sparsify", "kept", "--criterion", "magnitude", "--sparsity", "0.75", "-o", "t", *self.how)
+        assert said.code == 0, said.err
+        rows = {row[0]: row[1:] for row in nv.store.load(tmp_path / "t").evidence["sparsified"].rows}  # type: ignore[attr-defined]
+        assert rows["sparsity"] == pytest.approx((0.5, 0.75))
 
     @pytest.mark.parametrize(("name", "sparsity"), [("dropout", 0.0), ("lottery", 0.5)])
     def test_methods_of_their_own(self, call, base: Path, tmp_path: Path, name: str, sparsity: float) -> None:
@@ -144,6 +196,16 @@ class TestTraining:
         (("--resume",), "--resume is of training"),
         (("--mask", "none.json"), "none.json"),
         (("--mask", "none.json", "--criterion", "snip"), "leave out --criterion"),
+        (("--mask", "none.json", "--ranking", "global"), "leave out --ranking"),
+        (("--mask", "none.json", "--order", "random"), "leave out --order"),
+        (("--mask", "none.json", "--samples", "9"), "leave out --samples"),
+        (("--mask", "none.json", "--allow-empty"), "leave out --allow-empty"),
+        (("--set", "alpha=abc"), "alpha = 'abc'; give a valid number"),
+        (("--set", "probe=x"), "probe = 'x'; give a valid integer"),
+        (("--set", "rules=x"), "rules = 'x'; give a valid"),
+        (("--set", "softmax=maybe"), "softmax = 'maybe'; give a valid boolean"),
+        (("--set", "samples=3"), "no setting 'samples'"),
+        (("--criterion", "random", "--set", "seed=3"), "give --seed"),
         (("--train", "--dry-run"), "leave out --dry-run"),
     ],
 )

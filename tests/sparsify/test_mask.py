@@ -52,6 +52,25 @@ def test_what_is_no_mask_is_refused(mask: Mask, tmp_path: Path) -> None:
         Mask.load(tmp_path / "none.json")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("schema_version", 99, "schema_version"),
+        ("kept", 3, "of which it says 3 stay"),
+        ("shape", [7], "its bits are not"),
+    ],
+)
+def test_a_record_that_is_not_of_its_bits_is_refused(
+    mask: Mask, tmp_path: Path, field: str, value: object, words: str
+) -> None:
+    path = mask.save(tmp_path / "mask.json")
+    record = json.loads(path.read_text())
+    (record if field in record else record["rows"][0])[field] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(InputError, match=words):
+        Mask.load(path)
+
+
 def test_applying_removing_and_applying_again(mask: Mask, net: nn.Module) -> None:
     x = torch.randn(2, 1, 8, 8)
     thin = mask.apply(net)

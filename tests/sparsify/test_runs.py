@@ -9,7 +9,7 @@ import torch
 
 from nervure import export, nets, sparsify, store, train
 from nervure.data import Dataset
-from nervure.sparsify.runs import sparsified_run
+from nervure.sparsify.runs import beside, sparsified_run
 from nervure.store import Run
 from nervure.train.evaluate import evaluate
 
@@ -44,3 +44,9 @@ def test_a_masked_network_is_exported(form: str, ds: Dataset, tmp_path: Path) ->
     path = tmp_path / f"thin.{form}"
     export.write(thin, path, form, samples=torch.from_numpy(ds.x[:4]), names=ds.names, task="classification")
     assert path.is_file()
+
+
+def test_a_mask_is_held_against_masks_of_as_many_edges(ds: Dataset) -> None:
+    net = nets.build("mlp", ds, widths=(20,), seed=0)
+    mask = sparsify.Mask.for_net(net, {"classifier.0": torch.arange(1280).view(20, 64) % 10 > 0})
+    assert [one.sparsity for one in beside(net, mask).values()] == pytest.approx([0.1, 0.1, 0.1])

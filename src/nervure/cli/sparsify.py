@@ -13,7 +13,7 @@ from nervure.cli import options as opt
 from nervure.cli.common import check_device, check_file, load_run, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say
 from nervure.cli.samples import data_of
-from nervure.cli.sparsify_work import finished, judged, show, trained, write
+from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
 from nervure.cli.train import make_recipe
 from nervure.errors import InputError
 
@@ -49,13 +49,13 @@ def command(
         Path | None, typer.Option(help="A saved mask to apply in place of judging.", metavar="FILE")
     ] = None,
     save_mask: Annotated[
-        Path | None, typer.Option(help="Also save the mask here, as FILE.json and its bits.", metavar="FILE")
+        Path | None, typer.Option(help="Also save the mask here, as FILE.json and FILE.safetensors.", metavar="FILE")
     ] = None,
     times: Annotated[
         bool, typer.Option("--times", help="Also time layers dense and sparse on this machine.", metavar="")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would stay, and write nothing.", metavar="")
+        bool, typer.Option("--dry-run", help="Print what would stay, and write no run.", metavar="")
     ] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the criteria, and stop.", metavar="")] = False,
     ranking: Annotated[
@@ -188,7 +188,8 @@ def command(
     if run is None:
         raise InputError("say which run to sparsify, as in: nervure sparsify runs/base --sparsity 0.5 -o runs/thin")
     if out is None and not dry_run:
-        raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
+        raise InputError("say where to write the run: -o OUT, or --dry-run to write none")
+    from nervure.sparsify.mask import files_of
     from nervure.store import folder
 
     name = criterion or "isparse"
@@ -198,28 +199,30 @@ def command(
     }  # fmt: skip
     training = {"--epochs": epochs, "--batch": batch, "--lr": lr, "--optimizer": optimizer, "--recipe": recipe,
                 "--warm-up": warm_up, "--refresh": refresh, "--ramp": ramp, "--resume": resume or None}  # fmt: skip
+    own = pairs(settings, "--set")
     _agree(name, mask, train, dry_run, training, {"--criterion": criterion, "--sparsity": sparsity,
-           "--pattern": pattern, "--layers": layers, "--exclude": exclude, "--set": settings})  # fmt: skip
+           "--pattern": pattern, "--layers": layers, "--set": settings, **unusual(terms)})  # fmt: skip
+    _check_settings(name, own, seed)
     set_threads(threads)
     check_device(device)
     if out is not None and not dry_run:
         folder.claim(out, resume=resume, overwrite=overwrite)
     if save_mask is not None:
-        check_file(save_mask.with_suffix(".json"), overwrite)
+        for one in files_of(save_mask):
+            check_file(one, overwrite)
     held = load_run(run, net)
     ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
-    own = pairs(settings, "--set")
     if train:
         assert out is not None
-        if resume and finished(out, net, name, quiet):
-            return
         how = make_recipe(recipe, {"epochs": epochs, "batch": batch, "lr": lr, "optimizer": optimizer, "seed": seed})
         terms |= {"warm_up": warm_up, "refresh": refresh, "ramp": ramp}
+        if resume and finished(out, net, name, terms, own, how, quiet):
+            return
         base, made = trained(held, ds, name, terms, own, how, out, resume, overwrite, device, net, quiet)
     else:
         base, made = held, judged(held, ds, mask, name, terms, own, seed, device, quiet)
     if save_mask is not None:
-        made.save(save_mask.with_suffix(".json"))
+        made.save(save_mask)
     if dry_run:
         show(made, json_)
         return
@@ -253,6 +256,15 @@ def _agree(
         raise InputError(f"--mask already says which edges stay; leave out {asked[0]}")
     if not train and getattr(kind, "needs_training", False):
         raise InputError(f"criterion {criterion!r} trains the network; give --train")
+
+
+def _check_settings(criterion: str, own: Mapping[str, object], seed: int) -> None:
+    """Refuse settings that the criterion does not take, before anything is read."""
+    from nervure.sparsify import criteria
+
+    if "seed" in own:
+        raise InputError("--set seed: give --seed")
+    criteria.make(criterion, seed, own)
 
 
 def _list(json_: bool) -> None:

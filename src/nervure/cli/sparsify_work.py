@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +14,62 @@ from nervure.cli.console import judging_bar, print_figure, print_json, print_tab
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nervure.data import Dataset
-    from nervure.evidence import Figure
     from nervure.sparsify import Mask
     from nervure.sparsify.compact import Compacted
     from nervure.store import Run
     from nervure.train import Recipe
 
-__all__ = ["finished", "judged", "show", "trained", "write"]
+__all__ = ["finished", "judged", "show", "trained", "unusual", "write"]
+
+_USUAL = {"ranking": "layer", "order": "input-to-output", "exclude": (), "allow_empty": False, "samples": 2000}
 
 _RULE = re.compile(r"rules=\{'(\w+)': 'passed'\}")
 
 
-def finished(out: Path, net: str | None, criterion: str, quiet: bool) -> bool:
-    """Whether the folder holds what the command would make: then nothing is left to do."""
+def unusual(terms: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the terms with a default that say something else, by their options.
+
+    >>> unusual({"ranking": "global", "samples": 2000, "allow_empty": True})
+    {'--ranking': 'global', '--allow-empty': True}
+    """
+    return {
+        f"--{name.replace('_', '-')}": value
+        for name, value in terms.items()
+        if name in _USUAL and value != _USUAL[name]
+    }
+
+
+def finished(
+    out: Path, net: str | None, criterion: str, terms: Mapping[str, Any], own: dict[str, Any], recipe: Recipe,
+    quiet: bool,
+) -> bool:  # fmt: skip
+    """Whether the folder holds what the command would make: then nothing is left to do. Another request is refused."""
+    from nervure.sparsify.training.train_with import recipe_with
     from nervure.store import folder
+    from nervure.train import Recipe
 
     if not folder.is_run(out):
         return False
-    last = load_run(out, net).lineage[-1]
+    lineage = load_run(out, net).lineage
+    last = lineage[-1]
     if last.name != "sparsify":
         return False
-    if last.settings.get("criterion") != criterion:
+    trainings = [action for action in lineage if action.name == "train"]
+    if last.settings.get("criterion") != criterion or not trainings:
         raise InputError(f"{out} was sparsified by {last.settings.get('criterion')!r}; give --overwrite to replace it")
+    share, given = _given(terms)
+    wanted = recipe_with(criterion, share, recipe, settings=own, **given)
+    differences = Recipe.of(trainings[-1].settings).difference(wanted)
+    for name, value in _about(criterion, share, own, given).items():
+        if (was := last.settings.get(name)) != value:
+            differences.append(f"{name}: {was} is not {value}")
+    if differences:
+        raise InputError(
+            f"{out} was made with other settings: {'; '.join(differences)}; give --overwrite to replace it"
+        )
     say(f"{out} is finished; see it with: nervure report {out}", quiet=quiet)
     return True
 
@@ -86,9 +120,7 @@ def trained(
     from nervure.sparsify.runs import trained_mask
     from nervure.train.interrupt import stopping
 
-    usual = {"ranking": "layer", "order": "input-to-output", "exclude": (), "allow_empty": False, "samples": 2000}
-    given = {name: value for name, value in terms.items() if value is not None and usual.get(name) != value}
-    share = given.pop("sparsity", None)
+    share, given = _given(terms)
     with training_bar(quiet) as bar, stopping() as stop:
         fitting = {"out": out, "resume": resume, "overwrite": overwrite, "device": device, "build": build,
                    "progress": bar, "stop": stop}  # fmt: skip
@@ -97,12 +129,41 @@ def trained(
         except InputError as error:
             raise InputError(_in_shell(str(error))) from error
     about = {name: given[name] for name in ("ranking", "order", "pattern") if name in given}
-    plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str)}
     made = trained_mask(
-        done.net, criterion=criterion, sparsity=share, seed=recipe.seed, settings=plain,
-        samples=given.get("samples", 2000), notes={"trained": True}, **about,
+        done.net, asked=_asked(done.net, criterion, share, given), seed=recipe.seed,
+        samples=given.get("samples", 2000), notes={"trained": True}, **_about(criterion, share, own, given), **about,
     )  # fmt: skip
     return done, made
+
+
+def _given(terms: Mapping[str, Any]) -> tuple[float | dict[str, float] | None, dict[str, Any]]:
+    """The share of edges to remove, and the terms that say something."""
+    given = {name: value for name, value in terms.items() if value is not None and _USUAL.get(name) != value}
+    return given.pop("sparsity", None), given
+
+
+def _about(
+    criterion: str, share: float | dict[str, float] | None, own: dict[str, Any], given: dict[str, Any]
+) -> dict[str, Any]:
+    """What a mask that came with training keeps of what was asked."""
+    if share is None and criterion != "l1":
+        pattern = given.get("pattern")
+        share = 0.5 if pattern is None else 1 - pattern[0] / pattern[1]
+    plain = {name: value for name, value in own.items() if isinstance(value, bool | int | float | str)}
+    return {"criterion": criterion, "sparsity": None if criterion == "l1" else share, "settings": plain}
+
+
+def _asked(
+    net: nn.Module, criterion: str, share: float | dict[str, float] | None, given: dict[str, Any]
+) -> dict[str, float]:
+    """The share that was asked of each layer; none where the method or a ranking of all edges finds its own."""
+    from nervure.sparsify import bake, rates
+    from nervure.sparsify.layers import checked, prunable
+
+    if criterion in ("l1", "dropout") or given.get("ranking") == "global":
+        return {}
+    layers = checked(prunable(bake(net), given.get("layers"), given.get("exclude", ())))
+    return rates.asked(layers, share, pattern=given.get("pattern"), allow_empty=True)
 
 
 def write(
@@ -116,20 +177,19 @@ def write(
     from nervure.sparsify.verdict import verdict
 
     example = ds.batch(ds.indices("train")[:3]).x
-    plain = sparsify.bake(base.net) if train else mask.bake(base.net)
+    plain = mask.bake(base.net)
     units = sparsify.compacted(plain, example)
-    held = base.net if train and sparsify.masks_of(base.net) else mask.apply(sparsify.bake(base.net))
-    thin = units.net if drop else held if keep else plain
-    figures: dict[str, Figure] = {} if train else mask_figures(first.net, mask, ds)
+    thin = units.net if drop else mask.apply(base.net) if keep else plain
+    figures = mask_figures(base.net, mask, ds)
     if train:
         figures |= {name: one for name, one in base.evidence.items() if name == "sparse-training"}
     table = None
     if times:
         table = sparsify.measured(plain, ds.batch(ds.indices("train")[:64]).x)
         figures["times"] = table.evidence
-    done = sparsified_run(first, ds, mask, thin, units=units, figures=figures, device=device, command=command)
-    if train:
-        done.lineage, done.history = (*base.lineage, done.lineage[-1]), base.history
+    done = sparsified_run(
+        base, ds, mask, thin, before=first, units=units, figures=figures, device=device, command=command
+    )
     save_sparsified(out, done, mask, overwrite=overwrite or train)
     note = verdict(
         stored_bytes(first.net), int(done.metrics["bytes"]), sum(units.removed.values()), compacted=drop,

@@ -19,6 +19,8 @@ _TOGETHER = {
     **dict.fromkeys(("clusters", "effective_clusters"), "Clusters in use"),
 }
 _NOT_CURVES = {"epoch", "seconds", "step", "steps", "time", "best", "samples", "rate"}
+# Whoever notes these draws them, in a figure of its own.
+_DRAWN = {"sparsity", "mask_change", "nominal"}
 
 
 def history_curves(history: History) -> tuple[Curve, ...]:
@@ -29,7 +31,7 @@ def history_curves(history: History) -> tuple[Curve, ...]:
     >>> [curve.title for curve in history_curves([{"epoch": 1, "train_loss": 2.0, "lr": 0.1, "seconds": 3}])]
     ['Loss', 'Learning rate']
     """
-    keys = dict.fromkeys(key for row in history for key in row if key not in _NOT_CURVES)
+    keys = dict.fromkeys(key for row in history for key in row if key not in _NOT_CURVES | _DRAWN)
     columns = {key: np.array([real_of(row.get(key)) for row in history]) for key in keys}
     columns = {key: column for key, column in columns.items() if np.isfinite(column).any()}
     epochs = np.array([real_of(row.get("epoch")) for row in history])

@@ -121,7 +121,11 @@ def run_page(run: RunLike) -> str:
     made = command(run)
     sections = [
         Section("The data", _data_words(run), _data_figures(run, placed["data"])),
-        Section("Training", _training_words(run.history), [*history_curves(run.history), *placed["training"]]),
+        Section(
+            "Training",
+            _training_words(run.history, run.metrics.get("sparsity")),
+            [*history_curves(run.history), *placed["training"]],
+        ),
         Section("The clusters", _cluster_words(run), placed["clusters"]),
         Section("What it gets right and wrong", _verdict_words(run), placed["evaluation"]),
         Section("What was cut, and why", "", placed["decisions"]),
@@ -252,14 +256,18 @@ def _data_words(run: RunLike) -> str:
     return f"{run.source}, for {run.task}." if run.task != "none" else f"{run.source}, without labels."
 
 
-def _training_words(history: History) -> str:
+def _training_words(history: History, sparsity: float | None = None) -> str:
+    """How long training took, and its best epoch, of those with the network's own sparsity where epochs have one."""
     if not history:
         return ""
     seconds = sum(real_of(row.get("seconds")) for row in history if math.isfinite(real_of(row.get("seconds"))))
     took = f" in {seconds / 60:.1f} minutes" if seconds >= 90 else f" in {seconds:.0f} seconds" if seconds >= 1 else ""
     words = f"{len(history)} epochs{took}."
     best = [(real_of(row.get("validation_accuracy")), at) for at, row in enumerate(history)]
-    best = [one for one in best if math.isfinite(one[0])]
+    shares = [real_of(row.get("sparsity")) for row in history]
+    best = [
+        one for one in best if math.isfinite(one[0]) and (sparsity is None or not abs(shares[one[1]] - sparsity) > 1e-9)
+    ]
     if best:
         score, at = max(best, key=lambda one: (one[0], -one[1]))
         epoch = history[at].get("epoch", at + 1)

@@ -151,8 +151,9 @@ def mask_pictures(
         panels.append(_panel(bits, other, scale, across))
         alike = "" if base is None or mask is base else f", {np.mean(bits == other):.1%} as {against}"
         captions.append(f"{name}{alike}")
+    differ = "" if base is None or len(masks) < 2 else f"; green: kept here and not by {against}; red: the reverse"
     return Images(
-        title=f"Masks of {layer}",
+        title=f"Masks of {layer} (dark: removed{differ})",
         alt=f"Removed edges of {layer} in dark: {'; '.join(captions)}.",
         pictures=np.stack(panels),
         captions=captions,

@@ -17,9 +17,9 @@ from nervure.errors import InputError
 from nervure.evidence import Bars, Figure, Table
 from nervure.sparsify.masked import bake, masked, masks_of, structure, unmasked
 
-__all__ = ["About", "Agreement", "Mask", "Order", "Ranking", "Row"]
+__all__ = ["About", "Agreement", "Mask", "Order", "Ranking", "Row", "files_of"]
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 Ranking = Literal["layer", "global"]
 Order = Literal["input-to-output", "output-to-input", "random"]
 
@@ -53,7 +53,7 @@ class About(_Data):
     ``sparsity`` is what was asked; None for a method that takes none, or a mask read off a network.
     """
 
-    schema_version: int = SCHEMA
+    schema_version: Literal[1] = SCHEMA
     structure: dict[str, tuple[int, ...]]
     rows: tuple[Row, ...]
     criterion: str
@@ -252,9 +252,9 @@ class Mask:
         from nervure.store.atomic import write_json
         from nervure.store.tree import save_weights
 
-        path = _named(path)
-        save_weights(path.with_suffix(".safetensors"), {name: _packed(one) for name, one in self.masks.items()})
-        digest = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+        path, bits = files_of(path)
+        save_weights(bits, {name: _packed(one) for name, one in self.masks.items()})
+        digest = hashlib.sha256(bits.read_bytes()).hexdigest()
         write_json(path, {**self.about.model_dump(mode="json"), "bits": digest})
         return path
 
@@ -265,7 +265,7 @@ class Mask:
 
         from nervure.store.tree import load_weights
 
-        path = _named(path)
+        path, bits = files_of(path)
         try:
             data = json.loads(path.read_bytes())
             digest = data.pop("bits")
@@ -277,23 +277,32 @@ class Mask:
             raise InputError(f"{path}: not a mask that Nervure wrote ({where}: {error.errors()[0]['msg']})") from error
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a mask that Nervure wrote ({error})") from error
-        bits = path.with_suffix(".safetensors")
         packed = load_weights(bits)
         if hashlib.sha256(bits.read_bytes()).hexdigest() != digest or set(packed) != {row.layer for row in about.rows}:
             raise InputError(f"{bits}: not the bits of {path.name} (its digest does not match)")
-        masks = {row.layer: _unpacked(packed[row.layer], row) for row in about.rows}
+        masks = {row.layer: _unpacked(packed[row.layer], row, path) for row in about.rows}
         return cls(masks, about)
 
 
-def _named(path: Path | str) -> Path:
+def files_of(path: Path | str) -> tuple[Path, Path]:
+    """The two files of a mask: its record, whose ending may be left out, and its bits.
+
+    >>> [file.name for file in files_of("masks/half-0.5")]
+    ['half-0.5.json', 'half-0.5.safetensors']
+    """
     path = Path(path)
-    return path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
+    record = path if path.suffix == ".json" else path.with_name(f"{path.name}.json")
+    return record, record.with_suffix(".safetensors")
 
 
 def _packed(mask: Tensor) -> Tensor:
     return torch.from_numpy(np.packbits(mask.numpy().reshape(-1)))
 
 
-def _unpacked(packed: Tensor, row: Row) -> Tensor:
-    bits = np.unpackbits(packed.numpy(), count=row.edges).astype(bool)
-    return torch.from_numpy(bits).view(row.shape)
+def _unpacked(packed: Tensor, row: Row, path: Path) -> Tensor:
+    bits = np.unpackbits(packed.numpy())
+    if packed.shape != (-(-row.edges // 8),) or np.count_nonzero(bits) != row.kept:
+        raise InputError(
+            f"{path}: its bits are not those of {row.layer!r}, of which it says {row.kept} stay; save it anew"
+        )
+    return torch.from_numpy(bits[: row.edges].astype(bool)).view(row.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from torch import nn
@@ -37,6 +37,7 @@ def sparsified_run(
     mask: Mask,
     thin: nn.Module | None = None,
     *,
+    before: Run | None = None,
     units: Compacted | None = None,
     figures: Mapping[str, Figure] | None = None,
     device: str = "auto",
@@ -44,8 +45,8 @@ def sparsified_run(
 ) -> Run:
     """The run of ``run.net`` under ``mask``, or of ``thin`` made of that: measured on the test split, or what there is.
 
-    Its evidence holds the mask's figures, the weights by layer, the measures before and after, of ``units`` the table,
-    and ``figures``.
+    It is compared with ``run``, or with the run ``before`` that. Its evidence holds the mask's figures, the weights by
+    layer, the measures before and after, of ``units`` the table, and ``figures``.
 
     >>> import nervure as nv
     >>> ds = nv.data.load("digits")
@@ -56,14 +57,16 @@ def sparsified_run(
     """
     net = mask.apply(run.net) if thin is None else thin
     split = next(name for name in ("test", "validation", "train") if name in ds.splits)
-    before, after = (evaluate(one, ds, split=split, device=device) for one in (run.net, net))
+    first = run.net if before is None else before.net
+    found, after = (evaluate(one, ds, split=split, device=device) for one in (first, net))
     done = Run.of(net, ds, (*run.lineage, Action("sparsify", settings(mask), mask.about.seed, command)))
-    done.metrics = {**after.metrics, "sparsity": mask.sparsity, "bytes": float(stored_bytes(net))}
+    layers = tuple(mask.masks)
+    done.metrics = {**after.metrics, "sparsity": _unused(mask.bake(run.net), layers), "bytes": float(stored_bytes(net))}
     done.history = run.history
-    earlier = {**before.metrics, "sparsity": 0.0, "bytes": float(stored_bytes(run.net))}
+    earlier = {**found.metrics, "sparsity": _unused(bake(first), layers), "bytes": float(stored_bytes(first))}
     measures = Table(
         title="Before and after sparsifying",
-        alt=f"Measures of the split {split} of the dense network and of the sparse one.",
+        alt=f"Measures of the split {split} of the network that was given and of the sparse one.",
         columns=("measure", "before", "after"),
         rows=[(name, earlier[name], value) for name, value in done.metrics.items() if name in earlier],
     )
@@ -73,6 +76,13 @@ def sparsified_run(
         own["units"] = units.table()
     done.evidence = {**samples, **after.evidence, **own}
     return done
+
+
+def _unused(net: nn.Module, layers: Sequence[str]) -> float:
+    """The share of edges that are zero."""
+    weights = [weight_of(net.get_submodule(name)) for name in layers]
+    edges = sum(one.numel() for one in weights)
+    return 1 - sum(int(one.count_nonzero()) for one in weights) / edges if edges else 0.0
 
 
 def settings(mask: Mask) -> Mapping[str, object]:
@@ -98,7 +108,7 @@ def trained_mask(net: nn.Module, **about: object) -> Mask:
 
 
 def beside(net: nn.Module, mask: Mask, others: tuple[str, ...] = ("magnitude", "random")) -> dict[str, Mask]:
-    """The mask, and those that criteria of weights alone give under the same terms.
+    """The mask, and those that criteria of weights alone give under the same terms, with as many edges gone.
 
     >>> from nervure import nets
     >>> net = nets.build("mlp", in_shape=(4,), classes=3, widths=[8])
@@ -110,8 +120,10 @@ def beside(net: nn.Module, mask: Mask, others: tuple[str, ...] = ("magnitude", "
     terms: dict[str, object] = {
         "ranking": about.ranking, "order": "input-to-output", "pattern": about.pattern, "seed": about.seed,
         "layers": [row.layer for row in mask.rows], "allow_empty": True,
-        "sparsity": None if about.pattern else about.sparsity,
     }  # fmt: skip
+    if about.pattern is None:
+        reached = {row.layer: row.sparsity for row in mask.rows}
+        terms["sparsity"] = mask.sparsity if about.ranking == "global" else reached
     found = {about.criterion: mask}
     with _silent():
         for name in others:
@@ -135,18 +147,27 @@ def _silent() -> Iterator[None]:
 def mask_figures(net: nn.Module, mask: Mask, ds: Dataset | None = None) -> dict[str, Figure]:
     """How the mask differs from magnitude's and from chance: sparsity, agreement, pictures, scores of the outputs.
 
+    Of a mask that came with training, whose removed weights are gone, there is the picture alone.
+
     >>> from nervure import nets
     >>> net = nets.build("lenet5", in_shape=(1, 28, 28), classes=10)
     >>> list(mask_figures(net, plan(net, None, "isparse", 0.5, initial="identity")))
     ['sparsity', 'agreement', 'masks']
     """
-    masks = beside(net, mask)
-    found: dict[str, Figure] = {"sparsity": sparsity_bars(masks), "agreement": agreement(masks)}
+    trained = bool(mask.about.notes.get("trained"))
+    masks = {mask.about.criterion: mask} if trained else beside(net, mask)
+    found: dict[str, Figure] = {} if trained else {"sparsity": sparsity_bars(masks), "agreement": agreement(masks)}
     layer = _pictured(mask)
     if layer is not None:
         shape = mask.masks[layer].shape
         found["masks"] = mask_pictures(masks, layer, scale=1, across=shape[0] > shape[1])
-    if mask.about.criterion == "isparse" and ds is not None and ds.task == "classification" and ds.classes > 2:
+    if (
+        not trained
+        and mask.about.criterion == "isparse"
+        and ds is not None
+        and ds.task == "classification"
+        and ds.classes > 2
+    ):
         found["initial"] = initial_scores(net, ds, samples=mask.about.samples or 2000, seed=mask.about.seed)
     return found
 

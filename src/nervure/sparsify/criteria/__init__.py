@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import cast, get_type_hints
 
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from nervure.errors import InputError
 from nervure.judge import Criterion
@@ -85,9 +85,24 @@ def make(criterion: str | Criterion, seed: int = 0, settings: Mapping[str, objec
         if name not in takes:
             known = nearest(name, takes) if takes else "it takes none"
             raise InputError(f"criterion {criterion!r} takes no setting {name!r}; {known}")
+    _check_kinds(kind, criterion, settings)
     if "seed" in takes:
         settings.setdefault("seed", seed)
     return cast(Callable[..., Criterion], kind)(**settings)
+
+
+def _check_kinds(kind: type[Criterion], criterion: str, settings: Mapping[str, object]) -> None:
+    """Refuse a setting of another kind than its annotation says."""
+    try:
+        hints = get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
+    except NameError:
+        return
+    for name, value in settings.items():
+        try:
+            TypeAdapter(hints.get(name, object)).validate_python(value, strict=True)
+        except ValidationError as error:
+            wanted = error.errors()[0]["msg"].replace("Input should be", "give", 1)
+            raise InputError(f"criterion {criterion!r}: {name} = {value!r}; {wanted}") from error
 
 
 def name_of(criterion: Criterion) -> str:

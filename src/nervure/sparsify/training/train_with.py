@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,12 +12,13 @@ from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.sparsify.criteria import get, make
 from nervure.sparsify.criteria.trained import L1, Lottery
+from nervure.sparsify.masked import bake
 from nervure.sparsify.training.lottery import lottery
 from nervure.store import Run
 from nervure.train.fit import fit
 from nervure.train.recipe import CallbackSpec, Recipe
 
-__all__ = ["train_with"]
+__all__ = ["recipe_with", "train_with"]
 
 _CALLBACK = ("warm_up", "refresh", "ramp", "scores", "order", "pattern", "allow_empty", "samples")
 _SHARED = ("ranking", "layers", "exclude")
@@ -38,7 +40,8 @@ def train_with(
     Parameters
     ----------
     net, ds, recipe : Module or Run, Dataset, Recipe
-        As for :func:`nervure.train.fit`; callbacks that the recipe names stay.
+        As for :func:`nervure.train.fit`; callbacks that the recipe names stay. A masked network starts from the weights
+        that it uses.
     criterion : str
         Any name of :data:`nervure.sparsify.criteria.criteria`: one that scores edges judges them after each epoch;
         ``l1``, ``dropout`` and ``lottery`` are methods of their own.
@@ -66,7 +69,29 @@ def train_with(
     >>> nv.sparsify.Mask.of(run.net).sparsity
     0.5
     """
-    recipe, fitting, own = recipe or Recipe(), dict(fit_options or {}), dict(settings or {})
+    recipe, fitting = recipe or Recipe(), dict(fit_options or {})
+    how = recipe_with(criterion, sparsity, recipe, settings=settings, **options)
+    net = dataclasses.replace(net, net=bake(net.net)) if isinstance(net, Run) else bake(net)
+    made = make(criterion, 0, settings)
+    if isinstance(made, Lottery):
+        return lottery(net, ds, sparsity, how, rounds=made.rounds, **options, **fitting)
+    return fit(net, ds, how, **fitting)
+
+
+def recipe_with(
+    criterion: str,
+    sparsity: float | Mapping[str, float] | None,
+    recipe: Recipe,
+    *,
+    settings: Mapping[str, object] | None = None,
+    **options: Any,
+) -> Recipe:
+    """The recipe by which :func:`train_with` trains: the one given, and the callback that removes edges.
+
+    >>> recipe_with("l1", None, Recipe(), settings={"strength": 0.1}).callbacks[0].name
+    'l1-penalty'
+    """
+    own = dict(settings or {})
     get(criterion)
     takes = {
         "l1": ("layers", "exclude"), "dropout": (), "lottery": _SHARED,
@@ -77,7 +102,7 @@ def train_with(
             raise InputError(f"training with {criterion!r} takes no option {name!r}; it takes {known}")
     made = make(criterion, 0, own)
     if isinstance(made, Lottery):
-        return lottery(net, ds, sparsity, recipe, rounds=made.rounds, **options, **fitting)
+        return recipe
     if isinstance(made, L1):
         spec = CallbackSpec(
             name="l1-penalty", options={"strength": made.strength, "threshold": made.threshold, **options}
@@ -89,5 +114,4 @@ def train_with(
     else:
         whole = {"criterion": criterion, "sparsity": sparsity, "settings": own, **options}
         spec = CallbackSpec(name="sparse-training", options=whole)
-    recipe = recipe.model_copy(update={"callbacks": (*recipe.callbacks, spec)})
-    return fit(net, ds, recipe, **fitting)
+    return recipe.model_copy(update={"callbacks": (*recipe.callbacks, spec)})
