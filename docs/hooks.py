@@ -1,7 +1,7 @@
 """What mkdocs fills in while it builds: tables of names, of entry-point groups and of commands, and cross-references.
 
 These come from the package as it is installed, so a new row or option needs no edit here. A page asks for them by
-``<!-- names -->``, ``<!-- groups -->`` and ``<!-- commands -->``.
+``<!-- names -->``, ``<!-- groups -->``, ``<!-- commands -->`` and ``<!-- toy -->``, two layers sparsified by hand.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OWN_CALL = {
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Fill in the generated parts of a page."""
-    for marker, make in (("names", names), ("groups", groups), ("commands", commands)):
+    for marker, make in (("names", names), ("groups", groups), ("commands", commands), ("toy", toy)):
         place = f"<!-- {marker} -->"
         if place in markdown:
             markdown = markdown.replace(place, make())
@@ -80,6 +80,16 @@ def commands() -> str:
     from nervure.cli.app import app
 
     return "\n".join(_command("nervure", typer.main.get_command(app)))
+
+
+def toy() -> str:
+    """The worked example of iSparse, edge by edge."""
+    from nervure.sparsify.figures import toy as worked
+
+    table = worked()
+    cells = [["yes" if one is True else "no" if one is False else f"{one:g}" for one in row] for row in table.rows]
+    lines = [table.columns, ["---"] * len(table.columns), *cells]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _command(path: str, command: object) -> Iterator[str]:

@@ -31,6 +31,14 @@ class TestRunPage:
         assert "Validation accuracy was best after epoch 6: 75.0 %" in html
         assert "6 epochs in 4.0 minutes" in html
 
+    def test_the_best_epoch_is_one_of_those_with_the_sparsity_of_the_network(self, fake_run):
+        rows = [(1, 0.0, 0.9), (2, 0.5, 0.7), (3, 0.5, 0.8)]
+        history = [{"epoch": epoch, "sparsity": gone, "validation_accuracy": score} for epoch, gone, score in rows]
+        assert "best after epoch 3: 80.0 %" in run_page(fake_run(history=history, metrics={"sparsity": 0.5}))
+        assert "best after epoch" not in run_page(fake_run(history=history, metrics={"sparsity": 0.3}))
+        dense = [{"epoch": 1, "validation_accuracy": 0.9}]
+        assert "best after epoch 1" in run_page(fake_run(history=dense, metrics={"sparsity": 0.5}))
+
     def test_evidence_is_placed_by_its_name(self, whole_run):
         html = run_page(whole_run)
         where = [html.index(words) for words in ("<h2>Training", ">Confusion<", "<h2>Cost", ">Cost by layer<")]

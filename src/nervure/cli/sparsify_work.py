@@ -181,8 +181,6 @@ def write(
     units = sparsify.compacted(plain, example)
     thin = units.net if drop else mask.apply(base.net) if keep else plain
     figures = mask_figures(base.net, mask, ds)
-    if train:
-        figures |= {name: one for name, one in base.evidence.items() if name == "sparse-training"}
     table = None
     if times:
         table = sparsify.measured(plain, ds.batch(ds.indices("train")[:64]).x)

@@ -70,7 +70,7 @@ def sparsified_run(
         columns=("measure", "before", "after"),
         rows=[(name, earlier[name], value) for name, value in done.metrics.items() if name in earlier],
     )
-    samples = {name: one for name, one in run.evidence.items() if name.startswith("data-")}
+    samples = {name: one for name, one in run.evidence.items() if name.startswith("data-") or name == "sparse-training"}
     own = {"sparsified": measures, **mask.evidence, "weights": weight_histograms(run.net, 31), **(figures or {})}
     if units is not None and units.table().rows:
         own["units"] = units.table()

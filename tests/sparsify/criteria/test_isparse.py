@@ -321,8 +321,10 @@ def test_a_layer_that_is_never_called_is_named(ds: Dataset) -> None:
     net = nn.Sequential(nn.Linear(2, 2))
     net.spare = nn.Linear(2, 2)
     net.forward = lambda x: net[0](x)  # type: ignore[method-assign]
+    mask = sparsify.plan(net, None, "isparse", initial="identity", example=torch.zeros(1, 2))
+    assert (list(mask.masks), mask.about.notes["not_judged"]) == (["0"], ["spare"])
     with pytest.raises(InputError, match="layer 'spare' was never called"):
-        sparsify.plan(net, None, "isparse", initial="identity", example=torch.zeros(1, 2))
+        sparsify.plan(net, None, "isparse", initial="identity", example=torch.zeros(1, 2), layers=["spare"])
 
 
 @pytest.mark.parametrize("name", ["residual", "gated", "depthwise", "grouped", "inception", "dense join", "transposed"])
