@@ -16,7 +16,7 @@ from nervure.errors import InputError
 from nervure.objectives.scores import consistency_loss, posterior
 from nervure.train.callbacks import Callback
 from nervure.train.optimizer import load_state, state_by_name
-from nervure.train.runtime import sum_over_ranks
+from nervure.train.runtime import all_sum, sum_over_ranks
 
 if TYPE_CHECKING:
     from nervure.train.loop import Loop
@@ -39,7 +39,7 @@ class Consistency(Callback):
         self.lr = lr
         self.optimizer: torch.optim.Optimizer | None = None
         self._net: nn.Module | None = None
-        self._loss, self._steps = 0.0, 0
+        self._loss = 0.0
 
     def start(self, loop: Loop) -> None:
         """The second optimizer, over the same parameters."""
@@ -55,35 +55,35 @@ class Consistency(Callback):
         net = loop.net
         assert isinstance(net, ClusterNet) and isinstance(net.head, ScoresHead) and self.optimizer is not None
         assert batch.copy is not None
+        mine = len(batch.index) if net.head.counted else 0
         with torch.no_grad(), quiet_norms(net.encoder):
-            aim = posterior(net.head.normal(net.encode(batch.x, batch.mask)))
+            aim = posterior(net.head.normal(net.encode(batch.x, batch.mask)), net.head.log_prior)
         with quiet_norms(net.encoder):
             beside = net.head.normal(net.encode(batch.copy, batch.mask))
-        loss: Tensor = consistency_loss(aim, beside)
+        loss: Tensor = consistency_loss(aim, beside, net.head.log_prior)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if loop.world > 1:
-            _average(net, len(batch.index) / loop.train_data.count(loop.step))
+            _average(net, mine / loop.train_data.count(loop.step))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self._loss += float(loss.detach())
-        self._steps += 1
+        self._loss += float(loss.detach()) * mine
 
     def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> None:
         """The mean loss of the epoch, for the history."""
-        row["train_consistency"] = self._loss / max(1, self._steps)
-        self._loss, self._steps = 0.0, 0
+        total = all_sum({"loss": self._loss}, loop.fabric.device)["loss"]
+        row["train_consistency"], self._loss = total / loop.train_data.total, 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """The optimizer's moments by parameter, and the epoch's sums."""
+        """The optimizer's moments by parameter, and the epoch's sum."""
         assert self.optimizer is not None and self._net is not None
-        return {"optimizer": state_by_name(self.optimizer, self._net), "loss": self._loss, "steps": self._steps}
+        return {"optimizer": state_by_name(self.optimizer, self._net), "loss": self._loss}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         assert self.optimizer is not None and self._net is not None
         load_state(self.optimizer, self._net, state["optimizer"])
-        self._loss, self._steps = float(state["loss"]), int(state["steps"])
+        self._loss = float(state["loss"])
 
 
 def _average(net: nn.Module, share: float) -> None:

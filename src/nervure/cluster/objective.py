@@ -18,6 +18,7 @@ from nervure.errors import InputError
 from nervure.objectives.activity import activity_loss
 from nervure.objectives.reconstruction import reconstruction_loss
 from nervure.train.runtime import sum_over_ranks
+from nervure.train.synchronise import shared_rows
 
 __all__ = ["Clustering"]
 
@@ -99,8 +100,10 @@ class Clustering:
             logs["cluster"] = net.head.loss(latents, batch, self._copies(net, batch))
             loss = loss + self.weight * logs["cluster"]
         if any(self.activity):
+            # it is no mean over samples: while training, each process computes it of the whole batch
+            whole = shared_rows(latents, net.head.counted) if net.training else latents
             affinity, balance, norm = self.activity
-            logs["activity"] = activity_loss(latents, affinity, balance, norm, self.rectify)
+            logs["activity"] = activity_loss(whole, affinity, balance, norm, self.rectify)
             loss = loss + logs["activity"]
         if self.label_weight > 0:
             logs["labels"] = self._labels(net, latents, out, batch)
@@ -127,6 +130,6 @@ class Clustering:
         losses = functional.cross_entropy(scores, labels, reduction="none", ignore_index=-1)
         # a process's loss counts by its share of the batch; the mean is over the labels that all processes know
         mine = torch.stack([known.sum(), torch.tensor(len(known), device=known.device)]).to(losses.dtype)
-        labelled, whole = sum_over_ranks(mine)
+        labelled, whole = sum_over_ranks(mine * net.head.counted)
         loss: Tensor = losses.sum() * whole / (labelled.clamp(min=1) * len(known))
         return loss

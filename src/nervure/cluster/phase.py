@@ -105,8 +105,7 @@ class ClusterPhase(Callback):
         head = self._net(loop).head
         if not head.moves or not bool(head.active):
             return
-        # a process without samples of its own stands in with one, which does not count
-        mine = len(range(loop.rank, loop.train_data.count(loop.step), loop.world))
+        mine = len(batch.index) if head.counted else 0
         mask = None if batch.mask is None else batch.mask[:mine]
         with torch.no_grad(), quiet_norms(loop.net):
             head.move(self._net(loop).encode(batch.x[:mine], mask), batch.index[:mine], sum_over_ranks)

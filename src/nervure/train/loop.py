@@ -281,6 +281,8 @@ class Loop:
         sums: dict[str, float] = {}
         for step, batch in enumerate(data.epoch(0)):
             mine = len(batch.index)
+            if self.world > 1:
+                count_statistics(self.net, bool(mine))
             seed_step(self.recipe.seed, 2**20, step)
             loss, logs = self.objective(self.net, batch if mine else data.stand_in())
             for name, value in {"loss": loss, **logs}.items():

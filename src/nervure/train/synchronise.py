@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["GroupBatchNorm", "count_statistics", "desynchronise", "shared_sum", "synchronise"]
+__all__ = ["GroupBatchNorm", "count_statistics", "desynchronise", "shared_rows", "shared_sum", "synchronise"]
 
 
 class _AllSum(torch.autograd.Function):
@@ -41,6 +41,26 @@ def shared_sum(value: Tensor) -> Tensor:
         return value
     total: Tensor = _AllSum.apply(value)
     return total
+
+
+def shared_rows(rows: Tensor, counted: bool = True) -> Tensor:
+    """The rows (n, ...) of all processes, the same on each, through which gradients flow; its own when there is one.
+
+    Rows of a process that is not ``counted`` are left out.
+
+    >>> shared_rows(torch.ones(2, 1))
+    tensor([[1.],
+            [1.]])
+    """
+    if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() == 1:
+        return rows
+    mine = rows if counted else rows[:0]
+    sizes = rows.new_zeros(dist.get_world_size(), dtype=torch.int64)
+    sizes[dist.get_rank()] = len(mine)
+    dist.all_reduce(sizes)
+    before, after = int(sizes[: dist.get_rank()].sum()), int(sizes[dist.get_rank() + 1 :].sum())
+    shape = rows.shape[1:]
+    return shared_sum(torch.cat([mine.new_zeros(before, *shape), mine, mine.new_zeros(after, *shape)]))
 
 
 class GroupBatchNorm(_BatchNorm):
@@ -112,7 +132,8 @@ def count_statistics(net: nn.Module, counted: bool) -> None:
 
 
 def desynchronise(net: nn.Module) -> nn.Module:
-    """Undo :func:`synchronise`, in place."""
+    """Undo :func:`synchronise`, in place; from here on every batch is real."""
+    count_statistics(net, True)
     for module in list(net.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, GroupBatchNorm):

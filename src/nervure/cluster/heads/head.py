@@ -98,9 +98,11 @@ class Head(nn.Module):
     for each sample of the data set, by position, where training pulls samples to the cluster that they had at the
     last phase; ``beliefs`` (samples, clusters) each sample's probabilities then, where links between samples ask;
     ``aim`` what :meth:`aims` gave for each. A head whose class says ``moves`` follows each step by :meth:`move`.
+    ``counted`` is False on a process that has no sample of this batch: it takes part with one that must not count.
     """
 
     active: Tensor
+    counted: bool = True
     moves: ClassVar[bool] = False
     costs_nothing: ClassVar[bool] = True
     """Distances to a few centres are not counted beside an encoder's layers; dense layers in a head are."""

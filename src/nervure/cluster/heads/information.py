@@ -40,7 +40,6 @@ class InformationHead(Head):
     [1.0, 1.0, 1.0, 1.0]
     """
 
-    counted: bool = True
     weak: Tensor
 
     def __init__(

@@ -31,6 +31,9 @@ class ScoresHead(Head):
         Whether transformed copies take part in the loss (Eq 4.23).
     normalise : str
         ``batch``; ``detached`` and ``none`` are known to collapse, and are there to show it (2.7).
+    goal : str
+        ``em``; or ``consistency``: copies follow the originals' posteriors, and nothing else is learned (2.6, steps 3
+        to 5 alone), which finds no clusters.
     memory : float
         Share of the old priors that a step keeps.
     patience : int
@@ -58,12 +61,15 @@ class ScoresHead(Head):
         normalise: str = "batch",
         memory: float = 0.9,
         patience: int = 5,
+        goal: str = "em",
     ) -> None:
         super().__init__(clusters, latent)
         choose("normalise", normalise, ("batch", "detached", "none"))
+        choose("goal", goal, ("em", "consistency"))
         if not gamma > 0 or not 0 <= memory < 1:
             raise InputError(f"gamma = {gamma}, memory = {memory}; give a gamma above 0, a memory from 0 to below 1")
         self.gamma, self.priors, self.copies, self.mode, self.memory = gamma, priors, copies, normalise, memory
+        self.goal = goal
         self.linear = nn.Linear(latent, clusters)
         # momentum 0: batches use their own statistics and leave the stored ones, which a phase measures exactly
         self.norm = nn.BatchNorm1d(clusters, affine=False, momentum=0.0)
@@ -84,20 +90,27 @@ class ScoresHead(Head):
         out: Tensor = self.norm(raw)
         return out
 
+    @property
+    def log_prior(self) -> Tensor | None:
+        """ln π (clusters,), which makes posteriors together with the scores; None where all clusters weigh the same."""
+        return self.prior.log() if self.priors else None
+
     def forward(self, latents: Tensor) -> Tensor:
         """(n, latent) -> log posteriors (n, clusters) (Eq 4.20)."""
-        normal = self.normal(latents)
-        return (normal + self.prior.log() if self.priors else normal).log_softmax(dim=1)
+        normal, log_prior = self.normal(latents), self.log_prior
+        return (normal if log_prior is None else normal + log_prior).log_softmax(dim=1)
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
-        """The EM loss, with copies if there are any (Eq 4.22, 4.23)."""
+        """The EM loss, with copies if there are any (Eq 4.22, 4.23); or what makes copies agree alone (Eq 4.24)."""
         normal = self.normal(latents)
-        log_prior = self.prior.log() if self.priors else None
+        log_prior = self.log_prior
         with torch.no_grad():
             posterior = scores.posterior(normal, log_prior)
         beside = self.normal(copies) if copies is not None and self.copies else None
         if self.priors and self.training:
             self._follow(posterior)
+        if self.goal == "consistency":
+            return scores.consistency_loss(posterior, normal if beside is None else beside, log_prior)
         return scores.em_loss(normal, posterior, self.gamma, copies=beside, log_prior=log_prior)
 
     @torch.no_grad()
@@ -153,6 +166,7 @@ class ScoresHead(Head):
     @torch.no_grad()
     def _follow(self, posterior: Tensor) -> None:
         """Priors from the last steps' posteriors (2.3), over all processes."""
-        found = sum_over_ranks(torch.cat([posterior.sum(dim=0), posterior.new_tensor([float(len(posterior))])]))
+        mine = torch.cat([posterior.sum(dim=0), posterior.new_tensor([float(len(posterior))])])
+        found = sum_over_ranks(mine * self.counted)
         self.prior.lerp_(found[:-1] / found[-1].clamp(min=1), 1 - self.memory)
         self.prior.clamp_(min=1e-6).div_(self.prior.sum())

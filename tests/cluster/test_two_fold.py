@@ -1,0 +1,64 @@
+"""Two-fold optimisation's second step, held against one made by hand."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from nervure import cluster
+from nervure.cluster.consistency import Consistency
+from nervure.cluster.net import ClusterNet
+from nervure.data.dataset import Batch
+from nervure.train.loop import Loop
+
+Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def disagreement(net: ClusterNet, batch: Batch) -> torch.Tensor:
+    """Equation 4.24 in the words of torch: originals aim, copies follow."""
+    prior = net.head.prior.log() if net.head.priors else 0.0
+    with torch.no_grad():
+        aim = (net.head.normal(net.encode(batch.x)) + prior).log_softmax(dim=1)
+    followed = (net.head.normal(net.encode(batch.copy)) + prior).log_softmax(dim=1)
+    return (aim.exp() * (aim - followed)).sum(dim=1).mean()
+
+
+@pytest.mark.parametrize("priors", [False, True])
+def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
+    blobs: Blobs, priors: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Optimizer 2 has moments of its own, and sees what optimizer 1 moved; aims are computed anew."""
+    twin: ClusterNet | None = None
+    adam: torch.optim.Optimizer | None = None
+    begun: list[dict[str, torch.Tensor]] = []
+    after_step = Consistency.after_step
+
+    def beside(self: Consistency, loop: Loop, batch: Batch) -> None:
+        nonlocal twin, adam
+        if twin is None or adam is None:
+            twin = copy.deepcopy(loop.net)
+            adam = torch.optim.Adam(twin.parameters(), lr=0.01)
+        moved = {name: value.detach().clone() for name, value in loop.net.named_parameters()}
+        assert not begun or any(not torch.equal(moved[name], value) for name, value in begun[-1].items())
+        twin.load_state_dict(loop.net.state_dict())
+        adam.zero_grad()
+        disagreement(twin, batch).backward()
+        adam.step()
+        after_step(self, loop, batch)
+        begun.append({name: value.detach().clone() for name, value in loop.net.named_parameters()})
+        assert any(not torch.equal(moved[name], value) for name, value in begun[-1].items())
+        for name, value in twin.named_parameters():
+            # a bias before the norm has no gradient but rounding, which Adam makes as large as any other
+            if name != "head.linear.bias":
+                assert torch.allclose(begun[-1][name], value, atol=1e-5), name
+
+    monkeypatch.setattr(Consistency, "after_step", beside)
+    cluster.NeuralMixture(
+        3, optimisation="two-fold", priors=priors, epochs=2, batch_size=30, consistency_lr=0.01, lr=0.01,
+        network="mlp", network_options={"widths": [8]}, n_init=1, random_state=1, device="cpu", patience=0,
+    ).fit(blobs[0])  # fmt: skip
+    assert len(begun) == 10
