@@ -70,6 +70,22 @@ def test_priors_follow_the_posteriors() -> None:
     assert torch.allclose(identity().prior, torch.full((3,), 1 / 3, dtype=torch.float64))
 
 
+def test_consistency_alone_pulls_copies_to_the_originals() -> None:
+    head = identity(goal="consistency", priors=True)
+    head.prior.copy_(torch.tensor([0.5, 0.3, 0.2]))
+    assert float(head.loss(A, BATCH, A * 3 + 5).detach()) == pytest.approx(0, abs=1e-12)
+    head.prior.copy_(torch.tensor([0.5, 0.3, 0.2]))
+    copies = A.flip(0).requires_grad_()
+    originals = A.clone().requires_grad_()
+    loss = head.loss(originals, BATCH, copies)
+    normal = (A - A.mean(0)) / A.std(0, unbiased=False) + torch.tensor([0.5, 0.3, 0.2]).log()
+    aim, other = normal.log_softmax(1), normal.flip(0).log_softmax(1)
+    assert float(loss.detach()) == pytest.approx(float((aim.exp() * (aim - other)).sum(1).mean()), abs=1e-6)
+    loss.backward()
+    assert originals.grad is None
+    assert float(copies.grad.abs().sum()) > 0
+
+
 def test_a_cluster_that_stays_weak_is_reset() -> None:
     draw = torch.Generator().manual_seed(0)
     latents = torch.randn(300, 3, generator=draw)

@@ -36,7 +36,7 @@ class NeuralMixture(DeepClusterer):
     ----------
     optimisation : str
         ``em-alone``: originals; ``em``: with transformed copies; ``two-fold``: and after each step one that makes
-        originals and copies agree.
+        originals and copies agree; ``consistency``: such steps alone, which find no clusters and are there to show it.
     copies : dict, optional
         Options of :class:`nervure.data.Augmentation` for the copies; by the kind of data if not given.
     gamma : float
@@ -44,7 +44,7 @@ class NeuralMixture(DeepClusterer):
     priors : bool
         Whether cluster weights follow the posteriors, for clusters of unequal size.
     consistency_lr : float, optional
-        Learning rate of the second step of ``two-fold``.
+        Learning rate of the steps that make originals and copies agree.
     normalise : str
         ``batch``; ``detached`` and ``none`` collapse, and are there to show it.
 
@@ -72,7 +72,7 @@ class NeuralMixture(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """A scoring network, its EM objective, and for ``two-fold`` the second step as a callback."""
-        choose("optimisation", self.optimisation, ("em-alone", "em", "two-fold"))
+        choose("optimisation", self.optimisation, ("em-alone", "em", "two-fold", "consistency"))
         network, options, latent = score_network(self, ds)
         copies = None
         if self.optimisation != "em-alone":
@@ -88,8 +88,11 @@ class NeuralMixture(DeepClusterer):
             copies=copies,
             drop_last=len(ds.indices("train")) > 2 * int(self._given("batch_size")),
             callbacks=second if self.optimisation == "two-fold" else (),
+            lr=self._given("consistency_lr" if self.optimisation == "consistency" else "lr"),
         )
         head = {"gamma": self.gamma, "priors": self.priors, "normalise": self.normalise}
+        if self.optimisation == "consistency":
+            head["goal"] = "consistency"
         return Method(network, "scores", latent, recipe, options, head)
 
 
