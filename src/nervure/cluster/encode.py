@@ -26,22 +26,25 @@ def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
     """The latents of a loader's whole split, where the network is, in evaluation mode; its mode is restored.
 
     Where latents are batch-normalised, the statistics are first set to those of the whole split, of all processes
-    together (spec deepcluster, S4, pitfalls): latents before the norm are kept, so that one pass is enough.
+    together (spec deepcluster, S4, pitfalls): latents before the norm are kept, so that one pass is enough. Latents of
+    a wide layer are held as the head's lens shows them.
     """
     was = net.training
     net.eval()
-    parts, places = [], []
+    normed = isinstance(net.norm, nn.modules.batchnorm._BatchNorm)
+    through = None if normed else net.head.lens()
+    places = torch.cat([part[loader.rank :: loader.world] for part in torch.arange(total).split(loader.size)])
+    device, dtype = place_of(net)
+    raw = torch.zeros(len(places), net.head.latent if through is None else through.shape[1], device=device, dtype=dtype)
+    through = None if through is None else through.to(raw)
     start = 0
     for batch in loader.epoch(0):
-        whole = min(loader.size, total - start)
         if len(batch.index):
-            parts.append(net.raw(batch.x, batch.mask))
-            places.append(torch.arange(start, start + whole)[loader.rank :: loader.world])
-        start += whole
-    raw = torch.cat(parts) if parts else torch.zeros(0, net.head.latent, device=place_of(net)[0])
-    where = torch.cat(places) if places else torch.zeros(0, dtype=torch.int64)
-    group = Group(raw, total, where, sum_over_ranks, seed)
-    if isinstance(net.norm, nn.modules.batchnorm._BatchNorm):
+            latents = net.raw(batch.x, batch.mask)
+            raw[start : start + len(latents)] = latents if through is None else latents @ through
+        start += len(batch.index)
+    group = Group(raw, total, places, sum_over_ranks, seed, through)
+    if normed:
         _measure(net.norm, group)
         group = dataclasses.replace(group, latents=net.norm(raw))
     net.train(was)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,11 +95,11 @@ class ClusterPhase(Callback):
             )
         if self.warmup and 0 not in self.snapshots:
             return
-        group = self._encode(loop)
-        if not self.warmup:
-            net.head.begin(group)
-            self._store(loop, group, net.head.assign(group.latents))
-        self._snap(0, group)
+        with self._latents(loop) as group:
+            if not self.warmup:
+                net.head.begin(group)
+                self._store(loop, group, net.head.assign(group.latents))
+            self._snap(0, group)
 
     def after_step(self, loop: Loop, batch: Batch) -> None:
         """Heads that follow each step see the batch again, through the moved network."""
@@ -115,21 +116,23 @@ class ClusterPhase(Callback):
         net, epoch = self._net(loop), loop.epoch
         if epoch < self.warmup:
             if epoch in self.snapshots:
-                self._snap(epoch, self._encode(loop))
+                with self._latents(loop) as group:
+                    self._snap(epoch, group)
             return None
-        group, notes = self._encode(loop), tuple[str, ...]()
-        if not bool(net.head.active):
-            net.head.begin(group) if epoch < loop.recipe.epochs or not self.settle else net.head.settle(group)
-            assigned = net.head.assign(group.latents)
-        else:
-            found = net.head.refresh(group, epoch)
-            assigned, notes = found.assigned, found.repaired
-            row.update(found.logs)
-            for parameter in found.renewed:
-                loop.optimizer.state.pop(parameter, None)
-        changed = self._store(loop, group, assigned)
-        self._snap(epoch, group)
-        self._watch(loop, row, group, changed, notes)
+        notes: tuple[str, ...] = ()
+        with self._latents(loop) as group:
+            if not bool(net.head.active):
+                net.head.begin(group) if epoch < loop.recipe.epochs or not self.settle else net.head.settle(group)
+                assigned = net.head.assign(group.latents)
+            else:
+                found = net.head.refresh(group, epoch)
+                assigned, notes = found.assigned, found.repaired
+                row.update(found.logs)
+                for parameter in found.renewed:
+                    loop.optimizer.state.pop(parameter, None)
+            changed = self._store(loop, group, assigned)
+            self._snap(epoch, group)
+            self._watch(loop, row, group, changed, notes)
         self.still = self.still + 1 if changed < self.tolerance and not notes else 0
         if self.patience and self.still >= self.patience:
             loop.enough = True
@@ -139,9 +142,11 @@ class ClusterPhase(Callback):
         """Fit what is fitted once, and leave the figures of the way there."""
         net = self._net(loop)
         if self.settle and (self.warmup < loop.epoch or not bool(net.head.active)):
-            net.head.settle(self._encode(loop))
+            with self._latents(loop) as group:
+                net.head.settle(group)
         if not bool(net.head.active):
-            net.head.begin(self._encode(loop))
+            with self._latents(loop) as group:
+                net.head.begin(group)
         net.head.stored = net.head.beliefs = net.head.aim = None
         for name, latents in self.kept.items():
             loop.evidence[f"snapshot-{name}"] = self._figure(loop, int(name), latents)
@@ -173,6 +178,13 @@ class ClusterPhase(Callback):
             raise InputError("callback 'cluster-phase' needs a clusterer; nervure.cluster makes one")
         self._head = loop.net.head
         return loop.net
+
+    @contextmanager
+    def _latents(self, loop: Loop) -> Iterator[Group]:
+        """All latents, with the head set to see them as they are held."""
+        group = self._encode(loop)
+        with torch.no_grad(), self._net(loop).head.seen_through(group.lens):
+            yield group
 
     def _encode(self, loop: Loop) -> Group:
         assert self._loader is not None
@@ -213,7 +225,7 @@ class ClusterPhase(Callback):
 
     def _snap(self, epoch: int, group: Group) -> None:
         if epoch in self.snapshots:
-            self.kept[str(epoch)] = group.sample(SNAPSHOT).to(torch.float32)
+            self.kept[str(epoch)] = group.sample(SNAPSHOT)[:, : group.points.shape[1]].to(torch.float32)
 
     @staticmethod
     def _figure(loop: Loop, epoch: int, latents: Tensor) -> Scatter:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from nervure.cluster.heads.lens import WIDE
 from nervure.data.dataset import Batch
 
 __all__ = ["DEAD", "Group", "Head", "Refreshed"]
@@ -27,7 +29,7 @@ class Group:
     Parameters
     ----------
     latents : Tensor
-        (n, latent) of this process.
+        (n, latent) of this process; (n, w) where they are seen through a lens.
     total : int
         Samples over all processes.
     places : Tensor
@@ -36,6 +38,8 @@ class Group:
         Adds a tensor up over all processes; the same on each.
     seed : int
         Decides what is drawn.
+    lens : Tensor, optional
+        (latent, w), see :meth:`Head.lens`.
     """
 
     latents: Tensor
@@ -43,6 +47,12 @@ class Group:
     places: Tensor
     reduce: Callable[[Tensor], Tensor]
     seed: int = 0
+    lens: Tensor | None = None
+
+    @property
+    def points(self) -> Tensor:
+        """Where the samples lie: their latents, or the projection of these to fewer values."""
+        return self.latents if self.lens is None else self.latents[:, :WIDE]
 
     @classmethod
     def alone(cls, latents: Tensor, seed: int = 0) -> Group:
@@ -128,6 +138,15 @@ class Head(nn.Module):
         found = torch.cat([self(part).exp() for part in latents.split(CHUNK)])
         self.train(was)
         return found
+
+    def lens(self) -> Tensor | None:
+        """What phases see wide latents through (latent, w); None: they see latents themselves."""
+        return None
+
+    @contextmanager
+    def seen_through(self, lens: Tensor | None) -> Iterator[None]:
+        """Within, the head works on what its lens shows; afterwards on latents again, with what it learned."""
+        yield
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """The clustering term of a batch: a mean over samples; ``copies`` are the transformed copies' latents."""

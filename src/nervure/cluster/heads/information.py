@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from nervure.cluster.heads import lens
 from nervure.cluster.heads.head import Group, Head, Refreshed
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
@@ -57,6 +59,16 @@ class InformationHead(Head):
         """(n, latent) -> log-probabilities (n, clusters)."""
         scores: Tensor = self.linear(latents)
         return scores.log_softmax(dim=1)
+
+    def lens(self) -> Tensor | None:
+        """Scores and a projection, where latents are wide."""
+        return lens.lens(self.latent, self.linear.weight)
+
+    @contextmanager
+    def seen_through(self, through: Tensor | None) -> Iterator[None]:
+        """Within, the dense layer reads what the lens shows."""
+        with lens.narrowed(self.linear.weight, through):
+            yield
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """Minus the mutual information, the mean over the layers; without copies a sample stands for its own."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nervure.cluster import lloyd
+from nervure.cluster.heads import lens
 from nervure.cluster.heads.head import Group, Head, Refreshed
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
@@ -31,7 +34,7 @@ class PseudoHead(Head):
     groups : int, optional
         Pseudo-labels; as many as clusters if not given. With more of them the clusters are a second k-means.
     components : int
-        Principal components that are kept, at most.
+        Principal components that are kept, at most; of latents of more than 1,024 values, those of their projection.
 
     Examples
     --------
@@ -58,7 +61,7 @@ class PseudoHead(Head):
                 f"pseudo-labels: groups = {labels}, components = {components}; give at least {clusters} groups and 1 "
                 "component"
             )
-        kept, wide = min(components, latent), torch.float64
+        kept, wide = min(components, latent, lens.WIDE), torch.float64
         self.groups = labels
         self.classifier = nn.Linear(latent, labels)
         self.register_buffer("mean", torch.zeros(latent, dtype=wide))
@@ -77,6 +80,25 @@ class PseudoHead(Head):
         """(n, latent) -> log-probabilities (n, clusters), those of equal spherical Gaussians about the centres."""
         distances = squared_distances(self.features(latents), self.centres.to(latents))
         return (-distances / (2 * self.variance.to(latents))).log_softmax(dim=1)
+
+    def lens(self) -> Tensor | None:
+        """A projection, where latents are wide."""
+        return lens.lens(self.latent)
+
+    @contextmanager
+    def seen_through(self, through: Tensor | None) -> Iterator[None]:
+        """Within, features are made of what the lens shows."""
+        if through is None:
+            yield
+            return
+        there, mean, whitening = through.to(self.mean), self.mean, self.whitening
+        self.mean, self.whitening = mean @ there, there.T @ whitening
+        try:
+            yield
+        finally:
+            mean.copy_(there @ self.mean)
+            whitening.copy_(there @ self.whitening)
+            self.mean, self.whitening = mean, whitening
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """Cross-entropy of the classifier on the pseudo-labels, each label weighing the same among all samples."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
+from nervure.cluster.heads import lens
 from nervure.cluster.heads.head import Group, Head, Refreshed
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
@@ -100,6 +104,16 @@ class ScoresHead(Head):
         normal, log_prior = self.normal(latents), self.log_prior
         return (normal if log_prior is None else normal + log_prior).log_softmax(dim=1)
 
+    def lens(self) -> Tensor | None:
+        """Scores and a projection, where latents are wide."""
+        return lens.lens(self.latent, self.linear.weight)
+
+    @contextmanager
+    def seen_through(self, through: Tensor | None) -> Iterator[None]:
+        """Within, the dense layer reads what the lens shows."""
+        with lens.narrowed(self.linear.weight, through):
+            yield
+
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """The EM loss, with copies if there are any (Eq 4.22, 4.23); or what makes copies agree alone (Eq 4.24)."""
         normal = self.normal(latents)
@@ -139,10 +153,11 @@ class ScoresHead(Head):
         bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device) | self._doubled(group)
         self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
         spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
-        bound = self.latent**-0.5
+        width = self.linear.weight.shape[1]
+        bound = width**-0.5
         for cluster in spent:
             generator = torch.Generator().manual_seed((group.seed * 1_000_003 + epoch * 1009 + cluster) % 2**63)
-            row = (torch.rand(self.latent, generator=generator) * 2 - 1) * bound
+            row = (torch.rand(width, generator=generator) * 2 - 1) * bound
             self.linear.weight[cluster] = row.to(self.linear.weight)
             self.linear.bias[cluster] = 0
             self.weak[cluster] = 0
