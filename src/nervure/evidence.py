@@ -126,6 +126,8 @@ class Matrix(Figure):
 class Bars(Figure):
     """Bars: ``values`` is (series, bars); ``spread`` likewise; ``bars`` and ``series`` name them.
 
+    Bars of one row may be of several kinds: ``groups`` (bars,) numbers into ``series``.
+
     >>> Bars(title="recall", alt="even", values=[[0.9, 0.8]], bars=["cat", "dog"]).values.shape
     (1, 2)
     """
@@ -133,6 +135,7 @@ class Bars(Figure):
     name: ClassVar[str] = "bars"
     values: Array = field(metadata=_ARRAY)
     spread: Array | None = field(default=None, metadata=_ARRAY)
+    groups: Array | None = field(default=None, metadata=_ARRAY)
     bars: Sequence[str] = field(default=(), metadata=_WORDS)
     series: Sequence[str] = field(default=(), metadata=_WORDS)
     y_label: str = ""

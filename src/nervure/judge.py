@@ -7,7 +7,7 @@ be compared, combined and held against random.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -60,13 +60,15 @@ class Judgement:
     """A criterion's verdict on one layer: higher scores stay longer.
 
     ``scores`` has a value a unit, or a value an edge in the weight's own shape. ``tiebreak`` decides between
-    equal scores before the index does. ``evidence`` is what the verdict rests on.
+    equal scores before the index does. ``evidence`` is what the verdict rests on, and ``drawn``, where a criterion
+    gives it, the same once it is known which units stay, (units,) bool.
     """
 
     scores: Tensor
     tiebreak: Tensor | None = None
     evidence: tuple[Figure, ...] = ()
     notes: Mapping[str, object] = field(default_factory=dict)
+    drawn: Callable[[Tensor], tuple[Figure, ...]] | None = None
 
     def __post_init__(self) -> None:
         # A sum is finite only if every part is, and costs a fraction of a look at each.
@@ -74,6 +76,14 @@ class Judgement:
             raise InputError("a criterion gave scores that are NaN or infinite")
         if self.tiebreak is not None and self.tiebreak.shape != self.scores.shape:
             raise InputError("a tiebreak needs one value for each score")
+
+    def figures(self, stays: Tensor) -> tuple[Figure, ...]:
+        """What the verdict rests on, beside which units stay, (units,) bool.
+
+        >>> Judgement(torch.ones(2)).figures(torch.tensor([True, False]))
+        ()
+        """
+        return self.evidence if self.drawn is None else self.drawn(stays)
 
 
 @runtime_checkable

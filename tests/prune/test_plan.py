@@ -295,7 +295,40 @@ def test_evidence(net: nn.Module) -> None:
     assert flow.before.tolist() == [32, 16, 10]  # type: ignore[attr-defined]
     assert flow.after.tolist() == [16, 8, 10]  # type: ignore[attr-defined, union-attr]
     assert table.rows[-1][:5] == ("network", 58, 34, plan.macs_before, plan.macs_after)  # type: ignore[attr-defined]
-    assert {"l1-classifier-0", "l1-classifier-2"} <= set(plan.evidence)
+    assert {"plan-l1-notes", "plan-l1-classifier-0", "plan-l1-classifier-2"} <= set(plan.evidence)
+    bars = plan.evidence["plan-l1-classifier-0"]
+    stays = [unit for unit, cut in zip(bars.bars, bars.groups, strict=True) if not cut]  # type: ignore[attr-defined]
+    assert sorted(map(int, stays)) == list(plan.kept["classifier.0"])
+    assert bars.series == ("stays", "is cut")  # type: ignore[attr-defined]
+
+
+def test_units_that_stay_without_a_weight_are_counted(net: nn.Module) -> None:
+    with torch.no_grad():
+        net.classifier[0].weight[:20] = 0  # type: ignore[index]
+    table = prune.plan(net, None, "l1", Target(keep=0.5)).evidence["plan-l1-notes"]
+    assert table.columns == ("layer", "stay without weight")  # type: ignore[attr-defined]
+    assert table.rows == (("classifier.0", 4), ("classifier.2", 0))  # type: ignore[attr-defined]
+
+
+def test_figures_of_clusterings_show_the_units_that_the_plan_keeps() -> None:
+    net = nets.build("small-cnn", in_shape=(1, 16, 16), classes=3)
+    plan = prune.plan(net, None, "ssim-kmeans", Target(keep=0.5))
+    layer = next(row for row in plan.rows if row.layer == "features.0")
+    assert layer.scores is None
+    shown = {name: one for name, one in plan.evidence.items() if name.startswith("plan-ssim-kmeans-features-0")}
+    count = len(layer.kept)
+    pictures = next(one for one in shown.values() if one.kind == "images")
+    framed = {
+        int(caption)
+        for caption, frame in zip(pictures.captions, pictures.framed, strict=True)  # type: ignore[attr-defined]
+        if frame
+    }
+    assert framed
+    assert framed <= set(layer.kept)
+    curve = next(one for one in shown.values() if one.kind == "curve")
+    assert curve.notes["chosen"].startswith("best: ")
+    assert f", kept: {count}" in curve.notes["chosen"]
+    assert any(f"sizes of the {count} clusters" in one.title for one in shown.values())
 
 
 class Flawed(nn.Module):

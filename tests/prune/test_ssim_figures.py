@@ -46,7 +46,9 @@ def test_matrix_has_large_clusters_first() -> None:
 
 
 def test_filters_beside_their_mean() -> None:
-    shown = figures.beside_centroid("conv1", WEIGHT, Clustering(LABELS, CLOSENESS))
+    clustering = Clustering(LABELS, CLOSENESS)
+    stays = np.isin(np.arange(24), clustering.representatives())
+    shown = figures.beside_centroid("conv1", WEIGHT, clustering, stays)
     assert shown.columns == 7
     assert shown.pictures.shape == (21, 1, 9, 3)
     assert shown.captions[:4] == ("mean of 20", "22", "21", "20")
@@ -68,12 +70,12 @@ def test_sizes_and_bars(found: LayerSearch) -> None:
     assert sorted(map(int, bars.bars)) == list(range(24))
     table = figures.summary("conv1", found, "thesis_min")
     assert [row[0] for row in table.rows] == ["thesis_min", "sim_max", "distance"]
-    assert [row[1] for row in table.rows] == ["chose", "", ""]
+    assert [row[1] for row in table.rows] == ["used", "", ""]
     assert all(row[5] is not None for row in table.rows)
 
 
 def test_a_layer_with_nothing_to_search() -> None:
     weight = WEIGHT[:2]
     best = Clustering(np.array([0, 1]), np.ones(2))
-    shown = figures.figures("conv1", weight, LayerSearch(2), best, np.eye(2), "distance", "SSIM")
+    shown = figures.figures("conv1", weight, LayerSearch(2), best, np.eye(2), "distance", "SSIM", np.ones(2, bool))
     assert [one.kind for one in shown] == ["matrix", "images", "bars", "bars"]

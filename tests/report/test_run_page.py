@@ -45,6 +45,12 @@ class TestRunPage:
         assert where == sorted(where)
         assert html.index("<h2>More evidence") < html.index("Something of its own")
 
+    def test_figures_of_cuts_stand_with_what_was_cut(self, fake_run):
+        names = ("plan-l1-fc", "pruning-widths", "layer-wise", "degrees", "connections")
+        html = run_page(fake_run(evidence={name: Flow(title=f"of {name}", alt="", before=[1]) for name in names}))
+        assert "<h2>More evidence" not in html
+        assert all(html.index("<h2>What was cut, and why") < html.index(f">of {name}<") for name in names)
+
     def test_the_barest_run_has_a_page(self, fake_run):
         html = run_page(fake_run(path=None, names=(), task="none", source="", fingerprint="", versions={}))
         assert re.findall(r"<h2>(.*?)</h2>", html) == ["The data"]

@@ -82,8 +82,10 @@ class ClusterNet(nn.Module):
     def label_scores(self, latents: Tensor, out: Tensor | None = None) -> Tensor:
         """Scores (n, labels): of the layer behind the reconstruction ``out``, or the head's own of its clusters."""
         if self.label_layer is None:
-            return torch.as_tensor(self.head(latents))
-        return torch.as_tensor(self.label_layer(self.decode(latents) if out is None else out))
+            scores: Tensor = self.head(latents)
+        else:
+            scores = self.label_layer(self.decode(latents) if out is None else out)
+        return scores
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-probability of each cluster for each sample."""

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch, Dataset
 from nervure.errors import InputError
-from nervure.evidence import Figure
 from nervure.judge import Criterion, Layer, Probe
 from nervure.nets.cost import count
 from nervure.nets.shadow import place_of
@@ -25,6 +24,7 @@ from nervure.nets.structure.twin import lighten
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.draft import Draft, Ranking
+from nervure.prune.figures import criteria_figures
 from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
 from nervure.prune.probe import MaskProbe
 from nervure.prune.target import Target
@@ -149,7 +149,7 @@ def plan(
         inputs=tuple(Input.of(one) for one in inputs), **draft.predicted(outcome.counts),
     )  # fmt: skip
     made._graph, made._trial = graph, trial
-    made._figures = _figures(found, made)
+    made._figures = criteria_figures(found, layers, made.masks())
     return made
 
 
@@ -356,7 +356,7 @@ def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ..
             side = group.side(layer)
             kept = tuple(np.unique(side.places[stays[side.units]]).tolist())
             short = None
-            if not group.why:
+            if not group.why and group.name not in draft.choosers:
                 raw = next(iter(found.values()))[layer].scores[torch.from_numpy(side.places)]
                 own = raw if len(found) == 1 else draft.scores[group.name].scores[torch.from_numpy(side.units)]
                 short = spread(own, set(np.flatnonzero(stays[side.units]).tolist()))
@@ -379,14 +379,3 @@ def _why(group: Group, count: int, criteria: Sequence[str]) -> str:
     others = f", one choice for {len(group.layers)} layers" if len(group.layers) > 1 else ""
     steps = f", {group.step} at a time" if group.step > 1 else ""
     return f"{count / group.units:.0%} best by {by}{others}{steps}"
-
-
-def _figures(found: scores.Verdicts, made: Plan) -> dict[str, Figure]:
-    """The criteria's figures, under names that a run's folder takes."""
-    figures = {}
-    for name, by_layer in found.items():
-        for layer, verdict in by_layer.items():
-            for at, figure in enumerate(verdict.evidence):
-                letters = (one if one.isalnum() else "-" for one in f"{name}-{layer}" + (f"-{at}" if at else ""))
-                figures["".join(letters)] = figure
-    return figures

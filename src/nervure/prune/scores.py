@@ -68,10 +68,17 @@ def _name(criterion: Criterion) -> str:
 
 
 def settings_of(criterion: Criterion) -> dict[str, JsonValue]:
-    """What a criterion was made with, as far as it is plain data."""
+    """What a criterion was made with, as far as it is plain data or has a name, as a source of masks does.
+
+    >>> from nervure.features.masks import Otsu
+    >>> from nervure.prune.criteria.iou_vote import IoUVote
+    >>> settings_of(IoUVote(masks=Otsu()))["masks"]
+    'otsu'
+    """
     plain = (bool, int, float, str, type(None))
-    held = sorted(vars(criterion).items())
-    return {name: value for name, value in held if not name.startswith("_") and isinstance(value, plain)}
+    held = {key: value for key, value in sorted(vars(criterion).items()) if not key.startswith("_")}
+    said = {key: value if isinstance(value, plain) else getattr(value, "name", ...) for key, value in held.items()}
+    return {key: value for key, value in said.items() if isinstance(value, plain)}
 
 
 def sample(ds: Dataset, count: int | None, seed: int) -> Indices:

@@ -79,6 +79,10 @@ _PLACES = {
     "decisions": (
         "plan",
         "pruned",
+        "pruning",
+        "layer",
+        "degrees",
+        "connections",
         "widths",
         "recovery",
         "sparsified",

@@ -93,6 +93,13 @@ def test_evidence_holds_rows_votes_and_pictures() -> None:
     assert np.mean(grid.pictures[0] == grid.pictures[1]) > 0.9
 
 
+def test_the_pictures_frame_the_channels_that_are_cut() -> None:
+    stays = torch.tensor([False, True, True, True])
+    grid = painted(IoUVote()).figures(stays)[-1]
+    assert [caption.split(":")[0] for caption in grid.captions[1:5]][-1] == "unit 0"
+    assert grid.framed.reshape(4, 5).tolist() == [[False, False, False, False, True]] * 4
+
+
 def test_three_variants_cost_two_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     net = Painter()
     seen: list[int] = []

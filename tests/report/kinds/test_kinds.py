@@ -60,6 +60,13 @@ class TestMatrix:
 
 
 class TestBars:
+    def test_bars_of_one_row_are_coloured_by_their_group(self) -> None:
+        given = Bars(title="", alt="", values=[[3, 2, 1]], groups=[0, 1, 1], series=["stays", "is cut"])
+        html = draw(given)
+        assert "stays" in html
+        assert "is cut" in html
+        assert (html.count("fill: var(--c0)"), html.count("fill: var(--c1)")) == (1, 2)
+
     def test_whiskers_only_with_spread(self):
         assert "var(--ink)" in draw(Bars(title="", alt="", values=[[1, 2]], spread=[[0.1, 0.2]]))
         assert "var(--ink)" not in draw(Bars(title="", alt="", values=[[1, 2]]))

@@ -128,7 +128,8 @@ class IoUVote(Criterion):
             self.label,
             scores,
             tiebreak=tiebreak,
-            figures=(*heat, *_grid(layer, overlap, mean)),
+            figures=heat,
+            marked=lambda stays: _grid(layer, overlap, mean, stays),
             masks=source_of(self.masks).name,
             exceed_prob=self.exceed_prob,
             images=overlap.images,
@@ -171,11 +172,16 @@ class MaxVote(IoUVote):
         return -overlap.votes, -mean
 
 
-def _grid(layer: Layer, overlap: OverlapResult, mean: Tensor) -> tuple[Figure, ...]:
-    """Masks of a few images, each beside the maps of the best and worst channels; spec fig. 6.11."""
+def _grid(layer: Layer, overlap: OverlapResult, mean: Tensor, stays: Tensor | None) -> tuple[Figure, ...]:
+    """Masks of a few images, each beside maps of channels, those that are cut framed; spec fig. 6.11.
+
+    Half of the channels are the best by mean IoU of those that stay, half the worst of those that are cut.
+    """
     if not len(overlap.maps) or not overlap.masks[0].numel() > overlap.masks.shape[2]:
         return ()
     order = torch.argsort(mean, descending=True, stable=True)
+    cut = torch.zeros(len(mean), dtype=torch.bool) if stays is None else ~stays
+    order = torch.cat([order[~cut[order]], order[cut[order]]])
     shown = order if len(order) <= SHOWN else torch.cat([order[: SHOWN // 2], order[-SHOWN // 2 :]])
     sides = tuple(min(64, side) for side in overlap.masks.shape[1:])
     maps = F.interpolate(overlap.maps[:, shown].to(torch.float32), sides)
@@ -189,9 +195,10 @@ def _grid(layer: Layer, overlap: OverlapResult, mean: Tensor) -> tuple[Figure, .
     figure = Images(
         title=f"foreground and maps of {layer.name}",
         alt=f"masks of {len(overlap.maps)} images beside {len(shown)} channels, by mean IoU from "
-        f"{mean.max():.2f} to {mean.min():.2f}",
+        f"{mean.max():.2f} to {mean.min():.2f}" + (", those that are cut framed" if stays is not None else ""),
         pictures=np.asarray(pictures),
         captions=captions,
         columns=1 + len(shown),
+        framed=torch.cat([torch.zeros(1, dtype=torch.bool), cut[shown]]).repeat(len(overlap.maps)).numpy(),
     )
     return (figure,)

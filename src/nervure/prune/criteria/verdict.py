@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,8 +15,8 @@ from nervure.judge import Judgement, Layer
 __all__ = ["bars", "verdict"]
 
 
-def bars(title: str, label: str, values: Tensor) -> Bars:
-    """Values of units as bars, the largest first, each under its unit's number.
+def bars(title: str, label: str, values: Tensor, stays: Tensor | None = None) -> Bars:
+    """Values of units as bars, the largest first, each under its unit's number; ``stays`` (units,) bool colours them.
 
     >>> bars("votes of conv1", "votes", torch.tensor([1.0, 3.0])).bars
     ('1', '0')
@@ -22,7 +24,12 @@ def bars(title: str, label: str, values: Tensor) -> Bars:
     wide = values.detach().to("cpu", torch.float64).numpy()
     order = np.argsort(-wide, kind="stable")
     alt = f"{len(wide)} units from {wide.min():.4g} to {wide.max():.4g}, median {np.median(wide):.4g}"
-    return Bars(title=title, alt=alt, values=wide[order][None], bars=[str(j) for j in order], y_label=label)
+    groups = None if stays is None else (~stays).numpy().astype(np.int64)[order]
+    if stays is not None:
+        alt += f"; {int(stays.sum())} stay"
+    series = () if stays is None else ("stays", "is cut")
+    names = [str(unit) for unit in order]
+    return Bars(title=title, alt=alt, values=wide[order][None], groups=groups, bars=names, series=series, y_label=label)
 
 
 def verdict(
@@ -32,9 +39,12 @@ def verdict(
     *,
     tiebreak: Tensor | None = None,
     figures: tuple[Figure, ...] = (),
+    marked: Callable[[Tensor | None], tuple[Figure, ...]] = lambda stays: (),
     **notes: object,
 ) -> Judgement:
     """A judgement of ``scores`` (units,), called ``label``, with their bars before further ``figures``.
+
+    ``marked`` makes the figures that show which units stay, (units,) bool, or None while nobody knows.
 
     >>> from torch import nn
     >>> layer = Layer("fc", nn.Linear(2, 2), 2)
@@ -48,4 +58,8 @@ def verdict(
     if not bool(scores.isfinite().all()):
         raise InputError(f"layer {layer.name!r}: {label} came out NaN or infinite; check the weights and the data")
     tiebreak = None if tiebreak is None else tiebreak.detach().to("cpu", torch.float64)
-    return Judgement(scores, tiebreak, (bars(f"{label} by unit of {layer.name}", label, scores), *figures), notes)
+
+    def drawn(stays: Tensor | None = None) -> tuple[Figure, ...]:
+        return (bars(f"{label} by unit of {layer.name}", label, scores, stays), *figures, *marked(stays))
+
+    return Judgement(scores, tiebreak, drawn(), notes, drawn)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nervure.errors import InputError
+from nervure.evidence import Figure
 from nervure.features.silhouette import score
 from nervure.judge import Criterion, Judgement, Layer, Probe, select
 from nervure.prune.ssim.choose import choose
@@ -62,7 +63,7 @@ class OneOfEach(Criterion):
         self.runs = runs if method.random else 1
         self.seed = seed
         self.settings = f"{method!r}, {self.effort!r}"
-        self._chosen: dict[tuple[str, str, int], Tensor] = {}
+        self._chosen: dict[tuple[str, str, int], Clustering] = {}
         self._last: tuple[tuple[str, str], Grouper] | None = None
 
     def judge(  # noqa: D102
@@ -72,8 +73,17 @@ class OneOfEach(Criterion):
         grouper = self._grouper(layer.name, weight)
         found = search_layer(layer.name, weight, self.method, self.effort, seed=self.seed)
         best = self._best(layer.name, grouper, found.natural(self.method.silhouette), found)
-        kind = self.method.silhouette
-        shown = figures(layer.name, weight, found, best, grouper.matrix, kind, self.method.measure_name)
+        norms = weight.detach().double().flatten(1).norm(dim=1).cpu()
+        matrix = grouper.matrix
+
+        def drawn(stays: Tensor) -> tuple[Figure, ...]:
+            """Of the clustering that chose the units that stay, where one did."""
+            shown = self._chosen.get((layer.name, fingerprint(weight), int(stays.sum())), best)
+            measure, kind = self.method.measure_name, self.method.silhouette
+            return figures(layer.name, weight, found, shown, matrix, kind, measure, stays.numpy())
+
+        stays = torch.zeros(len(weight), dtype=torch.bool)
+        stays[torch.from_numpy(best.representatives())] = True
         notes = {
             "natural_keep": best.k,
             "search": found,
@@ -81,12 +91,8 @@ class OneOfEach(Criterion):
             "representatives": best.representatives().tolist(),
             "stop": best.stop,
             "repaired": best.repaired,
-            "kept_without_weight": int(
-                (weight[torch.from_numpy(best.representatives())].flatten(1).norm(dim=1) == 0).sum()
-            ),
         }
-        norms = weight.detach().double().flatten(1).norm(dim=1).cpu()
-        return Judgement(_scores(best), tiebreak=norms, evidence=shown, notes=notes)
+        return Judgement(_scores(best), tiebreak=norms, evidence=drawn(stays), notes=notes, drawn=drawn)
 
     def choose(self, layer: Layer, judgement: Judgement, keep: int) -> Tensor:
         """The units to keep, ascending: a representative of each of ``keep`` clusters.
@@ -103,9 +109,8 @@ class OneOfEach(Criterion):
             return torch.arange(keep)
         key = (layer.name, fingerprint(weight), keep)
         if key not in self._chosen:
-            best = self._best(layer.name, self._grouper(layer.name, weight), keep)
-            self._chosen[key] = torch.from_numpy(np.sort(best.representatives()))
-        return self._chosen[key].clone()
+            self._chosen[key] = self._best(layer.name, self._grouper(layer.name, weight), keep)
+        return torch.from_numpy(np.sort(self._chosen[key].representatives()))
 
     def natural_keep(self, layer: Layer) -> int:
         """How many units to keep of a layer when nobody says: the number of clusters the silhouette likes best."""

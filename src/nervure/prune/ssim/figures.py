@@ -25,8 +25,8 @@ EDGE = 0.1  # of the numbers of clusters, at either end, where scores are too sm
 def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[str, int]) -> Curve:
     """Score against the number of clusters, beside that of shuffled weights: spec, figures 22 to 33.
 
-    ``chosen`` are the numbers to point at, by label. Shuffled weights are tried at fewer numbers: in between, the
-    line is straight.
+    ``chosen`` are the numbers to point at, by label, a score beside those that were tried. Shuffled
+    weights are tried at fewer numbers: in between, the line is straight.
     """
     table = found.table(kind)
     lines, spreads, labels = [table.mean], [table.spread], [str(kind)]
@@ -42,10 +42,11 @@ def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[
     alt = f"{name}, {found.n} units: mean {kind} silhouette over runs peaks at K = {table.natural} with {top[kind]:.3f}"
     if labels[1:] and "shuffled" in labels[1]:
         alt += f"; with its weights shuffled the peak is {top[labels[1]]:.3f}"
-    marks = ", ".join(f"{label}: {k} ({table.best_at(k):.3f})" for label, k in chosen.items())
+    marks = ", ".join(f"{label}: {k}{_scored(table.best_at(k))}" for label, k in chosen.items())
+    alt += f"; {marks}"
     switches = [int(k) for k in table.k[1:] if initial_filters(found.n, int(k)) != initial_filters(found.n, int(k) - 1)]
     return Curve(
-        title=f"{name}: silhouette by number of clusters ({found.n} units)",
+        title=f"{name}: silhouette by number of clusters ({found.n} units; {marks})",
         alt=alt,
         x=table.k,
         y=np.stack(lines),
@@ -72,25 +73,24 @@ def ordered_matrix(name: str, matrix: NDArray[np.float64], labels: NDArray[np.in
     )
 
 
-def beside_centroid(name: str, weight: Tensor, found: Clustering) -> Images:
-    """Filters of the largest clusters beside the mean of their weights; the one that stays is framed."""
+def beside_centroid(name: str, weight: Tensor, found: Clustering, stays: NDArray[np.bool_]) -> Images:
+    """Filters of the largest clusters beside the mean of their weights; those that stay (n,) are framed."""
     images = flatten(weight.detach().float().cpu())[:, :, :CHANNELS]
-    sizes, kept = np.bincount(found.labels), found.representatives()
+    sizes = np.bincount(found.labels)
     pictures, captions, framed = [], [], []
     for cluster in np.lexsort((np.arange(found.k), -sizes))[:GROUPS]:
         members = np.flatnonzero(found.labels == cluster)
-        nearest = members[np.argsort(-found.closeness[members], kind="stable")]
-        shown = [int(kept[cluster]), *(int(i) for i in nearest if i != kept[cluster])][:MEMBERS]
+        shown = members[np.lexsort((members, -found.closeness[members], ~stays[members]))][:MEMBERS].tolist()
         pictures += [images[members].mean(0), *(images[i] for i in shown)]
         captions += [f"mean of {len(members)}", *(f"{i}" for i in shown)]
-        framed += [False, True, *[False] * (len(shown) - 1)]
+        framed += [False, *stays[shown].tolist()]
         blank = MEMBERS - len(shown)
         pictures += [torch.full_like(images[0], float(images.min()))] * blank
         captions += [""] * blank
         framed += [False] * blank
     return Images(
         title=f"{name}: filters beside the mean of their cluster",
-        alt=f"the {min(found.k, GROUPS)} largest of {found.k} clusters, a row each: the mean, the filter that stays "
+        alt=f"the {min(found.k, GROUPS)} largest of {found.k} clusters, a row each: the mean, the filters that stay "
         f"(framed), and others; a filter is drawn as kernel positions by its first {images.shape[2]} inputs",
         pictures=_grey(torch.stack(pictures)),
         captions=captions,
@@ -133,7 +133,7 @@ def summary(name: str, found: LayerSearch, kind: Kind) -> Table:
         table, null = found.table(one), found.table(one, null=True)
         above = None if not len(null.k) else float(null.mean.max())
         best = null.natural if len(null.k) else None
-        used = "chose" if one == kind else ""
+        used = "used" if one == kind else ""
         rows.append((one, used, table.natural, float(table.mean.max()), best, above, _unsteady(table)))
     ends = {stop: int((found.rows["stop"] == at).sum()) for at, stop in enumerate(STOPS)}
     repaired = int((found.rows["repaired"] > 0).sum())
@@ -153,6 +153,10 @@ def _unsteady(table: ScoresByK) -> float | None:
     return float((table.spread[inner][mean > 0] / mean[mean > 0]).max()) if (mean > 0).any() else None
 
 
+def _scored(score: float) -> str:
+    return f" ({score:.3f})" if np.isfinite(score) else ""
+
+
 def _grey(images: Tensor) -> NDArray[np.uint8]:
     low, high = images.min(), images.max()
     scaled = (images - low) / (high - low).clamp_min(1e-12) * 255
@@ -167,26 +171,28 @@ def figures(
     matrix: NDArray[np.float64],
     kind: Kind,
     measure: str,
+    stays: NDArray[np.bool_],
 ) -> tuple[Figure, ...]:
-    """All figures of one layer.
+    """All figures of one layer whose filters ``stays`` (n,) are kept: of its search, and of the clustering ``best``.
 
     >>> from nervure.prune.ssim.methods import SSIMKMeans
     >>> from nervure.prune.ssim.search import job_of, search_layer
     >>> weight = torch.randn(8, 2, 3, 3, generator=torch.Generator().manual_seed(0))
     >>> layer = SSIMKMeans().prepare(weight)
     >>> found, best = search_layer("c", weight, SSIMKMeans(), "quick"), layer.cluster([job_of(0, "c", 4, 0)])[0]
-    >>> [figure.kind for figure in figures("c", weight, found, best, layer.matrix, "distance", "SSIM")]
+    >>> stays = np.isin(np.arange(8), best.representatives())
+    >>> [figure.kind for figure in figures("c", weight, found, best, layer.matrix, "distance", "SSIM", stays)]
     ['curve', 'table', 'matrix', 'images', 'bars', 'bars']
     """
     own = () if not len(found.rows) else (
-        silhouette_curve(name, found, kind, {"chosen": best.k}),
+        silhouette_curve(name, found, kind, {"best": found.natural(kind), "kept": int(stays.sum())}),
         summary(name, found, kind),
     )  # fmt: skip
     bars = (silhouette_bars(name, matrix, best.labels, kind),) if best.k > 1 else ()
     return (
         *own,
         ordered_matrix(name, matrix, best.labels, measure),
-        beside_centroid(name, weight, best),
+        beside_centroid(name, weight, best, stays),
         cluster_sizes(name, best),
         *bars,
     )

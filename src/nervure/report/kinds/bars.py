@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nervure.evidence import Bars
 from nervure.report.canvas import colour, name_axes, still
@@ -22,7 +23,7 @@ _ROOM = 44
 
 
 def draw(figure: Bars) -> str:
-    """The bars as SVG, under a legend when there are several series.
+    """The bars as SVG, under a legend when there are several series or groups.
 
     >>> "svg" in draw(Bars(title="t", alt="a", values=[[1, 2]], bars=["x", "y"]))
     True
@@ -38,21 +39,28 @@ def draw(figure: Bars) -> str:
     names = [shorten(name, 28) for name in [*figure.bars, *map(str, range(len(figure.bars), count))][:count]]
     lying = count > 14 or sum(map(len, names)) > _ROOM
 
+    groups = np.repeat(np.arange(len(values))[:, None], count, axis=1)
+    if figure.groups is not None and figure.groups.shape == (total,):
+        groups = np.broadcast_to(figure.groups[:count], values.shape)
+
     def paint(axes: Axes) -> None:
-        _paint(axes, values, spread, names, lying)
+        _paint(axes, values, spread, groups, names, lying)
         if lying:
             axes.set_xlabel(figure.y_label)
         else:
             name_axes(axes, "", figure.y_label)
 
     height = 46 + count * max(15, 9 * len(values)) if lying else 190
-    series = [*figure.series, *[""] * len(values)][: len(values)]
+    kinds = len(values) if figure.groups is None else int(figure.groups.max()) + 1
+    series = [*figure.series, *[""] * kinds][:kinds]
     keys = legend([(f"--c{at % COLOURS}", name, "") for at, name in enumerate(series)]) if any(series) else ""
     more = note(f"The first {MOST} of {total} bars.") if total > MOST else ""
     return keys + still(paint, ident=identity(figure), alt=figure.alt, height=height) + more
 
 
-def _paint(axes: Axes, values: Reals, spread: Reals | None, names: list[str], lying: bool) -> None:
+def _paint(
+    axes: Axes, values: Reals, spread: Reals | None, groups: NDArray[np.generic], names: list[str], lying: bool
+) -> None:
     from matplotlib.ticker import FuncFormatter
 
     series, count = values.shape
@@ -61,7 +69,8 @@ def _paint(axes: Axes, values: Reals, spread: Reals | None, names: list[str], ly
         at = np.arange(count) + (index - (series - 1) / 2) * thick
         there = np.isfinite(row)
         draw_bars = axes.barh if lying else axes.bar
-        draw_bars(at[there], row[there], thick * 0.92, color=colour(index), linewidth=0)
+        colours = [colour(int(group)) for group in groups[index][there]]
+        draw_bars(at[there], row[there], thick * 0.92, color=colours, linewidth=0)
         if spread is not None:
             known = there & np.isfinite(spread[index])
             low, high = row[known] - spread[index][known], row[known] + spread[index][known]
