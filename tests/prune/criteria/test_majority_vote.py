@@ -91,3 +91,23 @@ def test_options() -> None:
         MajorityVote(l_frac=0.0)
     with pytest.raises(InputError, match="tensor"):
         MajorityVote(tensor="post")  # type: ignore[arg-type]
+
+
+def test_places_before_and_behind_batch_norm_and_activation() -> None:
+    net = nn.Sequential(nn.Linear(2, 2, bias=False), nn.BatchNorm1d(2), nn.ReLU(), nn.Linear(2, 2)).eval()
+    with torch.no_grad():
+        net[0].weight.copy_(torch.eye(2))
+        net[1].bias.copy_(torch.tensor([0.0, 5.0]))
+        net[3].weight.copy_(torch.eye(2))
+    batches = [Batch(torch.tensor([[2.0, -7.0], [1.0, -3.0]]), None, torch.arange(2))]
+    found = {
+        tensor: judge(net, batches, {"mv": MajorityVote(l_frac=0.5, tensor=tensor)})["mv"]["0"]  # type: ignore[arg-type]
+        for tensor in ("pre_bn", "pre_act", "active")
+    }
+    assert {tensor: one.scores.tolist() for tensor, one in found.items()} == {
+        "pre_bn": [2, 0],
+        "pre_act": [1, 1],
+        "active": [1, 1],
+    }
+    assert found["pre_act"].tiebreak.tolist() == pytest.approx([1.5, 0.0], abs=1e-4)
+    assert found["active"].tiebreak.tolist() == pytest.approx([1.5, 1.0], abs=1e-4)

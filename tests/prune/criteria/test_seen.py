@@ -10,6 +10,7 @@ from nervure.judge import Layer
 from nervure.observe import Moments, Site
 from nervure.observe.folded import Folded
 from nervure.prune.criteria.seen import at, example_of
+from nervure.prune.criteria.trail import Trail
 
 
 def test_where_units_are_looked_at() -> None:
@@ -20,6 +21,17 @@ def test_where_units_are_looked_at() -> None:
     assert site == Site("3", "input")
     assert isinstance(statistic, Folded)
     assert at(read, Moments(), "pre_bn").key == ("moments",)
+
+
+def test_places_before_and_behind_the_activation() -> None:
+    layer = Layer("0", nn.Linear(1, 2), 2, Site("9", "input"))
+    trail = Trail(norm="1", active=Site("2"))
+    assert at(layer, Moments(), "pre_act", trail)[0] == Site("2", "input")  # type: ignore[index]
+    assert at(layer, Moments(), "active", trail)[0] == Site("2")  # type: ignore[index]
+    functional = Trail(norm="1")
+    assert at(layer, Moments(), "pre_act", functional)[0] == Site("1")  # type: ignore[index]
+    assert at(layer, Moments(), "active", functional)[0] == Site("9", "input")  # type: ignore[index]
+    assert at(layer, Moments(), "pre_act", Trail()).key == ("moments",)
 
 
 def test_examples() -> None:

@@ -145,7 +145,7 @@ def test_an_iterator_is_refused_where_data_is_read_again(network: Any) -> None:
     case = network("vgg")
     with pytest.raises(InputError, match="more than once"):
         judge(case.net, iter(case.batches()), {"iou-vote": get("iou-vote")()}, layers=case.layers)
-    judge(case.net, iter(case.batches()), {"apoz": get("apoz")()}, layers=case.layers)
+    judge(case.net, iter(case.batches()), {"majority-vote": get("majority-vote")()}, layers=case.layers)
 
 
 def test_nan_activations_are_refused_by_layer(network: Any) -> None:

@@ -9,26 +9,23 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from nervure.judge import Criterion, Judgement, Layer, Probe, Wanted
+from nervure.judge import Judgement, Layer, Probe, Wanted
 from nervure.observe.moments import Moments, MomentsResult
-from nervure.prune.criteria.seen import Where, at, checked
+from nervure.prune.criteria.seen import Looking, Where
 from nervure.prune.criteria.verdict import verdict
 
 __all__ = ["ActivationL1", "ActivationL2", "MeanActivation", "StandardDeviation"]
 
 
 @dataclass(frozen=True)
-class Activation(Criterion):
-    """What these criteria share: one reading, of the layer's own output or as the next layer reads it."""
+class Activation(Looking):
+    """What these criteria share: one reading, of the layer's own output or at another place."""
 
     tensor: Where = "pre_bn"
     label: ClassVar[str] = ""
 
-    def __post_init__(self) -> None:
-        checked(self.tensor)
-
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:
-        return {"moments": at(layer, Moments(), self.tensor)}
+        return {"moments": self.at(layer, Moments())}
 
     def judge(
         self,

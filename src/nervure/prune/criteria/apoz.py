@@ -7,32 +7,30 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from nervure.judge import Criterion, Judgement, Layer, Probe, Wanted
+from nervure.judge import Judgement, Layer, Probe, Wanted
 from nervure.observe.zeros import ZeroFraction
-from nervure.prune.criteria.seen import Where, at, checked
+from nervure.prune.criteria.seen import Looking, Where
 from nervure.prune.criteria.verdict import verdict
 
 __all__ = ["APoZ"]
 
 
 @dataclass(frozen=True)
-class APoZ(Criterion):
-    """``1 - mean(relu(t) == 0)`` of what the next layer reads (spec majority-voting-pruning, 3 and 12).
+class APoZ(Looking):
+    """``1 - mean(relu(t) == 0)`` behind the activation (spec majority-voting-pruning, 3 and 12).
 
-    Values of 0 and below count as zeros, so a place before the ReLU gives the same where nothing lies between.
+    Before any pooling or batch norm that follows; where the activation is no module, of what the next layer reads.
+    Values of 0 and below count as zeros, so the place before a ReLU gives the same.
 
     >>> layer = Layer("fc", __import__("torch").nn.Linear(1, 1), 1)
     >>> APoZ().wants(layer)["zeros"].key
     ('zero-fraction', True)
     """
 
-    tensor: Where = "seen"
-
-    def __post_init__(self) -> None:
-        checked(self.tensor)
+    tensor: Where = "active"
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
-        return {"zeros": at(layer, ZeroFraction(after_relu=True), self.tensor)}
+        return {"zeros": self.at(layer, ZeroFraction(after_relu=True))}
 
     def judge(  # noqa: D102
         self,

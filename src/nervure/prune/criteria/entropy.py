@@ -9,11 +9,11 @@ from torch import Tensor
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.judge import Criterion, Judgement, Layer, Probe, Wanted
+from nervure.judge import Judgement, Layer, Probe, Wanted
 from nervure.observe.folded import Folded
 from nervure.observe.histogram import Histogram, HistogramResult
 from nervure.observe.summary import flat
-from nervure.prune.criteria.seen import Where, at, checked
+from nervure.prune.criteria.seen import Looking, Where
 from nervure.prune.criteria.verdict import verdict
 
 __all__ = ["Entropy", "Pooled"]
@@ -45,7 +45,7 @@ class Pooled(Folded[Histogram]):
 
 
 @dataclass(frozen=True)
-class Entropy(Criterion):
+class Entropy(Looking):
     """Entropy in nats of a histogram of each unit's activation (spec majority-voting-pruning, 3 and 12).
 
     Parameters
@@ -68,13 +68,13 @@ class Entropy(Criterion):
     tensor: Where = "pre_bn"
 
     def __post_init__(self) -> None:
-        checked(self.tensor)
+        super().__post_init__()
         if not 2 <= self.bins <= 65536:
             raise InputError(f"bins = {self.bins}; give 2 to 65536")
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
         histogram = Pooled(Histogram(self.bins), 1) if self.pooled else Histogram(self.bins)
-        return {"histogram": at(layer, histogram, self.tensor)}
+        return {"histogram": self.at(layer, histogram)}
 
     def judge(  # noqa: D102
         self,

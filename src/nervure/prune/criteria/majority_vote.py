@@ -10,11 +10,11 @@ from torch import Tensor
 
 from nervure.errors import InputError
 from nervure.evidence import Figure, Matrix
-from nervure.judge import Criterion, Judgement, Layer, Probe, Wanted
+from nervure.judge import Judgement, Layer, Probe, Wanted
 from nervure.observe.moments import Moments, MomentsResult
 from nervure.observe.votes import Votes, VotesResult, votes_each
 from nervure.prune.criteria.rows import Rows
-from nervure.prune.criteria.seen import Where, at, checked
+from nervure.prune.criteria.seen import Looking, Where
 from nervure.prune.criteria.verdict import verdict
 
 __all__ = ["MajorityVote", "vote_table"]
@@ -61,7 +61,7 @@ def heat_maps(layer: Layer, rows: Tensor, l_frac: float, what: str) -> tuple[Fig
 
 
 @dataclass(frozen=True)
-class MajorityVote(Criterion):
+class MajorityVote(Looking):
     """Votes ``y_j = sum_n v_nj``, v_nj = 1 where unit j is among the l most active of example n.
 
     Source: spec majority-voting-pruning, 2 (eqs. 5.1 to 5.4). A map votes with its mean. Equal votes are
@@ -71,8 +71,8 @@ class MajorityVote(Criterion):
     ----------
     l_frac : float
         ``l = max(1, ceil(l_frac * units))``.
-    tensor : {"pre_bn", "seen"}
-        The layer's own output, before batch norm and activation; or as the next layer reads it.
+    tensor : {"pre_bn", "pre_act", "active", "seen"}
+        The layer's own output; what its activation reads; behind the activation; or as the next layer reads it.
 
     Examples
     --------
@@ -89,13 +89,13 @@ class MajorityVote(Criterion):
     tensor: Where = "pre_bn"
 
     def __post_init__(self) -> None:
-        checked(self.tensor)
+        super().__post_init__()
         if not 0 < self.l_frac <= 1:
             raise InputError(f"l_frac = {self.l_frac}; give a share above 0, at most 1")
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
         statistics = {"votes": Votes(self.l_frac), "moments": Moments(), "rows": Rows(SHOWN)}
-        return {name: at(layer, one, self.tensor) for name, one in statistics.items()}
+        return {name: self.at(layer, one) for name, one in statistics.items()}
 
     def judge(  # noqa: D102
         self,

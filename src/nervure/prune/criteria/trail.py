@@ -27,7 +27,7 @@ class Trail:
 
     ``mapped`` is the last place where its units are still maps, before a flatten. Each is None where there is
     none, before another layer reads the output or an operation that is no module changes it. ``active`` lies
-    before any pooling.
+    before any pooling and flatten that follow the activation.
     """
 
     norm: str | None = None
@@ -56,19 +56,20 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
     """
     found = {layer.name: Trail() for layer in layers}
     owners: dict[int, tuple[str, Tensor]] = {}
+    axes: dict[str, int] = {}
 
     def after(name: str, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
         if not isinstance(out, Tensor):
             return
         if name in found:
-            owners[id(out)] = (name, out)
+            owners[id(out)], axes[name] = (name, out), out.ndim
             return
         owner = owners.get(id(args[0])) if args else None
         if owner is None or isinstance(module, WEIGHTED):
             return
         # Tensors are kept while the trail is followed, so that no other can take over an identity.
         owners[id(out)] = (owner[0], out)
-        _step(found[owner[0]], name, module, args[0].shape, out.shape)
+        _step(found[owner[0]], name, module, args[0].shape, out.shape, flat=out.ndim != axes[owner[0]])
 
     with ExitStack() as stack:
         device = stack.enter_context(borrowed(net))
@@ -81,10 +82,10 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
     return found
 
 
-def _step(trail: Trail, name: str, module: nn.Module, before: torch.Size, after: torch.Size) -> None:
+def _step(trail: Trail, name: str, module: nn.Module, before: torch.Size, after: torch.Size, *, flat: bool) -> None:
     if isinstance(module, NORMS):
         trail.norm = trail.norm or name
-    elif before == after and trail.active is None and not isinstance(module, QUIET):
+    elif before == after and trail.active is None and not flat and not isinstance(module, QUIET):
         trail.active = Site(name)
     if before[:2] == after[:2] and len(before) == len(after):
         trail.mapped = Site(name)
