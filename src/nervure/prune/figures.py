@@ -28,6 +28,7 @@ def criteria_figures(found: Verdicts, layers: Sequence[Layer], masks: Mapping[st
 
     Examples
     --------
+    >>> import torch
     >>> from torch import nn
     >>> from nervure.prune.criteria.norms import L1
     >>> layer = Layer("fc.0", nn.Linear(2, 2), 2)
@@ -49,6 +50,7 @@ def notes_table(
 ) -> Table:
     """What a criterion noted of each layer, as far as it is plain, and how many units stay that have no weight.
 
+    >>> import torch
     >>> from torch import nn
     >>> layer = Layer("fc", nn.Linear(2, 2, bias=False), 2)
     >>> _ = layer.module.weight.data.copy_(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
