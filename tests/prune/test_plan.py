@@ -363,16 +363,27 @@ def test_accuracy_is_searched_in_six_evaluations(monkeypatch: pytest.MonkeyPatch
         ds,
         Given(),
         Target(accuracy_drop=drop),
-        recover=lambda small, net, ds: recovered.append(small) or small,
+        recover=lambda small, net, ds, kept: recovered.append(kept["hidden"]) or small,
     )
     assert plan.widths["hidden"] == (20, least)
     assert len(asked) <= 6
-    assert len(recovered) == len(asked) - 1
+    assert list(map(len, recovered)) == asked[1:]
     assert [one.fits for one in plan.trials] == [one.drop <= drop + 1e-9 for one in plan.trials]  # type: ignore[operator]
     assert plan.trials[0].share == 1.0
     unsplit = from_arrays(np.zeros((80, 2)), np.arange(80) % 2, validation=0)
     with pytest.raises(InputError, match="no validation split"):
         prune.plan(Flawed(), unsplit, Given(), Target(accuracy_drop=1.0))
+
+
+def test_recovery_is_told_what_each_trial_kept(digits: Dataset) -> None:
+    net = nets.build("mlp", digits, widths=[16, 16])
+    with torch.no_grad():
+        net.classifier[2].weight[:7] = 0  # type: ignore[index]
+        net.classifier[2].bias[:7] = 0  # type: ignore[index]
+    target = Target(accuracy_drop=99.0, recover=("kernel-estimation", "batch-norm"))
+    plan = prune.plan(net, digits, "random", target)
+    assert plan.trials[-1].fits
+    assert prune.Target.model_validate_json(target.model_dump_json()) == target
 
 
 def test_the_grid_needs_five_halvings() -> None:

@@ -150,6 +150,8 @@ def command(
     given = {name: value for name, value in given.items() if value is not None}
     if plan is not None and given:
         raise InputError(f"--plan already says what stays; leave out --{next(iter(given)).replace('_', '-')}")
+    if accuracy_drop is not None:
+        given["recover"] = tuple(methods)
     target = None if plan is not None else prune.Target(**given)
     held = load_run(run, net)
     given_data = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
@@ -163,7 +165,7 @@ def command(
                 ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
                 rounding=_one_of("--rounding", rounding, ("floor", "round")),
                 combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
-                recover=lambda small, whole, ds: repair(small, whole, ds, method=methods, seed=seed), progress=bar,
+                progress=bar,
             )  # fmt: skip
     if dry_run:
         made.check(held.net)

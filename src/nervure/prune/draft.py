@@ -20,7 +20,7 @@ from nervure.prune import budget
 from nervure.prune.budget import Counts, Forecast, Ladder, Rounding
 from nervure.prune.scores import Score
 
-__all__ = ["Draft", "Ranking"]
+__all__ = ["Draft", "Ranking", "staying"]
 
 Ranking = Literal["layer", "global"]
 
@@ -57,6 +57,16 @@ class Draft:
             if counts[group.name] < group.units:
                 found[group.name] = self._best(group, counts[group.name]).numpy()
         return found
+
+    def kept(self, counts: Counts) -> dict[str, tuple[int, ...]]:
+        """The units that stay of each layer that loses some."""
+        keep = self.keep(counts)
+        found: dict[str, list[int]] = {}
+        for group in self.graph.groups:
+            for layer in group.layers:
+                found.setdefault(layer, []).extend(staying(group, layer, keep))
+        cut = {layer for group in self.free if group.name in keep for layer in group.layers}
+        return {layer: tuple(sorted(units)) for layer, units in found.items() if layer in cut}
 
     def _best(self, group: Group, count: int) -> Tensor:
         """The criterion's own choice where it makes one for so many, the highest scores otherwise."""
@@ -100,6 +110,13 @@ class Draft:
         wanted = share * sum(group.units for group in self.free) + 1e-9
         counts = budget.search(self.ladder(), lambda counts: sum(counts.values()) <= wanted, self.free, self.multiple)
         return self.ladder()[0] if counts is None else counts
+
+
+def staying(group: Group, layer: str, keep: Mapping[str, Places]) -> list[int]:
+    """The units of ``layer`` that stay of those that belong to ``group``, ascending; ``keep`` is by group's name."""
+    side = group.side(layer)
+    stays = np.isin(side.units, keep[group.name]) if group.name in keep else np.ones(len(side.units), dtype=bool)
+    return [int(one) for one in np.unique(side.places[stays])]
 
 
 def _first(group: Group, count: int) -> Places:

@@ -23,7 +23,7 @@ from nervure.nets.structure.surgery import Graph
 from nervure.nets.structure.twin import lighten
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
-from nervure.prune.draft import Draft, Ranking
+from nervure.prune.draft import Draft, Ranking, staying
 from nervure.prune.figures import criteria_figures
 from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
 from nervure.prune.probe import MaskProbe
@@ -33,7 +33,7 @@ from nervure.registry import nearest
 __all__ = ["plan"]
 
 Objective = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
-Recovery = Callable[[nn.Module, nn.Module, Dataset], nn.Module]
+Recovery = trials.Recovery
 
 
 def plan(
@@ -95,7 +95,8 @@ def plan(
     probe : Probe, optional
         For criteria that search; by default one on the same sample.
     recover : callable, optional
-        ``recover(small, net, ds)``, for ``accuracy_drop``; by default what the target names.
+        ``recover(small, net, ds, kept)``, for ``accuracy_drop``: ``kept`` are the units that stay, by layer. By
+        default what the target names.
     example : tensor or sequence of tensors, optional
         Samples (n, ...) to trace the network with; by default of ``ds``, or of the shape that it was built for.
     progress : callable, optional
@@ -134,7 +135,7 @@ def plan(
         net, graph, scores.scored(graph.free, found, combine), cost, inputs, shape,
         ranking, rounding, multiple, *_own_ways(criteria, graph, layers, found, target),
     )  # fmt: skip
-    outcome = _counts(draft, ds, target, recover)
+    outcome = _counts(draft, ds, target, recover, seed)
     judged = Judging(
         names=tuple(criteria),
         settings=tuple(scores.settings_of(one) for one in criteria.values()),
@@ -190,7 +191,7 @@ def _own_ways(
     return choosers, natural
 
 
-def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None) -> trials.Outcome:
+def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int) -> trials.Outcome:
     """How many units each group keeps under the target, and what was measured on the way."""
     name, value = target.goal
     if name == "keep":
@@ -199,7 +200,7 @@ def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery 
         assert isinstance(value, int | float)
         return trials.Outcome(_within(draft, name, value))
     if name == "accuracy_drop":
-        return trials.accuracy(draft, ds, target, recover)
+        return trials.accuracy(draft, ds, target, recover, seed)
     return trials.latency(draft, target)
 
 
@@ -351,18 +352,16 @@ def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ..
     keep = draft.keep(counts)
     rows = []
     for group in draft.graph.groups:
-        stays = np.isin(np.arange(group.units), keep.get(group.name, np.arange(group.units)))
         for layer in group.layers:
-            side = group.side(layer)
-            kept = tuple(np.unique(side.places[stays[side.units]]).tolist())
+            side, kept = group.side(layer), staying(group, layer, keep)
             short = None
             if not group.why and group.name not in draft.choosers:
                 raw = next(iter(found.values()))[layer].scores[torch.from_numpy(side.places)]
                 own = raw if len(found) == 1 else draft.scores[group.name].scores[torch.from_numpy(side.units)]
-                short = spread(own, set(np.flatnonzero(stays[side.units]).tolist()))
+                short = spread(own, set(np.flatnonzero(np.isin(side.places, kept)).tolist()))
             rows.append(
                 Row(
-                    layer=layer, group=group.name, units=side.size, places=len(side.places), kept=kept,
+                    layer=layer, group=group.name, units=side.size, places=len(side.places), kept=tuple(kept),
                     macs_before=before.get(layer, 0), macs_after=after.get(layer, before.get(layer, 0)),
                     why=_why(group, counts.get(group.name, group.units), tuple(found)), scores=short,
                 )

@@ -71,8 +71,8 @@ class Target(BaseModel, metaclass=_Readable):
         The same, as a share of the uncut network's.
     accuracy_drop : float
         Points of accuracy on the validation split that may be lost, after ``recover``.
-    recover : str
-        How the network is recovered before its accuracy is measured: ``"none"``, or a method of recovery.
+    recover : str or tuple of str
+        How the network is recovered before its accuracy is measured: ``"none"``, or methods of recovery in order.
     batch, threads : int
         Samples a call, and threads, when latency is measured.
 
@@ -95,7 +95,7 @@ class Target(BaseModel, metaclass=_Readable):
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     latency: Share | None = None
     accuracy_drop: Annotated[float, Field(ge=0, lt=100)] | None = None
-    recover: str = "none"
+    recover: str | tuple[str, ...] = "none"
     batch: Whole = 1
     threads: Whole = 1
 

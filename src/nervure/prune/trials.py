@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -24,7 +23,7 @@ __all__ = ["GRID", "Outcome", "accuracy", "latency"]
 
 GRID = tuple(step / 20 for step in range(1, 20))
 """The kept shares that are tried: 0.05, 0.10, ..., 0.95."""
-Recovery = Callable[[nn.Module, nn.Module, Dataset], nn.Module]
+Recovery = Callable[[nn.Module, nn.Module, Dataset, Mapping[str, Sequence[int]]], nn.Module]
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Outcome:
     latency: Latency | None = None
 
 
-def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None) -> Outcome:
+def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int) -> Outcome:
     """The smallest network on the grid whose accuracy on validation falls by no more than the target.
 
     Six evaluations at most: the network itself, and five that halve the grid. That takes accuracy for growing
@@ -49,7 +48,7 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
         raise InputError("target accuracy_drop needs labelled classes to measure accuracy on")
     if "validation" not in ds.splits:
         raise InputError(f"target accuracy_drop: {ds.source} has no validation split to measure on; give one")
-    recovery = _recovery(target.recover) if recover is None else recover
+    recovery = _recovery(target.recover, seed) if recover is None else recover
 
     def measure(net: nn.Module) -> float:
         return evaluate(net, ds, split="validation", device="cpu").metrics["accuracy"]
@@ -61,7 +60,7 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
     while high - low > 1:
         middle = (low + high) // 2
         counts = draft.at_share(GRID[middle])
-        found = measure(recovery(_small(draft, counts), draft.net, ds))
+        found = measure(recovery(_small(draft, counts), draft.net, ds, draft.kept(counts)))
         drop = 100 * (whole - found)
         fits = drop <= target.accuracy_drop + 1e-9
         made.append(_trial(draft, GRID[middle], counts, accuracy=found, drop=drop, fits=fits))
@@ -72,14 +71,10 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
     return Outcome(best, tuple(made))
 
 
-def _recovery(name: str) -> Recovery:
-    if name == "none":
-        return lambda small, net, ds: small
-    try:
-        method = importlib.import_module("nervure.prune.recover").recover
-    except ImportError as error:
-        raise InputError(f"target recover={name!r} is not there; give recover= a function, or take 'none'") from error
-    return lambda small, net, ds: cast(nn.Module, method(small, net, ds, method=name))
+def _recovery(methods: str | tuple[str, ...], seed: int) -> Recovery:
+    from nervure.prune.recover import recover
+
+    return lambda small, net, ds, kept: recover(small, net, ds, method=methods, kept=kept, seed=seed)
 
 
 def latency(draft: Draft, target: Target) -> Outcome:

@@ -71,7 +71,7 @@ class TestLoop:
     def test_recovery_right_after_each_cut(self, base: store.Run, ds: Dataset) -> None:
         calls: list[tuple[int, int]] = []
 
-        def recover(small: nn.Module, net: nn.Module, data: Dataset) -> nn.Module:
+        def recover(small: nn.Module, net: nn.Module, data: Dataset, kept: object) -> nn.Module:
             assert net is base.net
             calls.append((sum(p.numel() for p in small.parameters()), len(data)))
             return small

@@ -77,7 +77,8 @@ def layerwise(
         ``"original"``: all layers on the network given, once; ``"current"``: each on the network as it has become.
     recover : str, sequence of str, or callable, optional
         Right after each cut: methods of :func:`nervure.prune.recover.recover`, which estimate only the layers that
-        read the one just cut; or a function ``recover(small, net, ds) -> module``; ``net`` is the network given.
+        read the one just cut; or a function ``recover(small, net, ds, kept) -> module``; ``net`` is the network given,
+        ``kept`` are the units that stay.
     final : Recipe, optional
         A last training of the whole network.
     shortcuts : bool
@@ -262,7 +263,7 @@ class _March:
 
     def _recovered(self, thin: nn.Module, how: Recover, readers: tuple[str, ...]) -> nn.Module:
         if callable(how):
-            return how(thin, self.net, self.ds)
+            return how(thin, self.net, self.ds, self.kept)
         from nervure.prune.recover import recover
 
         seed = self.judging["seed"]
