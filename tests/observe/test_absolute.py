@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterers import clusterer
+from nervure import nets
 from nervure.cluster import heads as cluster_heads
 from nervure.errors import InputError
 from nervure.nets.resnet import BasicBlock, ResNet
@@ -178,4 +179,11 @@ def test_every_cluster_head(head: str) -> None:
     net = clusterer(head)
     layers = [name for name, module in net.encoder.named_modules() if isinstance(module, nn.Linear)]
     found = backed_scores(net, torch.zeros(1, 4), torch.ones(3), [f"encoder.{name}" for name in layers])
+    assert all(float(score.sum()) == pytest.approx(1) for score in found.values())
+
+
+def test_a_network_that_weighs_by_time_is_followed_whole() -> None:
+    net = nets.build("dilated-autoencoder", in_shape=(2, 16), classes=0)
+    names = [name for name, module in net.named_modules() if isinstance(module, nn.Conv1d | nn.Linear)]
+    found = backed_scores(net, torch.zeros(1, 2, 16), torch.ones(2), names)
     assert all(float(score.sum()) == pytest.approx(1) for score in found.values())

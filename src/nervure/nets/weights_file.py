@@ -78,6 +78,8 @@ def _some(names: list[str]) -> str:
 def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give a .safetensors, .pt or .pth file of weights")
+    if path.suffix not in (".safetensors", ".pt", ".pth", ".bin"):
+        raise InputError(f"{path}: unknown kind of file; give weights as .safetensors, .pt or .pth")
     try:
         if path.suffix == ".safetensors":
             from safetensors import safe_open
@@ -85,11 +87,7 @@ def _read(path: Path) -> Mapping[str, Tensor]:
             with safe_open(path, framework="pt") as file:
                 held = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no iterator)
                 return restored(held, file.metadata() or {})
-        if path.suffix not in (".pt", ".pth", ".bin"):
-            raise InputError(f"{path}: unknown kind of file; give weights as .safetensors, .pt or .pth")
         found = torch.load(path, map_location="cpu", weights_only=True)
-    except InputError:
-        raise
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: holds more than weights, and is not run; save net.state_dict() as .safetensors"

@@ -21,7 +21,7 @@ _WORTH = 0.9
 def save_weights(path: Path | str, state: Mapping[str, Tensor]) -> None:
     """Write a ``state_dict`` as safetensors: packed if that saves a tenth, plain otherwise.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     save_weights(f"{folder}/w.safetensors", {"a": torch.zeros(1000)})
     ...     size, back = Path(f"{folder}/w.safetensors").stat().st_size, load_weights(f"{folder}/w.safetensors")
