@@ -141,6 +141,17 @@ class TestSmallest:
         found = small("prune-neurons-mnist", "base", DIGITS)
         assert named(table.load("prune-neurons-mnist"), found) == set(table.load("prune-neurons-mnist").measures)
 
+    @pytest.mark.parametrize("name", ["prune-shares-neurons-mnist", "prune-shares-small-cnn-cifar10"])
+    def test_kept_shares(self, name: str) -> None:
+        study = table.load(name)
+        given = tuple(study.settings["keep"])  # type: ignore[arg-type, var-annotated]
+        found = small(name, "base", DIGITS, keep=given[:2])
+        assert named(study, found) == {
+            one for one in study.measures if one == "intact" or float(one.split()[-1]) in given[:2]
+        }
+        assert [one.name for one in study.sweeps][-1] == "cumulative keep"
+        assert {len(one.numbers) for one in study.sweeps} == {len(given)}
+
     def test_criteria_by_layer(self) -> None:
         study = table.load("prune-criteria-small-cnn-cifar10")
         assert named(study, small(study.name, "base", DIGITS)) == set(study.measures)
