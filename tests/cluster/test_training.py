@@ -74,10 +74,10 @@ def test_a_weight_of_zero_is_the_auto_encoder_alone(blobs: Blobs) -> None:
         assert torch.equal(one, other)
 
 
-def test_coefficients_of_zero_and_no_labels_are_the_plain_method(blobs: Blobs) -> None:
+def test_changes_and_labels_that_weigh_nothing_leave_the_plain_method(blobs: Blobs) -> None:
     shared = {"epochs": 3, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
-    plain = cluster.DCAEKMeans(3, **shared).fit(blobs[0])
-    other = cluster.DCAEKMeans(3, activity=(0.0, 0.0, 0.0), augment={}, **shared).fit(blobs[0])
+    plain = cluster.DCAEKMeans(3, reduction="mean", **shared).fit(blobs[0])
+    other = cluster.DCAEKMeans(3, augment={"jitter": 0.0}, label_weight=0.0, **shared).fit(blobs[0], labels=blobs[1])
     assert plain.labels_.tolist() == other.labels_.tolist()
     assert np.array_equal(plain.transform(blobs[0]), other.transform(blobs[0]))
 

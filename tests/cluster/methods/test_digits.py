@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
+import numpy as np
 import pytest
+import torch
+from sklearn.cluster import KMeans
+from torch.nn import functional
 
 from nervure import cluster, data
-from nervure.features.agreement import matched_accuracy
+from nervure.features.agreement import matched_accuracy, normalised_mutual_information
 
 # the accuracy measured with this seed, less 0.08 for other machines and builds of torch
-FLOORS = {"aec": 0.63, "dcn": 0.62, "dec": 0.63, "idec": 0.64, "vade": 0.70, "iic": 0.68, "deep-cluster": 0.84}
+FLOORS = {
+    "aec": 0.63, "dcn": 0.62, "dec": 0.63, "idec": 0.64, "vade": 0.70, "iic": 0.68, "deep-cluster": 0.84,
+    # what the specs ask, which is less than 0.08 below
+    "dcae-kmeans": 0.70, "neural-mixture": 0.85,
+}  # fmt: skip
+
+DENSE = {"network": "autoencoder", "network_options": {"widths": [256, 64]}, "device": "cpu"}
 
 
 # trains for 30 epochs on 1,797 samples
@@ -20,3 +32,48 @@ def test_accuracy_of_the_quick_profile(name: str) -> None:
     model.fit(ds.x.reshape(-1, 8, 8))
     assert model.run_.history[-1]["clusters"] == 10
     assert matched_accuracy(ds.y, model.labels_) > FLOORS[name]
+
+
+# as above, on images of 16 pixels
+@pytest.mark.slow
+def test_the_mixture_of_latents_finds_more_than_k_means_of_the_pixels() -> None:
+    """S4 robust (spec deepcluster, 11); this seed has an NMI of 0.85."""
+    ds = data.load("digits")
+    small = torch.from_numpy(ds.x.reshape(-1, 1, 8, 8).astype(np.float32))
+    x = functional.interpolate(small, scale_factor=2, mode="bilinear").numpy()
+    model = cluster.DCAEGMM(10, epochs=30, patience=0, restore={}, random_state=0, device="cpu").fit(x)
+    assert normalised_mutual_information(ds.y, model.labels_) > 0.78
+
+
+def test_the_published_recipe_collapses_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    x = data.load("digits").x.reshape(-1, 8, 8)
+    with caplog.at_level(logging.WARNING, "nervure"):
+        model = cluster.DCAEKMeans(10, profile="paper", epochs=10, random_state=0, **DENSE).fit(x)
+    assert model.run_.history[-1]["clusters"] < 10
+    assert "clusters without a member" in caplog.text
+
+
+# trains for 60 epochs on 1,397 samples
+@pytest.mark.slow
+def test_labels_shape_latents_that_k_means_groups() -> None:
+    """ACC_refit of samples held out (S9; spec deepcluster, 11); this seed has 0.95."""
+    ds = data.load("digits")
+    x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397
+    model = cluster.DCAEKMeans(10, epochs=60, patience=0, random_state=0, **DENSE).fit(x[seen], labels=ds.y[seen])
+    refit = KMeans(10, n_init=10, random_state=0).fit(model.transform(x[seen]))
+    assert matched_accuracy(ds.y[~seen], refit.predict(model.transform(x[~seen]))) > 0.88
+
+
+# two trainings of 60 epochs on 1,397 samples
+@pytest.mark.slow
+def test_regularised_activity_finds_digits_that_two_groups_of_labels_do_not_tell() -> None:
+    """S11 (spec deepcluster, 11): at least 20 points more of samples held out; this seed has 34."""
+    ds = data.load("digits")
+    x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397
+    found = []
+    for activity in ((0.0, 0.0, 0.0), (0.8, 0.8, 3e-4)):
+        model = cluster.DCAEKMeans(
+            10, epochs=60, patience=0, activity=activity, parents=[0] * 5 + [1] * 5, random_state=0, **DENSE
+        ).fit(x[seen], labels=ds.y[seen])
+        found.append(matched_accuracy(ds.y[~seen], model.predict(x[~seen])))
+    assert found[1] > found[0] + 0.2
