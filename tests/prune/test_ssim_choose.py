@@ -9,7 +9,6 @@ from nervure import nets, prune
 from nervure.errors import InputError
 from nervure.prune.criteria import make
 from nervure.prune.ssim.choose import PUBLISHED, Scenario, ScoresByK, choose, published
-from nervure.prune.ssim.methods import SSIMKMeans
 from nervure.prune.ssim.search import search_layer
 
 UNITS = dict(zip((f"conv{i}" for i in range(1, 13)), [64] * 2 + [128] * 2 + [256] * 3 + [512] * 5, strict=True))
@@ -76,11 +75,12 @@ def test_refusals() -> None:
 def test_a_plan_keeps_what_the_scenario_says(wish: str, scenario: Scenario) -> None:
     net = nets.build("small-cnn", in_shape=(3, 16, 16), classes=4, width=0.25, seed=0)
     criterion = make("ssim-kmeans", 0, {"effort": "full"})
+    method = criterion.method  # type: ignore[attr-defined]
     target = prune.Target(keep=wish)  # type: ignore[arg-type]
     plan = prune.plan(net, None, criterion, target, exclude=["classifier"])
     cut = {layer: before for layer, (before, _) in plan.widths.items() if not layer.startswith("classifier")}
     tables = {
-        layer: search_layer(layer, net.get_submodule(layer).weight, SSIMKMeans(), "full").table("distance")  # type: ignore[arg-type]
+        layer: search_layer(layer, net.get_submodule(layer).weight, method, "full").table(method.silhouette)  # type: ignore[arg-type]
         for layer in cut
     }
     assert {layer: plan.widths[layer][1] for layer in cut} == choose(tables, cut, scenario)
