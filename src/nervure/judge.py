@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -113,6 +114,10 @@ class Criterion:
     needs_masks: ClassVar[bool] = False
     exact_counts: ClassVar[bool] = True
     comparable: ClassVar[bool] = False
+
+    def keeping(self, folder: Path) -> Criterion:
+        """A criterion that keeps what it searches in ``folder``, and goes on from there; itself unless it searches."""
+        return self
 
     def minimising(self, objective: Objective) -> Criterion:
         """A criterion that knows what training minimises; itself unless it asks for gradients of its own."""

@@ -184,3 +184,33 @@ def test_no_run_and_an_output_that_exists(base: Path, tmp_path: Path) -> None:
     done("prune", base, "--keep", "0.9", "-o", tmp_path / "new", "-q", "--device", "cpu")
     done("prune", base, "--keep", "0.5", "-o", tmp_path / "new", "--overwrite", "-q", "--device", "cpu")
     assert nv.prune.Plan.load(tmp_path / "new" / "plan.json").target.keep == 0.5
+
+
+def test_a_search_is_kept_beside_the_run_and_gone_on_with(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small"
+    given = (base, "--criterion", "ssim-kmeans", "--keep", "0.5", "--exclude", "classifier", "-o", out, "-q")
+    done("prune", *given)
+    assert (tmp_path / "small.search" / "ssim-kmeans" / "features.0.npz").is_file()
+    assert "give --resume to go on with it" in refused("prune", *given)
+    done("prune", *given, "--resume")
+    nv.store.folder.discard(out)
+    assert "small.search holds a search; give --resume" in refused("prune", *given)
+    done("prune", *given, "--resume")
+    done("prune", *given, "--overwrite")
+    assert nv.store.folder.is_run(out)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--criterion", "l1"), ("--exclude", "nope"), ("--ranking", "foo"), ("--keep", "0.5"), ("--no-shortcuts",)],
+)
+def test_options_of_planning_are_refused_beside_a_plan(base: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    path = nv.prune.plan(nv.store.load(base).net, None, "l1", nv.prune.Target(keep=0.5)).save(tmp_path / "plan.json")
+    said = refused("prune", base, "--plan", path, *options, "-o", tmp_path / "out")
+    assert said.startswith("--plan already says what stays; leave out --")
+
+
+def test_recovery_of_an_accuracy_drop_is_in_the_plan(base: Path, tmp_path: Path) -> None:
+    given = (base, "--accuracy-drop", "50", "--recover", "bias", "-o", tmp_path / "out", "--device", "cpu", "-q")
+    done("prune", *given)
+    assert nv.prune.Plan.load(tmp_path / "out" / "plan.json").target.recover == ("bias",)

@@ -278,7 +278,12 @@ def test_plans_are_json(net: nn.Module, tmp_path: Path) -> None:
     assert torch.equal(back.apply(net).classifier[0].weight, plan.apply(net).classifier[0].weight)
     held = json.loads(path.read_text())
     assert held["target"]["macs"] == 0.5
-    for change, said in (({"rows": 3}, "rows"), ({"speed": 1}, "speed"), ({"macs_after": "3"}, "macs_after")):
+    for change, said in (
+        ({"rows": 3}, "rows"),
+        ({"schema_version": 99}, "schema_version: 99 is of another"),
+        ({"speed": 1}, "speed"),
+        ({"macs_after": "3"}, "macs_after"),
+    ):
         (tmp_path / "bad.json").write_text(json.dumps({**held, **change}))
         with pytest.raises(InputError, match=f"not a plan that Nervure wrote .{said}"):
             prune.Plan.load(tmp_path / "bad.json")
@@ -310,12 +315,19 @@ def test_units_that_stay_without_a_weight_are_counted(net: nn.Module) -> None:
     assert table.rows == (("classifier.0", 4), ("classifier.2", 0))  # type: ignore[attr-defined]
 
 
+def small_cnn() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(128, 3)
+        )  # fmt: skip
+
+
 def test_figures_of_clusterings_show_the_units_that_the_plan_keeps() -> None:
-    net = nets.build("small-cnn", in_shape=(1, 16, 16), classes=3)
-    plan = prune.plan(net, None, "ssim-kmeans", Target(keep=0.5))
-    layer = next(row for row in plan.rows if row.layer == "features.0")
+    plan = prune.plan(small_cnn(), None, "ssim-kmeans", Target(keep=0.5), example=torch.zeros(3, 1, 8, 8))
+    layer = next(row for row in plan.rows if row.layer == "0")
     assert layer.scores is None
-    shown = {name: one for name, one in plan.evidence.items() if name.startswith("plan-ssim-kmeans-features-0")}
+    shown = {name: one for name, one in plan.evidence.items() if name.startswith("plan-ssim-kmeans-0")}
     count = len(layer.kept)
     pictures = next(one for one in shown.values() if one.kind == "images")
     framed = {
@@ -444,7 +456,6 @@ def test_criteria_of_weights_need_no_data() -> None:
         ("lstm", "lrp", "no rule for the operation 'lstm' in module 'rnn'"),
         ("lstm", "thinet", "layer 'conv' is read by 'rnn', of type LSTM"),
         ("encoder", "nisp", "no rule for the operation"),
-        ("squeezed", "nisp", "no score reached layer 'down'"),
         ("squeezed", "lrp", "no relevance reached layer 'down'"),
         ("transposed", "channel-lasso", "layer '0' is read by '2', of type ConvTranspose2d"),
         ("gated", "thinet", "layer 'a': its 12 units cannot be found"),
@@ -490,3 +501,18 @@ def test_a_network_that_cannot_be_copied() -> None:
     with pytest.raises(InputError, match="cannot be copied") as error:
         prune.plan(net, None, "l1", Target(keep=0.5), example=torch.randn(3, 4))
     assert "\n" not in str(error.value)
+
+
+def test_a_search_goes_on_from_what_it_kept(tmp_path: Path, digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, target = small_cnn(), Target(keep="natural")
+    given = {"example": torch.zeros(3, 1, 8, 8), "searched": tmp_path}
+    first = prune.plan(net, None, "ssim-kmeans", target, **given)  # type: ignore[arg-type]
+    assert {file.name for file in (tmp_path / "ssim-kmeans").iterdir()} == {"0.npz", "2.npz"}
+    search = importlib.import_module("nervure.prune.ssim.search")
+    monkeypatch.setattr(search._Work, "_grouper", None)  # nothing is left to cluster
+    assert prune.plan(net, None, "ssim-kmeans", target, **given) == first  # type: ignore[arg-type]
+    mlp = nets.build("mlp", digits, widths=[4])
+    target = Target(keep=0.5)
+    found = prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path)
+    monkeypatch.setattr(prune.MaskProbe, "_evaluate", None)
+    assert prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path) == found

@@ -40,6 +40,12 @@ def test_a_probe_gives_the_loss_of_the_masked_network(tmp_path: Path) -> None:
         net, trace(net, torch.zeros(2, 5)), batches(), objectives.make("cross-entropy"), budget=0, path=tmp_path / "log"
     )
     assert again.loss({}) == whole
+    with torch.no_grad():
+        net.classifier[0].bias += 1
+    other = prune.MaskProbe(
+        net, trace(net, torch.zeros(2, 5)), batches(), objectives.make("cross-entropy"), path=tmp_path / "log"
+    )
+    assert other.loss({}) != whole
     with pytest.raises(InputError, match="did you mean 'classifier.0'"):
         again.loss({"classifier.00": torch.tensor([0])})
     with pytest.raises(InputError, match="needs samples"):

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from nervure.store import Run
 
 
+_PLANNING = (
+    "criterion", "ranking", "exclude", "shortcuts", "round_to", "rounding", "combine", "settings", "samples", "batch",
+)  # fmt: skip
+
+
 def command(
     context: typer.Context,
     run: Annotated[Path | None, typer.Argument(help="A run's folder.", metavar="RUN")] = None,
@@ -104,6 +109,7 @@ def command(
     seed: opt.Seed = 0,
     device: opt.Device = "auto",
     threads: opt.Threads = None,
+    resume: opt.Resume = False,
     overwrite: opt.Overwrite = False,
     json_: opt.Json = False,
     quiet: opt.Quiet = False,
@@ -114,6 +120,9 @@ def command(
     The repair reads 200 training samples and no labels. The plan, with a reason for every layer, is
     kept beside it as plan.json. A clusterer is measured by how many samples stay in the cluster that they
     had before the cut; that is what --accuracy-drop then means.
+
+    What ssim-kmeans and its kin or ablation search is kept in OUT.search; after Ctrl-C the same command with
+    --resume goes on from it.
 
     Examples:
 
@@ -141,15 +150,20 @@ def command(
     methods = recover or ["kernel-estimation", "batch-norm"]
     for name in methods:
         known.row(name)
-    if out is not None and not dry_run:
-        folder.claim(out, overwrite=overwrite)
+    searched = None if out is None or dry_run else out.with_name(f"{out.name}.search")
+    if out is not None and searched is not None:
+        folder.claim(out, resume=resume, overwrite=overwrite)
+        if resume and folder.is_run(out):
+            say(f"{out} is finished; see it with: nervure report {out}", quiet=quiet)
+            return
+        _claim_search(searched, resume, overwrite)
     given: dict[str, Any] = {
         "macs": _amount(macs, "--macs"), "params": _amount(params, "--params"), "keep": _keep(keep),
         "latency": latency, "latency_ms": latency_ms, "accuracy_drop": accuracy_drop,
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
-    if plan is not None and given:
-        raise InputError(f"--plan already says what stays; leave out --{next(iter(given)).replace('_', '-')}")
+    if plan is not None:
+        _void(context, [*given, *_PLANNING])
     if accuracy_drop is not None:
         given["recover"] = tuple(methods)
     target = None if plan is not None else prune.Target(**given)
@@ -165,7 +179,7 @@ def command(
                 ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
                 rounding=_one_of("--rounding", rounding, ("floor", "round")),
                 combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
-                progress=bar,
+                searched=searched, progress=bar,
             )  # fmt: skip
     if dry_run:
         made.check(held.net)
@@ -181,10 +195,30 @@ def command(
     )
     if held.task == "clustering":
         _agreement(done, given_data, device)
-    save_pruned(out, done, kept, overwrite=overwrite)
+    save_pruned(out, done, kept, overwrite=overwrite or resume)
     _show(kept, json_, out, done.evidence["pruned"])
     function = f" --net {net}" if net else ""
     say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+
+
+def _claim_search(folder: Path, resume: bool, overwrite: bool) -> None:
+    """Refuse an earlier search unless it is to be gone on with; remove it if it is to be replaced."""
+    if not folder.exists() or resume:
+        return
+    if not overwrite:
+        raise InputError(f"{folder} holds a search; give --resume to go on with it, or --overwrite to replace it")
+    import shutil
+
+    shutil.rmtree(folder)
+
+
+def _void(context: typer.Context, options: list[str]) -> None:
+    """Refuse options that say how to plan beside a plan."""
+    for name in options:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = next(one for one in context.command.params if one.name == name).opts[0]
+            raise InputError(f"--plan already says what stays; leave out {option}")
 
 
 def _to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:

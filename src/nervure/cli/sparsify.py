@@ -206,7 +206,7 @@ def command(
     set_threads(threads)
     check_device(device)
     if out is not None and not dry_run:
-        folder.claim(out, resume=resume, overwrite=overwrite)
+        folder.claim(out, resume=resume if train else None, overwrite=overwrite)
     if save_mask is not None:
         for one in files_of(save_mask):
             check_file(one, overwrite)

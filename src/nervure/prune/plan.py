@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, JsonValue, PrivateAttr, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, PrivateAttr, ValidationError, field_validator
 from torch import Tensor, nn
 
 from nervure.errors import InputError
@@ -190,6 +190,13 @@ class Plan(_Data):
 
     __hash__ = None  # type: ignore[assignment]
 
+    @field_validator("schema_version")
+    @classmethod
+    def _known(cls, value: int) -> int:
+        if value != SCHEMA:
+            raise ValueError(f"{value} is of another version of Nervure, this one reads {SCHEMA}; plan anew")
+        return value
+
     @property
     def kept(self) -> dict[str, tuple[int, ...]]:
         """The units that stay, by layer, of the layers that lose some."""
@@ -267,8 +274,8 @@ class Plan(_Data):
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValidationError, InputError) as error:
             first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-            where = ".".join(str(part) for part in first["loc"])
-            raise InputError(f"{path}: not a plan that Nervure wrote ({where}: {first['msg']})") from error
+            where, said = ".".join(str(part) for part in first["loc"]), str(first["msg"]).removeprefix("Value error, ")
+            raise InputError(f"{path}: not a plan that Nervure wrote ({where}: {said})") from error
 
     def check(self, net: nn.Module) -> None:
         """Refuse a network of another structure, naming the first difference; other weights only warn."""

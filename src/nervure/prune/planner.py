@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -55,6 +56,7 @@ def plan(
     probe: Probe | None = None,
     recover: Recovery | None = None,
     example: Tensor | Sequence[Tensor] | None = None,
+    searched: Path | str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Decide which units each layer keeps.
@@ -99,6 +101,8 @@ def plan(
         default what the target names.
     example : tensor or sequence of tensors, optional
         Samples (n, ...) to trace the network with; by default of ``ds``, or of the shape that it was built for.
+    searched : path, optional
+        A folder that keeps what criteria that search have found, so that planning again goes on from there.
     progress : callable, optional
         Told (done, all) samples of the pass.
 
@@ -116,6 +120,8 @@ def plan(
     _checked(target, ranking, rounding, combine, exclude, samples, batch)
     assert target is not None
     criteria = scores.named(criterion, seed)
+    if searched is not None:
+        criteria = {name: one.keeping(Path(searched) / name) for name, one in criteria.items()}
     inputs, shape = _example(net, ds, example)
     multiple = _multiple(round_to, target)
     graph, trial, twin = examined(net, inputs)
@@ -125,7 +131,7 @@ def plan(
         raise InputError(f"{type(net).__name__} has no layer whose units could be cut{why}")
     layers = layers_in(net, graph, graph.free)
     if probe is None and any(one.needs_probe for one in criteria.values()):
-        probe = _probe(net, ds, graph, samples, seed, batch, objective)
+        probe = _probe(net, ds, graph, samples, seed, batch, objective, searched)
     batches = scores.sampled(
         ds, criteria, samples, seed, size=batch, example=trial[0], objective=objective, progress=progress
     )
@@ -334,7 +340,7 @@ def _multiple(round_to: int | None, target: Target) -> int:
 
 def _probe(
     net: nn.Module, ds: Dataset | None, graph: Graph, samples: int | None, seed: int, batch: int,
-    objective: Objective | None,
+    objective: Objective | None, searched: Path | str | None,
 ) -> MaskProbe:  # fmt: skip
     if ds is None:
         raise InputError("a criterion that searches needs data to measure on")
@@ -342,7 +348,11 @@ def _probe(
         raise InputError("a criterion that searches needs labels, which the data has not")
     at = scores.sample(ds, samples, seed)
     batches = [ds.batch(at[start : start + batch]) for start in range(0, len(at), batch)]
-    return MaskProbe(net, graph, batches, scores._objective(ds, objective))
+    path = None
+    if searched is not None:
+        path = Path(searched) / "probe.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return MaskProbe(net, graph, batches, scores._objective(ds, objective), path=path)
 
 
 def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from nervure.nets.structure.cut import as_units
 from nervure.nets.structure.silence import attach, by_group
 from nervure.nets.structure.surgery import Graph
 from nervure.observe.borrowed import borrowed
+from nervure.prune.plan import weights_digest
 
 __all__ = ["MaskProbe"]
 
@@ -36,7 +38,7 @@ class MaskProbe:
     budget : int, optional
         The most evaluations; one more is an error.
     path : path, optional
-        A file of answers, one a line; a search that was interrupted goes on from it.
+        A file of answers, one a line; a search that was interrupted goes on from it, with the same weights and samples.
 
     Examples
     --------
@@ -64,10 +66,13 @@ class MaskProbe:
         self.net, self.graph, self.batches, self.objective = net, graph, batches, objective
         self.budget, self.evaluations = budget, 0
         self.path = None if path is None else Path(path)
+        self._of = [weights_digest(net), *(batch.index.tolist() for batch in batches)]
         self._known: dict[str, float] = {}
         if self.path is not None and self.path.is_file():
-            rows = [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-            self._known = {row["mask"]: float(row["loss"]) for row in rows}
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                with contextlib.suppress(ValueError):  # a line that was cut off
+                    row = json.loads(line)
+                    self._known[row["mask"]] = float(row["loss"])
 
     def loss(self, keep: Mapping[str, Tensor]) -> float:
         """Mean loss with only the units in ``keep`` left on, by layer name: positions, or masks (units,)."""
@@ -77,7 +82,7 @@ class MaskProbe:
         asked = {name: units for name, units in kept.items() if len(units) < sizes[name]}
         asked |= {name: units for name, units in keep.items() if name not in sizes}  # type: ignore[misc]
         units = by_group(self.graph.groups, asked)
-        words = json.dumps({name: at.tolist() for name, at in sorted(units.items())})
+        words = json.dumps([self._of, {name: at.tolist() for name, at in sorted(units.items())}])
         mark = hashlib.sha256(words.encode()).hexdigest()
         if mark not in self._known:
             if self.budget is not None and self.evaluations >= self.budget:

@@ -44,11 +44,11 @@ def is_run(path: Path | str) -> bool:
     return (Path(path) / _RECORD).is_file()
 
 
-def claim(path: Path | str, *, resume: bool = False, overwrite: bool = False) -> Path:
+def claim(path: Path | str, *, resume: bool | None = None, overwrite: bool = False) -> Path:
     """Check that a run may be written at ``path``; nothing is written or removed yet.
 
     A folder that exists is refused unless it is empty, or ``resume`` or ``overwrite`` is given; one that
-    holds files of other kinds is always refused.
+    holds files of other kinds is always refused. ``resume`` is None for work that cannot be resumed.
     """
     path = Path(path)
     if not path.exists():
@@ -65,7 +65,8 @@ def claim(path: Path | str, *, resume: bool = False, overwrite: bool = False) ->
         raise InputError(f"cannot write {path}: the folder holds {foreign[0]!r}, which is no part of a run")
     if held and not (resume or overwrite):
         what = "holds a run" if _RECORD in held else "holds unfinished work"
-        raise InputError(f"{path} {what}; give --resume to go on with it, or --overwrite to replace it")
+        resumed = "" if resume is None else "--resume to go on with it, or "
+        raise InputError(f"{path} {what}; give {resumed}--overwrite to replace it")
     return path
 
 

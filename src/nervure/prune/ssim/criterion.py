@@ -5,7 +5,9 @@ Spec ssim-kmeans-pruning, 2.5 and 2.6. How many groups comes from the silhouette
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,7 +23,7 @@ from nervure.prune.ssim.kmeans import Clustering
 from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import fingerprint
-from nervure.prune.ssim.search import LayerSearch, job_of, search_layer
+from nervure.prune.ssim.search import LayerSearch, file_of, job_of, search_layer
 
 __all__ = ["OneOfEach"]
 
@@ -64,14 +66,20 @@ class OneOfEach(Criterion):
         self.seed = seed
         self.settings = f"{method!r}, {self.effort!r}"
         self._chosen: dict[tuple[str, str, int], Clustering] = {}
+        self._folder: Path | None = None
         self._last: tuple[tuple[str, str], Grouper] | None = None
+
+    def keeping(self, folder: Path) -> OneOfEach:  # noqa: D102
+        made = copy.copy(self)
+        made._folder = folder
+        return made
 
     def judge(  # noqa: D102
         self, layer: Layer, weights: Mapping[str, Tensor], results: Mapping[str, object], probe: Probe | None = None
     ) -> Judgement:
         weight = weights["weight"] if "weight" in weights else _weight(layer)
         grouper = self._grouper(layer.name, weight)
-        found = search_layer(layer.name, weight, self.method, self.effort, seed=self.seed)
+        found = self._search(layer.name, weight)
         best = self._best(layer.name, grouper, found.natural(self.method.silhouette), found)
         norms = weight.detach().double().flatten(1).norm(dim=1).cpu()
         matrix = grouper.matrix
@@ -114,8 +122,11 @@ class OneOfEach(Criterion):
 
     def natural_keep(self, layer: Layer) -> int:
         """How many units to keep of a layer when nobody says: the number of clusters the silhouette likes best."""
-        found = search_layer(layer.name, _weight(layer), self.method, self.effort, seed=self.seed)
-        return found.natural(self.method.silhouette)
+        return self._search(layer.name, _weight(layer)).natural(self.method.silhouette)
+
+    def _search(self, name: str, weight: Tensor) -> LayerSearch:
+        file = None if self._folder is None else file_of(self._folder, name)
+        return search_layer(name, weight, self.method, self.effort, seed=self.seed, file=file)
 
     def scenario(self, wish: str, judgements: Mapping[str, Judgement]) -> dict[str, int]:
         """How many units to keep of each layer under ``"scenario-b"`` or ``"scenario-c"``: see :func:`choose`.

@@ -26,7 +26,7 @@ from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import FIELDS, fingerprint, read, write
 
-__all__ = ["LayerSearch", "job_of", "search", "search_layer", "shuffled"]
+__all__ = ["LayerSearch", "file_of", "job_of", "search", "search_layer", "shuffled"]
 
 TOGETHER = 16  # clusterings made side by side
 KEEP_EVERY = 30.0  # seconds between writes
@@ -84,6 +84,15 @@ class LayerSearch:
         wide = np.concatenate([self.labels.reshape(-1, self.n), np.array(labels, np.uint16)])
         order = np.lexsort((every["run"], every["k"], every["null"]))
         return LayerSearch(self.n, every[order], wide[order])
+
+
+def file_of(folder: Path, layer: str) -> Path:
+    """Where the search of a layer is kept.
+
+    >>> file_of(Path("search"), "features.0").name
+    'features.0.npz'
+    """
+    return folder / f"{layer.replace('/', '_')}.npz"
 
 
 def job_of(seed: int, layer: str, k: int, run: int, *, null: bool = False) -> Job:
@@ -193,7 +202,7 @@ def search(
     deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     found: dict[str, LayerSearch] = {}
     for name, weight in weights.items():
-        file = None if folder is None else Path(folder) / f"{name.replace('/', '_')}.npz"
+        file = None if folder is None else file_of(Path(folder), name)
         try:
             found[name] = search_layer(name, weight, method, effort, seed=seed, file=file, deadline=deadline)
         except InterruptedWork as stop:
@@ -228,17 +237,20 @@ class _Work:
             return found
         grouper = self._grouper(missing[0][0])
         written = time.monotonic()
-        for some in _chunks(missing):
-            if time.monotonic() > self.deadline:
-                self._keep(found)
-                hint = "give a folder to be able to go on" if self.file is None else f"go on with {self.file.parent}"
-                raise InterruptedWork(f"the time given is over at {self.name}; {hint}")
-            jobs = [job_of(self.seed, self.name, k, run, null=null) for null, k, run in some]
-            found = found.with_more(some, grouper.cluster(jobs), grouper.matrix)
-            if time.monotonic() - written > KEEP_EVERY:
-                self._keep(found)
-                written = time.monotonic()
-        self._keep(found)
+        try:
+            for some in _chunks(missing):
+                if time.monotonic() > self.deadline:
+                    hint = (
+                        "give a folder to be able to go on" if self.file is None else f"go on with {self.file.parent}"
+                    )
+                    raise InterruptedWork(f"the time given is over at {self.name}; {hint}")
+                jobs = [job_of(self.seed, self.name, k, run, null=null) for null, k, run in some]
+                found = found.with_more(some, grouper.cluster(jobs), grouper.matrix)
+                if time.monotonic() - written > KEEP_EVERY:
+                    self._keep(found)
+                    written = time.monotonic()
+        finally:
+            self._keep(found)
         return found
 
     def _grouper(self, null: bool) -> Grouper:
