@@ -214,3 +214,16 @@ def test_recovery_of_an_accuracy_drop_is_in_the_plan(base: Path, tmp_path: Path)
     given = (base, "--accuracy-drop", "50", "--recover", "bias", "-o", tmp_path / "out", "--device", "cpu", "-q")
     done("prune", *given)
     assert nv.prune.Plan.load(tmp_path / "out" / "plan.json").target.recover == ("bias",)
+
+
+def test_zeros_of_a_sparse_run_are_told_of_where_recovery_fills_them(base: Path, tmp_path: Path) -> None:
+    run = nv.store.load(base)
+    mask = nv.sparsify.plan(run.net, nv.data.load("digits"), criterion="magnitude", sparsity=0.5)
+    run.net = mask.apply(run.net)
+    nv.store.save(tmp_path / "masked", run)
+    given = ("prune", tmp_path / "masked", "--keep", "0.5", "--device", "cpu", "-o")
+    found = call(*given, tmp_path / "filled")
+    assert found.exit_code == 0, found.exception
+    assert "the masks beside its weights are made zeros for good" in found.output
+    assert "recovery fills them; prune before you sparsify, or give --recover none" in found.output
+    assert "recovery fills them" not in call(*given, tmp_path / "zeros", "--recover", "none").output

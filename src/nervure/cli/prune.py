@@ -16,6 +16,8 @@ from nervure.cli.samples import data_of
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from nervure.data import Dataset
     from nervure.evidence import Figure
     from nervure.judge import Criterion
@@ -143,6 +145,7 @@ def command(
     from nervure.prune.recover import methods as known
     from nervure.prune.recover import recover as repair
     from nervure.prune.runs import pruned_run, save_pruned
+    from nervure.sparsify.masked import bake, masks_of
     from nervure.store import folder
 
     set_threads(threads)
@@ -168,6 +171,9 @@ def command(
         given["recover"] = tuple(methods)
     target = None if plan is not None else prune.Target(**given)
     held = load_run(run, net)
+    if masks_of(held.net):
+        held.net = bake(held.net)
+        say("the masks beside its weights are made zeros for good", quiet=quiet)
     given_data = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
     ds = _to_agree(held, given_data, seed, device)
     if target is None:
@@ -190,6 +196,9 @@ def command(
     kept = made if made.applied is None else made.applied
     repairs: list[Repair] = []
     mended = repair(small, held.net, ds, method=methods, kept=kept, seed=seed, tell=repairs.append)
+    if _zeros(small) - _zeros(mended) > 0.01:
+        shares = f"{_zeros(small):.0%} of the weights were zeros, {_zeros(mended):.0%} are"
+        say(f"{shares}: recovery fills them; prune before you sparsify, or give --recover none", quiet=quiet)
     done = pruned_run(
         held, ds, kept, small, mended, methods=methods, repairs=repairs, device=device, command=typed(context)
     )
@@ -199,6 +208,12 @@ def command(
     _show(kept, json_, out, done.evidence["pruned"])
     function = f" --net {net}" if net else ""
     say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+
+
+def _zeros(net: nn.Module) -> float:
+    """The share of zeros among the weights, biases and norms aside."""
+    weights = [one for one in net.parameters() if one.ndim > 1]
+    return sum(int((one == 0).sum()) for one in weights) / max(1, sum(one.numel() for one in weights))
 
 
 def _claim_search(folder: Path, resume: bool, overwrite: bool) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 
 from nervure import nets, prune
 from nervure.errors import InputError
-from nervure.prune.recover.kept import consumers, kept_outputs, matched_rows
+from nervure.prune.recover.kept import consumers, kept_outputs, matched_rows, other_consumers
 
 Make = Callable[..., nn.Module]
 
@@ -58,3 +58,10 @@ def test_depthwise_is_no_consumer(thinned: Make) -> None:
     net = nn.Sequential(nn.Conv2d(3, 8, 1), nn.Conv2d(8, 8, 3, groups=8), nn.Conv2d(8, 2, 1))
     kept = [1, 5]
     assert consumers(thinned(net, [("0", "out", kept), ("1", "through", kept), ("2", "in", kept)]), net) == ("2",)
+
+
+def test_readers_that_no_estimate_repairs_are_named() -> None:
+    whole = nn.Sequential(nn.Conv2d(1, 4, 1), nn.ConvTranspose2d(4, 2, 1))
+    part = nn.Sequential(nn.Conv2d(1, 3, 1), nn.ConvTranspose2d(3, 2, 1))
+    assert (consumers(part, whole), other_consumers(part, whole)) == ((), ("1",))
+    assert other_consumers(whole, whole) == ()

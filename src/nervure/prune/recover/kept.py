@@ -11,7 +11,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from nervure.errors import InputError
 
-__all__ = ["check_pair", "consumers", "kept_outputs", "matched_rows"]
+__all__ = ["check_pair", "consumers", "kept_outputs", "matched_rows", "other_consumers"]
 
 
 def _weighted(net: nn.Module) -> dict[str, nn.Module]:
@@ -51,6 +51,22 @@ def consumers(small: nn.Module, original: nn.Module) -> tuple[str, ...]:
     """
     names = _weighted(small)
     return tuple(name for name in names if _weight(small, name).shape[1] < _weight(original, name).shape[1])
+
+
+def other_consumers(small: nn.Module, original: nn.Module) -> tuple[str, ...]:
+    """Recurrent layers and transposed convolutions that read fewer inputs than they did.
+
+    >>> other_consumers(nn.Sequential(nn.LSTM(2, 3)), nn.Sequential(nn.LSTM(4, 3)))
+    ('0',)
+    """
+    whole = dict(original.named_modules())
+    names = [name for name, module in small.named_modules() if isinstance(module, nn.RNNBase | _ConvTransposeNd)]
+    return tuple(name for name in names if name in whole and _inputs(small, name) < _inputs(original, name))
+
+
+def _inputs(net: nn.Module, layer: str) -> int:
+    module = net.get_submodule(layer)
+    return int(module.input_size if isinstance(module, nn.RNNBase) else module.in_channels)  # type: ignore[arg-type]
 
 
 def kept_outputs(small: nn.Module, original: nn.Module, layer: str, kept: Mapping[str, Sequence[int]]) -> Tensor:

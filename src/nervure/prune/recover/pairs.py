@@ -57,7 +57,8 @@ class Pairs:
         self.net, self.given, self.positions, self.apart = net, given, positions, apart
         self.device = device_of(net)
         self._drawn: dict[tuple[int, int, int], Tensor] = {}
-        wanted = [name for name in given.consumers if _known(name, net.get_submodule(name))]
+        readers = (*given.consumers, *given.other_consumers)
+        wanted = [name for name in readers if _known(name, net.get_submodule(name))]
         first = next(given.batches())
         two = Batch(*(None if part is None else part[:2] for part in first))  # type: ignore[arg-type]
         self.calls, sizes, live = _sizes(net, two, wanted, positions)

@@ -14,7 +14,7 @@ from nervure.data.counter import key, order
 from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.evidence import Bars
-from nervure.prune.recover.kept import consumers, kept_outputs
+from nervure.prune.recover.kept import consumers, kept_outputs, other_consumers
 
 __all__ = ["Given", "Kept", "Nothing", "Recovery", "Repair", "figure", "pick"]
 
@@ -76,6 +76,11 @@ class Given:
         """The layers whose inputs lost units, by name, as far as they may be estimated."""
         found = consumers(self.small, self.original)
         return found if self.layers is None else tuple(name for name in found if name in self.layers)
+
+    @property
+    def other_consumers(self) -> tuple[str, ...]:
+        """Layers of other kinds whose inputs lost units, which no estimate repairs."""
+        return other_consumers(self.small, self.original)
 
     def outputs(self, layer: str) -> Tensor:
         """(outputs of the cut layer,) int64: which of the uncut layer's outputs they are."""
