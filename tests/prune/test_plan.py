@@ -411,6 +411,10 @@ def test_latency_is_measured_and_kept() -> None:
     assert len(plan.latency.before) == plan.latency.runs
     assert plan.latency.after_ms <= 0.6 * plan.latency.before_ms
     assert all(after % 8 == 0 for layer, (_, after) in plan.widths.items() if layer != "classifier.4")
+    assert "no multiples of 8" not in plan.table().alt
+    odd = plan.rows[0].model_copy(update={"kept": plan.rows[0].kept[1:]})
+    said = plan.model_copy(update={"rows": (odd, *plan.rows[1:])}).table().rows[-1][-1]
+    assert str(said).endswith("; 1 layers keep widths that are no multiples of 8, which kernels like less")
     with pytest.raises(InputError, match="smallest network tried takes"):
         prune.plan(net, None, Given(), Target(latency_ms=1e-6))
 

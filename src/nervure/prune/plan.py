@@ -250,6 +250,9 @@ class Plan(_Data):
         ]
         before, after = (sum(row[at] for row in rows) for at in (1, 2))  # type: ignore[misc]
         said = f"{self.params_before:,} parameters become {self.params_after:,}"
+        odd = sum(after % 8 > 0 for before, after in self.widths.values() if after < before)
+        if self.latency is not None and odd:
+            said += f"; {odd} layers keep widths that are no multiples of 8, which kernels like less"
         rows.append(("network", before, after, self.macs_before, self.macs_after, said))
         return Table(
             title="What stays",
