@@ -10,11 +10,11 @@ import typer
 
 from nervure.cli.console import print_figure, print_json, say
 from nervure.errors import InputError
-from nervure.evidence import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from nervure.evidence import Table
     from nervure.report import Section
     from nervure.study import Progress, Results
 
@@ -87,6 +87,7 @@ def finish(
     The page names the data, the settings of the trials, the defaults of the criteria in ``known``, and the machine.
     """
     from nervure import report, study
+    from nervure.evidence import Table
     from nervure.store.run import versions
 
     settings = {**study.settings_of(results, arms=False), **defaults(known)}

@@ -26,6 +26,7 @@ class ClusterNet(nn.Module):
     brings latents back to samples and is not part of the forward pass, so that a deployed network leaves it out.
     ``label_layer`` reads the reconstruction and predicts labels; it supervises while training alone.
 
+    >>> import torch
     >>> from nervure import nets
     >>> base = nets.build("autoencoder", in_shape=(4,), classes=0, widths=[8], latent=2)
     >>> net = attach_head(base, "centres", 3, latent=2)

@@ -81,6 +81,7 @@ def masked(plan: Plan, net: nn.Module, example: Tensor | Sequence[Tensor] | None
     >>> from nervure import nets, prune
     >>> net = nets.build("mlp", in_shape=(4,), classes=2, widths=[8]).eval()
     >>> plan = prune.plan(net, None, "l1", prune.Target(keep=0.5))
+    >>> import torch
     >>> x = torch.randn(2, 4)
     >>> torch.allclose(plan.masked(net)(x), plan.apply(net).eval()(x), atol=1e-5)
     True
