@@ -95,7 +95,6 @@ class OneOfEach(Criterion):
         notes = {
             "natural_keep": best.k,
             "search": found,
-            "method": repr(self.method),
             "representatives": best.representatives().tolist(),
             "stop": best.stop,
             "repaired": best.repaired,
