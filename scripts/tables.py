@@ -84,7 +84,7 @@ def studies(profile: str, results: Path) -> str:
 
 
 def study_table(found: Sequence[Data]) -> str:
-    """Published beside ours: a line for each arm, measure and printed figure; all of one profile."""
+    """Published beside ours: a line for each arm, measure and printed figure that was measured; all of one profile."""
     rows = [
         (
             f"`{data['study']}`",
@@ -98,6 +98,7 @@ def study_table(found: Sequence[Data]) -> str:
         )
         for data in found
         for row in data["table"]
+        if row["n"]
     ]
     header = ("study", "arm", "measure", "published", "ours", "seeds", "difference", "printed in")
     profile = found[0]["profile"]
@@ -108,8 +109,10 @@ def study_table(found: Sequence[Data]) -> str:
 
 
 def missing(data: Data) -> str:
-    """What a study still lacks, in words."""
-    return f"; {data['missing']} trials are missing" if data["missing"] else ""
+    """What a study still lacks, in words; lines without a figure of ours are not in the table."""
+    lines = sum(not row["n"] for row in data["table"])
+    said = f"; {data['missing']} trials are missing" if data["missing"] else ""
+    return said + (f"; {lines} lines are not measured" if lines else "")
 
 
 def ours(row: Data) -> str:

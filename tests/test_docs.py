@@ -247,6 +247,15 @@ class TestTables:
         (tmp_path / "a.cpu.json").write_text(json.dumps(study(missing=2)))
         assert "2 trials are missing" in tables.table("studies.cpu", tmp_path)
 
+    def test_leave_out_and_count_lines_that_were_not_measured(self, tables: ModuleType, tmp_path: Path) -> None:
+        found = study()
+        [row] = found["table"]  # type: ignore[misc]
+        empty = {**row, "arm": "later", "ours": None, "sd": None, "n": 0, "difference": None}
+        (tmp_path / "a.cpu.json").write_text(json.dumps({**found, "table": [row, empty]}))
+        text = tables.table("studies.cpu", tmp_path)
+        assert "later" not in text
+        assert "1 lines are not measured" in text
+
     def test_of_a_benchmark_hold_median_quartiles_limit_and_command(self, tables: ModuleType, tmp_path: Path) -> None:
         spread = {"median": 1.05, "lower_quartile": 1.0, "upper_quartile": 1.1}
         data = {"command": "python x.py", "ratio_to_y": {"ours": spread}, "limits": {"ours": 1.3}}
