@@ -89,6 +89,21 @@ def test_minutes_say_how_to_go_on(tmp_path: Path, instead: list[int]) -> None:
     assert instead == [0, 1]
 
 
+def test_differences_to_controls_are_printed_unless_they_are_many(
+    tmp_path: Path, instead: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'what = "two ways"\nmeasures = { accuracy = "%" }\ncontrols = ["slow"]\nunpublished = "Mine."\n'
+        '[data]\nsource = "digits"\n[arms.fast]\n[arms.slow]\n[profiles.smoke]\nwhat = "all"\nseeds = 2\n'
+    )
+    asked = (tmp_path / "mine.toml", "--profile", "smoke", "-o", tmp_path)
+    assert "differences to controls" in call(*asked).stdout
+    monkeypatch.setattr(reproduce, "FEW", 0)
+    found = call(*asked)
+    assert "differences to controls" not in found.stdout
+    assert "--page shows them" in found.stderr
+
+
 def test_a_page_is_written(tmp_path: Path, instead: list[int]) -> None:
     page = tmp_path / "page.html"
     found = call("digits-lenet5", "--profile", "smoke", "-o", tmp_path, "--page", page)

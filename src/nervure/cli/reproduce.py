@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from nervure.study import Progress, Results
 
 
+FEW = 40
+"""Lines of tests that are printed; more are for the page."""
+
+
 def command(
     name: Annotated[str | None, typer.Argument(help="A study's name, or your own file ending in .toml.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="List the studies.")] = False,
@@ -128,8 +132,11 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
         print_json(results.to_json())
         return
     found = study.shown(results)
-    for table in (*found.tables, *found.tests):
+    few = [one for one in found.tests if len(one.rows) <= FEW]
+    for table in (*found.tables, *few):
         print_figure(table)
+    if len(few) < len(found.tests):
+        say("differences to controls, with their p, are many: --page shows them, --json has them", quiet=quiet)
     chosen = results.study
     for work in dict.fromkeys(one.work for one in chosen.published):
         say(f"published: {work}", quiet=quiet)
