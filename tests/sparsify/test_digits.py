@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nervure import data, nets, sparsify, train
 from nervure.train.evaluate import evaluate
 
-# trains two networks of 61,706 weights for 12 epochs
+# trains four networks of 61,706 weights for 25 epochs (spec isparse, 7)
 pytestmark = pytest.mark.slow
 
 
@@ -22,9 +22,9 @@ def test_half_of_the_edges_of_lenet_can_go() -> None:
     ds = dataclasses.replace(ds, x=F.interpolate(small, size=(28, 28), mode="bilinear").numpy())
     found: dict[tuple[str, float], list[float]] = {}
     alike: dict[str, list[float]] = {}
-    for seed in range(2):
+    for seed in range(4):
         net = nets.build("lenet5", ds, seed=seed, activation="tanh", pooling="average")
-        run = train.fit(net, ds, train.Recipe(epochs=12, batch=64, seed=seed, keep="last"), device="cpu")
+        run = train.fit(net, ds, train.Recipe(epochs=25, batch=64, seed=seed, keep="last"), device="cpu")
         found.setdefault(("dense", 0.0), []).append(run.metrics["accuracy"])
         for criterion, share in (("isparse", 0.3), ("isparse", 0.5), ("magnitude", 0.5), ("random", 0.5)):
             mask = sparsify.plan(run.net, ds, criterion, share, seed=seed)
@@ -36,7 +36,7 @@ def test_half_of_the_edges_of_lenet_can_go() -> None:
             same = ours.compare(sparsify.plan(run.net, ds, criterion, 0.5, **settings)).whole
             alike.setdefault(name, []).append(same)
     mean = {key: float(np.mean(values)) for key, values in found.items()}
-    # Measured: dense 98.3 %, 30 % 98.2 %, 50 % 97.6 %, random at 50 % 83.6 %.
+    # Measured: dense 98.3 %, 30 % 98.5 %, 50 % 97.8 %, random at 50 % 82.7 %.
     assert mean["dense", 0.0] >= 0.97
     assert mean["isparse", 0.3] >= mean["dense", 0.0] - 0.01
     assert mean["isparse", 0.5] >= mean["dense", 0.0] - 0.015
