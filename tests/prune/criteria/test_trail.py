@@ -3,8 +3,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from nervure.data import Batch
 from nervure.judge import Layer, layers_of
 from nervure.observe import Site
+from nervure.prune.criteria.apoz import APoZ
 from nervure.prune.criteria.trail import trails
 
 
@@ -31,3 +33,23 @@ def test_where_units_are_maps() -> None:
     found = trails(net, torch.zeros(2, 1, 8, 8), [layer])["0"]
     assert found.maps(layer) == Site("2")
     assert found.maps(layer, "active") == Site("1")
+
+
+def test_whether_the_next_layer_reads_what_lies_behind_the_activation() -> None:
+    def read(*between: nn.Module) -> bool:
+        net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), *between, nn.Linear(3, 2))
+        layer = Layer("0", net[0], 3, Site(str(len(net) - 1), "input"))
+        return trails(net, torch.randn(4, 2), [layer])["0"].read
+
+    assert read()
+    assert read(nn.Identity())
+    assert not read(nn.BatchNorm1d(3))
+
+
+def test_one_tensor_is_looked_at_once() -> None:
+    """Zeros behind the activation and means of what is read are statistics of one place where these are the same."""
+    net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+    layer = Layer("0", net[0], 3, Site("2", "input"))
+    batches = [Batch(torch.randn(4, 2), None, torch.arange(4))]
+    zeros = APoZ().prepare(net, batches, [layer]).wants(layer)["zeros"]
+    assert isinstance(zeros, tuple) and zeros[0] == layer.reader

@@ -37,7 +37,7 @@ def at(layer: Layer, statistic: Statistic, tensor: Where = "seen", trail: Trail 
     (Site(module='3', side='output'), ('moments',))
     """
     trail = trail or Trail()
-    if tensor == "active" and trail.active is not None:
+    if tensor == "active" and trail.active is not None and not trail.read:
         return trail.active, statistic
     if tensor == "pre_act" and trail.active is not None:
         return Site(trail.active.module, "input"), statistic

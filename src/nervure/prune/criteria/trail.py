@@ -27,12 +27,14 @@ class Trail:
 
     ``mapped`` is the last place where its units are still maps, before a flatten. Each is None where there is
     none, before another layer reads the output or an operation that is no module changes it. ``active`` lies
-    before any pooling and flatten that follow the activation.
+    before any pooling and flatten that follow the activation; ``read`` says that nothing follows, so that the next
+    layer reads this very tensor.
     """
 
     norm: str | None = None
     active: Site | None = None
     mapped: Site | None = None
+    read: bool = False
 
     def maps(self, layer: Layer, tensor: str = "seen") -> Site:
         """Where the units of ``layer`` are maps: behind the activation, or as they are read but for a flatten.
@@ -52,13 +54,17 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
 
     >>> net = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.ReLU(), nn.Linear(1, 1))
     >>> trails(net, torch.zeros(2, 1), [Layer("0", net[0], 1)])["0"]
-    Trail(norm='1', active=Site(module='2', side='output'), mapped=Site(module='2', side='output'))
+    Trail(norm='1', active=Site(module='2', side='output'), mapped=Site(module='2', side='output'), read=False)
     """
     found = {layer.name: Trail() for layer in layers}
+    readers = {layer.reader: layer.name for layer in layers if layer.reader is not None}
     owners: dict[int, tuple[str, Tensor]] = {}
+    active: dict[str, Tensor] = {}
     axes: dict[str, int] = {}
 
     def after(name: str, module: nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        if args and (reads := readers.get(Site(name, "input"))) is not None:
+            found[reads].read = active.get(reads) is args[0]
         if not isinstance(out, Tensor):
             return
         if name in found:
@@ -69,7 +75,10 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
             return
         # Tensors are kept while the trail is followed, so that no other can take over an identity.
         owners[id(out)] = (owner[0], out)
-        _step(found[owner[0]], name, module, args[0].shape, out.shape, flat=out.ndim != axes[owner[0]])
+        trail = found[owner[0]]
+        _step(trail, name, module, args[0].shape, out.shape, flat=out.ndim != axes[owner[0]])
+        if trail.active == Site(name):
+            active[owner[0]] = out
 
     with ExitStack() as stack:
         device = stack.enter_context(borrowed(net))
