@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
-from nervure.cluster.heads import lens
-from nervure.cluster.heads.head import Group, Head, Refreshed
+from nervure.cluster.heads.dense import DenseHead
+from nervure.cluster.heads.head import Group, Refreshed
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.objectives.mutual import information_loss, joint_distribution
@@ -18,7 +17,7 @@ from nervure.train.synchronise import shared_sum
 __all__ = ["InformationHead"]
 
 
-class InformationHead(Head):
+class InformationHead(DenseHead):
     """Invariant information clustering (Ji, Henriques and Vedaldi 2019).
 
     The loss is minus the mutual information of a sample's cluster and its copy's. It is no mean over samples: how
@@ -51,7 +50,6 @@ class InformationHead(Head):
         if not entropy_weight > 0 or over < 0:
             raise InputError(f"information: entropy_weight = {entropy_weight}, over = {over}; give numbers above 0")
         self.entropy_weight, self.patience = entropy_weight, patience
-        self.linear = nn.Linear(latent, clusters)
         self.over = nn.Linear(latent, over) if over else None
         self.register_buffer("weak", torch.zeros(clusters, dtype=torch.int64))
 
@@ -59,16 +57,6 @@ class InformationHead(Head):
         """(n, latent) -> log-probabilities (n, clusters)."""
         scores: Tensor = self.linear(latents)
         return scores.log_softmax(dim=1)
-
-    def lens(self) -> Tensor | None:
-        """Scores and a projection, where latents are wide."""
-        return lens.lens(self.latent, self.linear.weight)
-
-    @contextmanager
-    def seen_through(self, through: Tensor | None) -> Iterator[None]:
-        """Within, the dense layer reads what the lens shows."""
-        with lens.narrowed(self.linear.weight, through):
-            yield
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """Minus the mutual information, the mean over the layers; without copies a sample stands for its own."""

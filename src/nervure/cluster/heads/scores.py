@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
-from nervure.cluster.heads import lens
-from nervure.cluster.heads.head import Group, Head, Refreshed
+from nervure.cluster.heads.dense import DenseHead
+from nervure.cluster.heads.head import Group, Refreshed
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.parts import choose
@@ -19,7 +16,7 @@ from nervure.train.runtime import sum_over_ranks
 __all__ = ["ScoresHead"]
 
 
-class ScoresHead(Head):
+class ScoresHead(DenseHead):
     """A dense layer whose normalised outputs are the clusters' relevance.
 
     Scores are normalised over the batch while training, with gradient, and by the statistics of the whole training
@@ -74,7 +71,6 @@ class ScoresHead(Head):
             raise InputError(f"gamma = {gamma}, memory = {memory}; give a gamma above 0, a memory from 0 to below 1")
         self.gamma, self.priors, self.copies, self.mode, self.memory = gamma, priors, copies, normalise, memory
         self.goal = goal
-        self.linear = nn.Linear(latent, clusters)
         # momentum 0: batches use their own statistics and leave the stored ones, which a phase measures exactly
         self.norm = nn.BatchNorm1d(clusters, affine=False, momentum=0.0)
         self.patience = patience
@@ -103,16 +99,6 @@ class ScoresHead(Head):
         """(n, latent) -> log posteriors (n, clusters) (Eq 4.20)."""
         normal, log_prior = self.normal(latents), self.log_prior
         return (normal if log_prior is None else normal + log_prior).log_softmax(dim=1)
-
-    def lens(self) -> Tensor | None:
-        """Scores and a projection, where latents are wide."""
-        return lens.lens(self.latent, self.linear.weight)
-
-    @contextmanager
-    def seen_through(self, through: Tensor | None) -> Iterator[None]:
-        """Within, the dense layer reads what the lens shows."""
-        with lens.narrowed(self.linear.weight, through):
-            yield
 
     def loss(self, latents: Tensor, batch: Batch, copies: Tensor | None = None) -> Tensor:
         """The EM loss, with copies if there are any (Eq 4.22, 4.23); or what makes copies agree alone (Eq 4.24)."""
