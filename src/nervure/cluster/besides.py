@@ -60,12 +60,12 @@ def within_share(group: Group, prototypes: Tensor, assigned: Tensor) -> float:
     >>> within_share(group, torch.tensor([[1.0], [11.0]]), torch.tensor([0, 0, 1, 1])) * 26
     1.0
     """
-    latents = group.latents.to(torch.float64)
-    mean = group.reduce(latents.sum(dim=0)) / group.total
-    own = prototypes.to(latents)[assigned[group.places].to(latents.device)]
-    parts = torch.stack([(latents - own).square().sum(), (latents - mean.to(latents.device)).square().sum()])
-    within, whole = group.reduce(parts).tolist()
-    return float(within / whole) if whole else 0.0
+    middles, own = prototypes.to(torch.float64), assigned[group.places].to(prototypes.device)
+    apart = prototypes.new_zeros((), dtype=torch.float64)
+    for where, part in group.parts():
+        apart += (part - middles[own[where]]).square().sum()
+    whole = float(group.variance.sum()) * group.total
+    return float(group.reduce(apart)) / whole if whole else 0.0
 
 
 @torch.no_grad()

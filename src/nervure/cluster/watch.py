@@ -18,9 +18,6 @@ __all__ = ["Health", "health", "quality"]
 NO_SCALE = 1e-3
 """Latents with a smaller standard deviation have collapsed (spec deepcluster, 10.10)."""
 
-AT_ONCE = 1 << 24
-"""Values that are looked at in double precision at once."""
-
 
 @dataclass(frozen=True)
 class Health:
@@ -40,10 +37,7 @@ def health(head: Head, group: Group, assigned: Tensor) -> Health:
     'clusters without a member: 1'
     """
     counts = torch.bincount(assigned, minlength=head.clusters).numpy()
-    parts = group.points.split(max(1, AT_ONCE // max(1, group.points.shape[1])))
-    mean = group.reduce(_added([part.to(torch.float64).sum(dim=0) for part in parts])) / group.total
-    spread = group.reduce(_added([(part.to(torch.float64) - mean).square().sum(dim=0) for part in parts]))
-    scale = float((spread / group.total).mean().sqrt())
+    scale = float(group.variance.mean().sqrt())
     confidence = _confidence(head, group)
     logs = {
         "clusters": float((counts > 0).sum()),
@@ -52,10 +46,6 @@ def health(head: Head, group: Group, assigned: Tensor) -> Health:
         "latent_spread": scale,
     }
     return Health(logs, tuple(_trouble(head, counts, scale)))
-
-
-def _added(sums: list[Tensor]) -> Tensor:
-    return torch.stack(sums).sum(dim=0)
 
 
 def _trouble(head: Head, counts: NDArray[np.int64], scale: float) -> list[str]:

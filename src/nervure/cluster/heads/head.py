@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -20,6 +21,9 @@ CHUNK = 65_536
 
 DEAD = -1e4
 """Log-probability of a cluster that died: 0 when it is made a probability, and finite in sums and exported files."""
+
+AT_ONCE = 1 << 24
+"""Values that are looked at in double precision at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,28 @@ class Group:
         """``count`` different latents at random: (count, latent) float64."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + salt) % 2**63)
         return self.rows(torch.randperm(self.total, generator=generator)[:count])
+
+    def parts(self) -> Iterator[tuple[slice, Tensor]]:
+        """The points (m, w) in double precision, as many at once as memory bears, and their place among this process's.
+
+        >>> [part.shape for _, part in Group.alone(torch.zeros(4, 1)).parts()]
+        [torch.Size([4, 1])]
+        """
+        rows = max(1, AT_ONCE // max(1, self.points.shape[1]))
+        for start in range(0, len(self.points), rows):
+            yield slice(start, start + rows), self.points[start : start + rows].to(torch.float64)
+
+    @cached_property
+    def variance(self) -> Tensor:
+        """Of each value of a point, over all processes: (w,) float64.
+
+        >>> Group.alone(torch.tensor([[0.0], [2.0], [10.0], [12.0]])).variance
+        tensor([26.], dtype=torch.float64)
+        """
+        zero = self.points.new_zeros(self.points.shape[1], dtype=torch.float64)
+        mean = self.reduce(sum((part.sum(dim=0) for _, part in self.parts()), start=zero)) / self.total
+        apart = sum(((part - mean).square().sum(dim=0) for _, part in self.parts()), start=zero)
+        return self.reduce(apart) / self.total
 
 
 @dataclass(frozen=True, eq=False)
