@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +13,8 @@ import pytest
 
 from nervure import data, nets, train
 from nervure.cli.app import _run
-from nervure.train import Recipe
+from nervure.study import worker
+from nervure.train import Recipe, launch
 
 
 class Said(NamedTuple):
@@ -41,6 +42,16 @@ def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tm
         return Said(code, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials are made in this process, since starting one takes longer than making it."""
+
+    def start(call: str, arguments: Mapping[str, object], **options: object) -> object:
+        return worker.run({"trial": arguments["trial"], "job": arguments["job"]})
+
+    monkeypatch.setattr(launch, "start", start)
 
 
 @pytest.fixture

@@ -147,3 +147,11 @@ def test_every_method_is_kept_loaded_and_cut(name: str, x: NDArray[np.float64], 
     small = nv.store.load(nv.store.save(tmp_path / "small", nv.store.Run.of(plan.apply(model.net_), ds)))
     assert nv.nets.count(small.net, (4,)).macs == plan.macs_after < plan.macs_before
     assert 0 <= nv.train.evaluate(small, ds, device="cpu").metrics["accuracy"] <= 1
+
+
+def test_links_that_cannot_be_kept_are_refused_before_processes_start(tmp_path: Path) -> None:
+    ds = nv.data.load("digits")
+    links = {"cannot": [(0, 1), (1, 2), (0, 2)]}
+    with pytest.raises(InputError, match="samples 0, 1, 2 cannot be together"):
+        runs.fit_together(nv.cluster.DCAEKMeans(2), ds, links=links, out=tmp_path / "run", devices=2)
+    assert not list(tmp_path.iterdir())

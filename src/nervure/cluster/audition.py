@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -14,8 +16,9 @@ from nervure.store.folder import is_run
 from nervure.store.record import parse
 from nervure.store.tree import load_tree
 from nervure.train import Recipe, checkpoint
+from nervure.train.loop import Progress
 
-__all__ = ["Train", "audition", "seed_in", "tried_seeds"]
+__all__ = ["Train", "audition", "seed_in", "staged", "tried_seeds"]
 
 SHARE = 0.5
 """How much of the training after the warm-up an audition takes: after a fifth, losses do not yet tell seeds apart."""
@@ -84,6 +87,17 @@ def audition(method: Method, count: int, train: Train, *, out: Path | None = Non
             losses.append((float(np.mean([row["train_loss"] or 0.0 for row in run.history[-TAIL:]])), seed))
         chosen = min(losses)[1]
     return with_options(method, {}, seed=chosen)
+
+
+def staged(progress: Callable[[Progress], None], stage: str) -> Callable[[Progress], None]:
+    """What is told of a part of the work, with the part's name.
+
+    >>> seen = []
+    >>> staged(seen.append, "seed 1 of 2")(Progress(0, 1, 1, 2))
+    >>> seen[0].stage
+    'seed 1 of 2'
+    """
+    return lambda where: progress(dataclasses.replace(where, stage=stage))
 
 
 def _short(method: Method, seed: int) -> Method:

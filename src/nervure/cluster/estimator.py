@@ -7,7 +7,6 @@ training itself is :func:`nervure.train.fit` with the callback ``cluster-phase``
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from nervure.cluster.audition import audition
+from nervure.cluster.audition import audition, staged
 from nervure.cluster.check import check, check_links
 from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, latent_size, warm_epochs, with_options
@@ -242,9 +241,6 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         """Train a method's clusterer on prepared data, with the best of ``n_init`` seeds where several are tried."""
 
         def train(method: Method, out: Path | None, stage: str = "", replace: bool = overwrite) -> Run:
-            tell = progress
-            if stage and progress is not None:
-                tell = functools.partial(_told, progress, stage)
             recipe, objective = method.recipe, None
             if method.labels is not None:
                 told = {**recipe.objective_options, "labels": torch.from_numpy(method.labels)}
@@ -263,7 +259,7 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
                 device=self.device,
                 build=own_function(self),
                 command=command,
-                progress=tell,
+                progress=None if progress is None else staged(progress, stage),
                 stop=stop,
             )
 
@@ -400,7 +396,3 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _told(progress: Callable[[Progress], None], stage: str, where: Progress) -> None:
-    progress(dataclasses.replace(where, stage=stage))

@@ -13,10 +13,11 @@ from torch import nn
 
 from nervure import store
 from nervure.cluster import clusterers
+from nervure.cluster.check import check_links
 from nervure.cluster.method import Method, begin
 from nervure.cluster.samples import known_labels
 from nervure.data.dataset import Dataset
-from nervure.data.links import Given, as_links
+from nervure.data.links import Given
 from nervure.data.splits import make_splits
 from nervure.errors import InputError, RunError
 from nervure.store import Action, Run
@@ -182,7 +183,7 @@ def fit_together(
         known_labels(labels, len(ds), getattr(estimator, "parents", ()))
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
-    pairs = None if links is None else as_links(links, len(ds))
+    pairs = None if links is None else check_links(links, len(ds), estimator.n_clusters)
     arguments: dict[str, object] = {
         "method": method_of(estimator),
         "parameters": parameters(estimator),
