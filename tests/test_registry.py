@@ -1,13 +1,15 @@
 import importlib.metadata
 import sys
 import types
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from nervure.errors import InputError
-from nervure.registry import Row, Table, nearest, resolve
+from nervure.registry import Row, Table, check_settings, nearest, resolve
 
 ROWS = {
     "add": ("operator:add", "a + b", "arithmetic"),
@@ -123,3 +125,52 @@ class TestResolve:
     def test_a_missing_attribute_says_so(self):
         with pytest.raises(AttributeError, match="nothing_here"):
             resolve("os:nothing_here")
+
+
+def made(
+    x, times: int = 1, *, widths: tuple[int, ...] = (), mode: Literal["a", "b"] = "a", net: nn.Module | None = None
+):
+    if times < 0:
+        raise ValueError("times is negative")
+    if net == 3:
+        raise TypeError("no network")
+    return x * times
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"time": 2}, "sum 'made' has no setting 'time'; did you mean 'times'?"),
+        ({"x": 2}, "sum 'made' has no setting 'x'"),
+        ({"times": "2"}, "sum 'made': times = '2'; give a valid integer"),
+        ({"times": True}, "sum 'made': times = True; give a valid integer"),
+        ({"widths": [1, "b"]}, r"sum 'made': widths = \[1, 'b'\]; give a valid integer"),
+        ({"mode": "c"}, "sum 'made': mode = 'c'; give 'a' or 'b'"),
+        ({"net": 3}, "sum 'made' cannot be made with net=3: no network"),
+        ({"times": -1}, "sum 'made' cannot be made with times=-1: times is negative"),
+    ],
+)
+def test_settings_are_checked_before_anything_is_made(monkeypatch, table, settings, said):
+    monkeypatch.setattr(table, "get", lambda name: made)
+    with pytest.raises(InputError, match=said) as error:
+        table.make("made", settings, 3)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("settings", [{}, {"times": 2}, {"widths": [1, 2]}, {"mode": "b"}, {"net": nn.Identity()}])
+def test_settings_of_their_kind_are_taken(monkeypatch, table, settings):
+    monkeypatch.setattr(table, "get", lambda name: made)
+    assert table.make("made", settings, 3) == 3 * settings.get("times", 1)
+
+
+def test_a_factory_that_says_nothing_of_its_settings_takes_any():
+    def free(x, **more): ...
+
+    check_settings("free", free, {"anything": object()}, given=1)
+    check_settings("print", print, {})
+
+
+def test_an_annotation_that_is_not_there_is_not_held_against_a_value():
+    def late(x: "NotImported" = None, y: int = 0): ...  # noqa: F821
+
+    check_settings("late", late, {"x": 1, "y": "no integer"})

@@ -145,11 +145,11 @@ def test_accuracy_and_latency_targets(base: Path) -> None:
         ),
         (
             ("--keep", "0.5", "--set", "l_frac=abc", "--criterion", "majority-vote", "--dry-run"),
-            "criterion 'majority-vote' cannot be made with l_frac='abc'",
+            "criterion 'majority-vote': l_frac = 'abc'; give a valid number",
         ),
         (
             ("--keep", "0.5", "--set", "runs=abc", "--criterion", "ssim-kmeans", "--dry-run"),
-            "criterion 'ssim-kmeans' cannot be made with runs='abc'",
+            "criterion 'ssim-kmeans': runs = 'abc'; give a valid integer",
         ),
         (
             ("--keep", "0.5", "--set", "_places=1", "--criterion", "hrank", "--dry-run"),

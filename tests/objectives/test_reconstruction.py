@@ -97,8 +97,8 @@ class TestLoss:
 
     def test_bad_input(self) -> None:
         for options, said in (
-            ({"reduction": "none"}, "reduction = 'none'; give one of mean, sum"),
-            ({"distance": "dtw"}, "distance = 'dtw'; give one of squared, soft-dtw"),
+            ({"reduction": "none"}, "reduction = 'none'; give 'mean' or 'sum'"),
+            ({"distance": "dtw"}, "distance = 'dtw'; give 'squared', 'soft-dtw' or"),
             ({"gamma": -1.0}, "gamma = -1"),
         ):
             with pytest.raises(InputError, match=said):

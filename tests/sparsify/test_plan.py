@@ -203,7 +203,7 @@ def test_a_regression_is_looked_at_without_softmax() -> None:
         (("isparse", 0.5), {"batch": 0}, "batch = 0"),
         (("nosuch", 0.5), {}, "unknown criterion 'nosuch'"),
         (("isparse", 0.5), {"pattern": (4, 2)}, "pattern"),
-        (("magnitude", 0.5), {"alpha": 1}, "takes no setting 'alpha'"),
+        (("magnitude", 0.5), {"alpha": 1}, "has no setting 'alpha'"),
     ],
 )
 def test_bad_input_is_said_in_one_line(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from nervure.nets.seed import seeded
 from nervure.nets.shadow import place_of, try_out
 from nervure.nets.table import Network, networks
 from nervure.nets.weights_file import load_weights
-from nervure.registry import nearest, resolve
+from nervure.registry import check_settings, resolve
 
 if TYPE_CHECKING:
     from nervure.data.dataset import Dataset
@@ -172,7 +171,7 @@ def _resolve(spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[st
 
 def _construct(base: Base, function: Network, seed: int) -> nn.Module:
     what = base.spec if isinstance(base.spec, str) else "blueprint"
-    _check_settings(what, function, base.settings)
+    check_settings(what, function, base.settings, given=2)
     try:
         with seeded(seed):
             net = function(base.in_shape, base.classes, **base.settings)
@@ -190,22 +189,6 @@ def _construct(base: Base, function: Network, seed: int) -> nn.Module:
     if not isinstance(net, nn.Module):
         raise InputError(f"{what} gave a {type(net).__name__}, not a torch.nn.Module")
     return net
-
-
-def _check_settings(what: str, function: Network, settings: Mapping[str, object]) -> None:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return
-    if any(one.kind is one.VAR_KEYWORD for one in parameters):
-        return
-    fixed = function.keywords if isinstance(function, functools.partial) else {}
-    takes = [one for one in parameters if one.kind is not one.POSITIONAL_ONLY and one.name not in fixed]
-    known = tuple(one.name for one in takes if one.name not in ("in_shape", "classes"))
-    for name in settings:
-        if name not in known:
-            end = nearest(name, known) if known else "it takes none"
-            raise InputError(f"{what} has no setting {name!r}; {end}")
 
 
 def _check_fit(net: nn.Module, base: Base) -> None:

@@ -12,7 +12,6 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
-from nervure.errors import InputError
 from nervure.registry import Table
 
 __all__ = ["Objective", "get", "make", "names", "table"]
@@ -65,8 +64,5 @@ def make(name: str, options: Mapping[str, object] | None = None) -> Objective:
     >>> make("huber", {"delta": 2.0})
     HuberError(delta=2.0)
     """
-    factory = get(name)
-    try:
-        return factory(**(options or {}))
-    except TypeError as error:
-        raise InputError(f"objective {name!r}: {error}") from error
+    made: Objective = table.make(name, options or {})
+    return made

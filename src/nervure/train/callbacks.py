@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nervure.data.dataset import Batch
-from nervure.errors import InputError
 from nervure.registry import Table
 from nervure.train.optimizer import Change
 from nervure.train.recipe import CallbackSpec
@@ -108,8 +107,5 @@ get = table.get
 
 def make(spec: CallbackSpec) -> Callback:
     """The callback that a recipe names; a wrong option is named."""
-    factory = get(spec.name)
-    try:
-        return factory(**spec.options)
-    except TypeError as error:
-        raise InputError(f"callback {spec.name!r}: {error}") from error
+    made: Callback = table.make(spec.name, spec.options)
+    return made

@@ -52,7 +52,7 @@ def test_row(name: str) -> None:
         ("majority-votes", {}, "majority-vote"),
         ("l1", {"power": 3}, "criterion 'l1' has no setting 'power'; it takes none"),
         ("hrank", {"_places": 1}, "no setting '_places'"),
-        ("ssim-kmeans", {"runs": "abc"}, "cannot be made with runs='abc'"),
+        ("ssim-kmeans", {"runs": "abc"}, "runs = 'abc'; give a valid integer"),
     ],
 )
 def test_settings_that_a_criterion_has_not(name: str, settings: dict[str, object], said: str) -> None:

@@ -104,7 +104,7 @@ def test_by_input_follows_the_groups() -> None:
 def test_what_is_no_criterion_or_setting_is_refused() -> None:
     with pytest.raises(InputError, match="unknown criterion 'isparce'; did you mean 'isparse'"):
         make("isparce")
-    with pytest.raises(InputError, match="takes no setting 'inital'; did you mean 'initial'"):
+    with pytest.raises(InputError, match="has no setting 'inital'; did you mean 'initial'"):
         make("isparse", settings={"inital": "pca"})
     with pytest.raises(InputError, match="no criterion"):
         make(3)  # type: ignore[arg-type]

@@ -207,7 +207,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
         ({"ramp": "steep"}, "ramp = 'steep'"),
         ({"scores": "both"}, "scores = 'both'"),
         ({"criterion": "l1"}, "trains the network"),
-        ({"criterion": "isparse", "settings": {"no": 1}}, "takes no setting 'no'"),
+        ({"criterion": "isparse", "settings": {"no": 1}}, "has no setting 'no'"),
         ({"ramp": "linear", "refresh": 0}, "a ramp needs a choice"),
         ({"ramp": "linear", "pattern": [2, 4]}, "a pattern has one sparsity"),
         ({"order": "sideways"}, "order = 'sideways'"),

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nervure.cluster.heads.head import Group, Head, Refreshed
-from nervure.errors import InputError
 from nervure.registry import Table
 
 __all__ = ["Group", "Head", "Refreshed", "get", "make_head", "names", "table"]
@@ -63,7 +62,5 @@ def make_head(name: str, clusters: int, latent: int, settings: Mapping[str, obje
     >>> make_head("centres", 3, 2, {}).clusters
     3
     """
-    try:
-        return get(name)(clusters, latent, **settings)
-    except TypeError as error:
-        raise InputError(f"cluster head {name!r}: {error}") from error
+    made: Head = table.make(name, settings, clusters, latent)
+    return made

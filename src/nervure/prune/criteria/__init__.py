@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Mapping
 
-from nervure.errors import InputError
 from nervure.judge import Criterion
-from nervure.registry import Table, nearest
+from nervure.registry import Table, takes
 
 __all__ = ["criteria", "get", "make", "names"]
 
@@ -160,16 +157,6 @@ def make(name: str, seed: int = 0, settings: Mapping[str, object] | None = None)
     Traceback (most recent call last):
     nervure.errors.InputError: criterion 'l1' has no setting 'order'; it takes none
     """
-    settings = dict(settings or {})
-    kind = get(name)
-    takes = tuple(one for one in inspect.signature(kind).parameters if not one.startswith("_"))
-    for one in settings:
-        if one not in takes:
-            known = nearest(one, takes) if takes else "it takes none"
-            raise InputError(f"criterion {name!r} has no setting {one!r}; {known}")
-    given = {**({"seed": seed} if "seed" in takes else {}), **settings}
-    try:
-        return cast(Callable[..., Criterion], kind)(**given)
-    except (TypeError, ValueError) as error:
-        said = ", ".join(f"{one}={value!r}" for one, value in settings.items())
-        raise InputError(f"criterion {name!r} cannot be made with {said or 'its defaults'}: {error}") from error
+    drawn = {"seed": seed} if "seed" in (takes(get(name)) or ()) else {}
+    made: Criterion = criteria.make(name, {**drawn, **(settings or {})})
+    return made

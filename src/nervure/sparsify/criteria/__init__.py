@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-from collections.abc import Callable, Mapping
-from typing import cast, get_type_hints
+from collections.abc import Mapping
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue
 
 from nervure.errors import InputError
 from nervure.judge import Criterion
-from nervure.registry import Table, nearest
+from nervure.registry import Table, takes
 
 __all__ = ["criteria", "get", "make", "name_of", "names", "settings_of"]
 
@@ -70,7 +68,7 @@ def make(criterion: str | Criterion, seed: int = 0, settings: Mapping[str, objec
     Random(seed=3)
     >>> make("magnitude", settings={"alpha": 1})
     Traceback (most recent call last):
-    nervure.errors.InputError: criterion 'magnitude' takes no setting 'alpha'; it takes none
+    nervure.errors.InputError: criterion 'magnitude' has no setting 'alpha'; it takes none
     """
     settings = dict(settings or {})
     if isinstance(criterion, Criterion):
@@ -79,30 +77,9 @@ def make(criterion: str | Criterion, seed: int = 0, settings: Mapping[str, objec
         return criterion
     if not isinstance(criterion, str):
         raise InputError(f"{criterion!r} is no criterion; give a name or a Criterion")
-    kind = get(criterion)
-    takes = tuple(name for name in inspect.signature(kind).parameters if not name.startswith("_"))
-    for name in settings:
-        if name not in takes:
-            known = nearest(name, takes) if takes else "it takes none"
-            raise InputError(f"criterion {criterion!r} takes no setting {name!r}; {known}")
-    _check_kinds(kind, criterion, settings)
-    if "seed" in takes:
-        settings.setdefault("seed", seed)
-    return cast(Callable[..., Criterion], kind)(**settings)
-
-
-def _check_kinds(kind: type[Criterion], criterion: str, settings: Mapping[str, object]) -> None:
-    """Refuse a setting of another kind than its annotation says."""
-    try:
-        hints = get_type_hints(kind if dataclasses.is_dataclass(kind) else kind.__init__)
-    except NameError:
-        return
-    for name, value in settings.items():
-        try:
-            TypeAdapter(hints.get(name, object)).validate_python(value, strict=True)
-        except ValidationError as error:
-            wanted = error.errors()[0]["msg"].replace("Input should be", "give", 1)
-            raise InputError(f"criterion {criterion!r}: {name} = {value!r}; {wanted}") from error
+    drawn = {"seed": seed} if "seed" in (takes(get(criterion)) or ()) else {}
+    made: Criterion = criteria.make(criterion, {**drawn, **settings})
+    return made
 
 
 def name_of(criterion: Criterion) -> str:
