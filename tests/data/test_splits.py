@@ -51,6 +51,12 @@ def test_given_splits_are_kept():
     assert (len(parts["train"]), len(parts["validation"])) == (54, 6)
 
 
+def test_the_share_of_a_split_that_is_given_counts_for_nothing():
+    made = split(10, given={"test": [0, 1]}, validation=0.75, test=0.5)
+    assert made["test"].tolist() == [0, 1]
+    assert len(made["validation"]) == 6
+
+
 def test_share_of_zero_gives_no_split():
     assert set(split(20, validation=0)) == {"train", "test"}
     assert set(split(20, validation=0, test=0)) == {"train"}

@@ -43,8 +43,6 @@ def make_splits(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
             raise InputError(f"{name} = {share}; give a share from 0 to below 1")
-    if validation + test >= 1:
-        raise InputError(f"validation + test = {validation + test:g}; leave a share for training")
     splits = {name: np.asarray(at, dtype=np.int64) for name, at in given.items()}
     _check(splits, n, where)
     taken = np.zeros(n, dtype=bool)
@@ -54,6 +52,8 @@ def make_splits(
     shares = {
         name: share for name, share in (("test", test), ("validation", validation)) if name not in splits and share > 0
     }
+    if sum(shares.values()) >= 1:
+        raise InputError(f"validation + test = {sum(shares.values()):g}; leave a share for training")
     if gap is not None:
         splits |= _in_time(pool, shares, gap)
     else:
