@@ -4,8 +4,8 @@
     python scripts/tables.py --check    fail if one is not what the results say
 
 A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
-that profile, ``benchmarks`` all that is no study, ``headlines`` the few figures that ``benchmarks/headlines.toml``
-names; another NAME is ``benchmarks/results/NAME.json``. What was not measured yet says so.
+that profile from ``benchmarks/results``; ``headlines`` and ``claims`` are the figures that the files of these names
+in ``benchmarks`` ask for, ``rivals`` what criteria of pruning reach beside controls. What was not measured yet says so.
 """
 
 from __future__ import annotations
@@ -15,15 +15,18 @@ import json
 import re
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nervure.study.sweeps import Sweep, plain, sweeps
+
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
-QUARTILES = {"median", "lower_quartile", "upper_quartile"}
+SMALL = 0.095  # below it two decimals say too little
 
 Data = Mapping[str, Any]
+Cells = Mapping[tuple[str, str], Sequence[Data]]
 
 
 def fill(text: str, results: Path) -> str:
@@ -35,90 +38,197 @@ def table(name: str, results: Path) -> str:
     """The table of that name, ending in a line break."""
     if name.startswith("studies."):
         return studies(name.removeprefix("studies."), results)
-    if name == "benchmarks":
-        return benchmarks(results)
-    if name == "headlines":
-        return headlines(results)
-    file = results / f"{name}.json"
-    if not file.is_file():
-        return f"Not measured yet; `python benchmarks/{name}.py` measures it.\n"
-    data = json.loads(file.read_text(encoding="utf-8"))
-    return study_table([data]) if "study" in data else benchmark(data, f"python benchmarks/{name}.py")
+    return {"headlines": headlines, "claims": claims, "rivals": rivals}[name](results)
 
 
 def headlines(results: Path) -> str:
     """The figures that a reader asks for first, a line each: published or asked, and ours."""
-    wanted = tomllib.loads((results.parent / "headlines.toml").read_text(encoding="utf-8"))["figure"]
     header = ("what", "published", "limit", "ours", "made by")
-    return grid(header, [headline(one, results) for one in wanted])
+    return grid(header, [headline(one, results) for one in wanted(results, "headlines")])
 
 
-def headline(wanted: Data, results: Path) -> tuple[str, ...]:
+def headline(asked: Data, results: Path) -> tuple[str, ...]:
     """One line: a row of a study, or a number of a benchmark by its path."""
-    study = wanted.get("study")
-    profile = wanted.get("profile", "cpu")
-    file = results / (f"{study}.{profile}.json" if study else f"{wanted['benchmark']}.json")
-    command = f"`nervure reproduce {study} --profile {profile}`" if study else f"`benchmarks/{wanted['benchmark']}.py`"
-    if not file.is_file():
-        return (wanted["what"], "", wanted.get("limit", ""), "not measured yet", command)
-    data = json.loads(file.read_text(encoding="utf-8"))
-    if study is None:
-        value = data
-        for key in wanted["path"]:
-            value = value[key]
-        return (wanted["what"], "", wanted.get("limit", ""), number(float(value)), command)
+    if "benchmark" in asked:
+        what, limit, measured, _, _, made, _ = claim(asked, results)
+        return (what, "", limit, measured, made)
+    study, profile = asked["study"], asked.get("profile", "cpu")
+    command = f"`nervure reproduce {study} --profile {profile}`"
+    data = read(results / f"{study}.{profile}.json")
+    if data is None:
+        return (asked["what"], "", "", "not measured yet", command)
     row = next(
         row
         for row in data["table"]
-        if (row["arm"], row["measure"]) == (wanted.get("arm", "base"), wanted["measure"])
-        and (wanted.get("place") is None or row["place"] == wanted["place"])
+        if (row["arm"], row["measure"]) == (asked.get("arm", "base"), asked["measure"])
+        and (asked.get("place") is None or row["place"] == asked["place"])
     )
-    return (wanted["what"], number(row["published"]), "", ours(row), command)
+    return (asked["what"], number(row["published"]), "", ours(row), command)
+
+
+def claims(results: Path) -> str:
+    """What every benchmark says, a line a claim: the limit, what was measured, whether it holds, and where."""
+    header = ("what", "limit", "measured", "quartiles", "holds", "made by", "on")
+    return grid(header, [claim(one, results) for one in wanted(results, "claims")])
+
+
+def claim(asked: Data, results: Path) -> tuple[str, ...]:
+    """One line: a number, or a median with its quartiles, that stands at a path in a benchmark's result."""
+    limit, command = asked.get("limit", ""), f"`benchmarks/{asked['benchmark']}.py`"
+    value: Any = read(results / f"{asked.get('file', asked['benchmark'])}.json")
+    if value is None:
+        return (asked["what"], limit, "not measured yet", "", "", command, "")
+    place = machine(value)
+    for key in asked["path"]:
+        value = value[key]
+    around = ""
+    if isinstance(value, Mapping):
+        low, high = (
+            value.get(f"{end}_quartile", value.get(short)) for end, short in (("lower", "low"), ("upper", "high"))
+        )
+        value, around = value["median"], f"{number(low)} to {number(high)}"
+    return (asked["what"], limit, number(value), around, holds(float(value), limit), command, place)
+
+
+def rivals(results: Path) -> str:
+    """Accuracy of criteria of pruning after recovery, and its differences to controls: a table a data set."""
+    return "\n".join(rival(data) for file in sorted(results.glob("prune_compare.*.json")) if (data := read(file)))
+
+
+def rival(data: Data) -> str:
+    """The criteria of one study, the best first."""
+    controls = list(dict.fromkeys(name for one in data["criteria"].values() for name in one.get("against", {})))
+    lines = [
+        (
+            name,
+            number(one["as_cut"]),
+            number(one["recovered"]),
+            *(against(one.get("against", {}).get(control)) for control in controls),
+        )
+        for name, one in sorted(data["criteria"].items(), key=lambda item: -item[1]["recovered"])
+    ]
+    header = ("criterion", "as cut (%)", "recovered (%)", *(f"less {control} (p)" for control in controls))
+    said = f"Uncut {number(data['base'])} %; {data['seeds']} seeds, {machine(data)}."
+    return f"### {data['of_study']}, {data['profile']}\n\n{said}\n\n{grid(header, lines)}"
+
+
+def against(test: Data | None) -> str:
+    """A paired difference in points, with its p."""
+    return "" if test is None else f"{number(test['points'])} ({number(test['p'])})"
+
+
+def holds(value: float, limit: str) -> str:
+    """Whether a number keeps a limit such as ``at most 1.3``."""
+    kept = {"at least": lambda bound: value >= bound, "at most": lambda bound: value <= bound}
+    words, _, bound = limit.rpartition(" ")
+    return "" if not limit else "yes" if kept[words](float(bound)) else "no"
+
+
+def machine(data: Data) -> str:
+    """The machine of a benchmark's result, in a few words."""
+    about = data.get("machine")
+    about = about if isinstance(about, Mapping) else data
+    processor = about.get("processor") or about.get("cpu") or about.get("machine", "")
+    threads = about.get("threads")
+    said = [str(processor), f"{threads} thread{'s' * (threads != 1)}" if threads else ""]
+    return ", ".join(part for part in said if part)
 
 
 def studies(profile: str, results: Path) -> str:
-    """Every study of one profile in one table, by name."""
-    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob(f"*.{profile}.json"))]
-    found = [data for data in found if data.get("study") and data.get("profile") == profile]
-    return study_table(found) if found else f"No study of the profile `{profile}` was measured yet.\n"
+    """Every study of one profile, by name, each with its tables."""
+    found = [read(file) for file in sorted(results.glob(f"*.{profile}.json"))]
+    made = [data for data in found if data is not None and data.get("study") and data.get("profile") == profile]
+    if not made:
+        return f"No study of the profile `{profile}` was measured yet.\n"
+    places = sorted({environment(one) for data in made for one in data["environments"]})
+    command = f"Made by `nervure reproduce NAME --profile {profile} --data-dir DATA -o benchmarks/results`"
+    return f"{command}, on {' and '.join(places) or 'no machine yet'}.\n\n" + "\n".join(section(data) for data in made)
 
 
-def study_table(found: Sequence[Data]) -> str:
-    """Published beside ours: a line for each arm, measure and printed figure that was measured; all of one profile."""
-    rows = [
-        (
-            f"`{data['study']}`",
-            "" if row["arm"] == "base" else row["arm"],
-            f"{row['measure'].replace('_', ' ')}{' (' + row['unit'] + ')' if row['unit'] else ''}",
-            number(row["published"]),
-            ours(row),
-            str(row["n"]),
-            number(row["difference"], sign=True),
-            row["place"],
-        )
-        for data in found
-        for row in data["table"]
-        if row["n"]
-    ]
-    header = ("study", "arm", "measure", "published", "ours", "seeds", "difference", "printed in")
-    profile = found[0]["profile"]
-    sizes = [f"- `{data['study']}`: {data['what']}; {data['size']}{missing(data)}" for data in found]
-    made = f"Made by `nervure reproduce NAME --profile {profile} --data-dir DATA -o benchmarks/results`"
-    places = sorted({environment(one) for data in found for one in data["environments"]})
-    return f"{grid(header, rows)}\n{made}, on {' and '.join(places) or 'no machine yet'}.\n\n" + "\n".join(sizes) + "\n"
+def section(data: Data) -> str:
+    """One study: what it is, its size, and its tables."""
+    counts = sorted({row["n"] for row in data["table"] if row["n"]})
+    seeds = " to ".join(dict.fromkeys(str(counts[at]) for at in (0, -1) if counts)) or "no"
+    printed = dict.fromkeys(row["place"] for row in data["table"] if row["n"] and row["published"] is not None)
+    brackets = f"\nIn brackets: {'; and '.join(printed)}.\n" if printed else ""
+    plural = "" if counts == [1] else "s"
+    said = f"{data['what']}. Size: {data['size']}; measured with {seeds} seed{plural}{missing(data)}."
+    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + brackets
+
+
+def tables(data: Data) -> Iterator[str]:
+    """The tables of a study: its single measures, and one of each sweep."""
+    arms, measures = tuple(data["settings"]), {row["measure"]: row["unit"] for row in data["table"]}
+    cells: dict[tuple[str, str], list[Data]] = {}
+    for row in data["table"]:
+        if row["n"]:
+            cells.setdefault((row["arm"], row["measure"]), []).append(row)
+    alone = plain(arms, measures)
+    if len(arms) > 1:
+        header = ("", *(unit(one.name, one.unit) for one in alone))
+        lines = [(arm, *(cell(cells.get((arm, one.name))) for one in alone)) for arm in arms]
+        yield from filled(header, lines)
+    else:
+        yield from by_words(arms[0], measures, alone, cells)
+    for sweep in sweeps(arms, measures):
+        header = (unit(sweep.name, sweep.unit), *sweep.columns)
+        lines = [(label, *(cell(cells.get(sweep.cells.get((one, label), ("", "")))) for one in sweep.columns))
+                 for label in sweep.labels]  # fmt: skip
+        yield from filled(header, lines)
+
+
+def by_words(arm: str, measures: Mapping[str, str], alone: Sequence[Sweep], cells: Cells) -> Iterator[str]:
+    """Measures of a study with one arm: a column for each first word, such as one measure of many criteria."""
+    stems: dict[str, dict[str, str]] = {}
+    for one in alone:
+        stem, _, rest = one.name.partition(" ")
+        stems.setdefault(rest, {})[stem] = one.name
+    for single in (True, False):
+        chosen = {rest: found for rest, found in stems.items() if (rest == "") is single}
+        columns = list(dict.fromkeys(stem for found in chosen.values() for stem in found))
+        header = ("", *(unit(one, next(measures[f[one]] for f in chosen.values() if one in f)) for one in columns))
+        lines = [
+            (rest, *(cell(cells.get((arm, found[one]))) if one in found else "" for one in columns))
+            for rest, found in chosen.items()
+        ]
+        yield from filled(header, lines)
+
+
+def filled(header: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table of the lines that hold anything; none if no line does."""
+    kept = [line for line in lines if any(line[1:])]
+    if kept:
+        yield grid(header, kept)
+
+
+def cell(rows: Sequence[Data] | None) -> str:
+    """Ours, with what was published behind it."""
+    if not rows:
+        return ""
+    printed = [number(row["published"]) for row in rows if row["published"] is not None]
+    return f"{ours(rows[0])} [{'; '.join(printed)}]" if printed else ours(rows[0])
+
+
+def unit(measure: str, of: str) -> str:
+    """A measure's name in words."""
+    return f"{measure.replace('_', ' ')}{' (' + of + ')' if of else ''}"
 
 
 def missing(data: Data) -> str:
-    """What a study still lacks, in words; lines without a figure of ours are not in the table."""
+    """What a study still lacks, in words; lines without a figure of ours are not in the tables."""
     lines = sum(not row["n"] for row in data["table"])
-    said = f"; {data['missing']} trials are missing" if data["missing"] else ""
-    return said + (f"; {lines} lines are not measured" if lines else "")
+    said = f"; {data['missing']} trial{'s are' if data['missing'] > 1 else ' is'} missing" if data["missing"] else ""
+    return said + (
+        f"; {lines} figures are not measured" if lines > 1 else "; one figure is not measured" if lines else ""
+    )
 
 
 def ours(row: Data) -> str:
     """Mean and spread over seeds."""
-    spread = "" if row["sd"] is None else f" ± {number(row['sd'])}"
-    return f"{number(row['ours'])}{spread}"
+    if row["sd"] is None:
+        return number(row["ours"])
+    like = number(row["sd"]) if abs(row["ours"]) < SMALL else f"{row['sd']:,.2f}"
+    return f"{number(row['ours'])} ± {like}"
 
 
 def environment(data: Data) -> str:
@@ -127,59 +237,15 @@ def environment(data: Data) -> str:
     return f"{data['device']} ({data['cpu']}, {threads}, torch {data['torch']})"
 
 
-def benchmarks(results: Path) -> str:
-    """Every benchmark that was measured, each under its name."""
-    files = [file for file in sorted(results.glob("*.json")) if "study" not in json.loads(file.read_text("utf-8"))]
-    return "\n".join(f"### `{file.stem}`\n\n{table(file.stem, results)}" for file in files) or "Nothing yet.\n"
-
-
-def benchmark(data: Data, command: str) -> str:
-    """What one benchmark compares, with quartiles and limits, and what made it; seconds alone compare nothing."""
-    limits = data.get("limits", {})
-    rows = []
-    for key, value in data.items():
-        arms = spreads(value) if "seconds" not in key else {}
-        for arm, one in arms.items():
-            limit = limits.get(arm) if isinstance(limits, Mapping) else None
-            quartiles = f"{number(one['lower_quartile'])} to {number(one['upper_quartile'])}"
-            label = f"{arm}: {key}" if arm else key
-            bound = "at least" if key.startswith("times") else "at most"
-            asked = "" if limit is None else f"{bound} {number(limit)}"
-            rows.append((label.replace("_", " "), number(one["median"]), quartiles, asked))
-    header = ("what", "median", "quartiles", "limit")
-    if not rows:
-        header = ("what", "measured")
-        rows = [(key.replace("_", " "), plain(value)) for key, value in data.items() if is_number(value)]
-    about = data.get("machine", {})
-    where = f" on {about['processor']}" if "processor" in about else ""
-    with_torch = f", torch {about['torch']}" if "torch" in about else ""
-    return f"{grid(header, rows)}\nMade by `{data.get('command', command)}`{where}{with_torch}.\n"
-
-
-def spreads(value: object) -> dict[str, Data]:
-    """Medians with quartiles within a value, by name; one that is such itself has no name."""
-    if not isinstance(value, Mapping):
-        return {}
-    if value.keys() >= QUARTILES:
-        return {"": value}
-    return {name: one for name, one in value.items() if isinstance(one, Mapping) and one.keys() >= QUARTILES}
-
-
-def is_number(value: object) -> bool:
-    """Whether a value is a number and no truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def plain(value: float) -> str:
-    """A whole number without decimals."""
-    return f"{value:,}" if isinstance(value, int) else number(value)
-
-
-def number(value: float | None, *, sign: bool = False) -> str:
-    """Two decimals, with a true minus; nothing for None."""
+def number(value: float | None) -> str:
+    """Two decimals, or two digits of what is smaller, or a large whole number; with a true minus. Nothing for None."""
     if value is None:
         return ""
-    return f"{value:{'+' if sign else ''}.2f}".replace("-", "\N{MINUS SIGN}")
+    if value == int(value) and abs(value) >= 1000:
+        text = f"{value:,.0f}"
+    else:
+        text = f"{value:.2g}" if 0 < abs(value) < SMALL else f"{value:.2f}"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -188,6 +254,17 @@ def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [[header[place] for place in kept], ["---"] * len(kept)]
     lines += [[row[place].replace("|", "\\|") for place in kept] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def wanted(results: Path, name: str) -> Sequence[Data]:
+    """The figures that a file beside the results names."""
+    found: Sequence[Data] = tomllib.loads((results.parent / f"{name}.toml").read_text(encoding="utf-8"))["figure"]
+    return found
+
+
+def read(file: Path) -> Data | None:
+    """A result; None if it was not measured yet."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def pages(root: Path) -> list[Path]:

@@ -206,8 +206,8 @@ def study(**changes: object) -> dict[str, object]:
     row = {"arm": "base", "measure": "accuracy", "unit": "%", "published": 99.0, "ours": 98.256, "sd": 0.1, "n": 3,
            "difference": -0.744, "place": "Table 1"}  # fmt: skip
     machine = {"device": "cpu", "cpu": "one", "threads": 1, "torch": "2"}
-    return {"study": "a", "what": "b", "profile": "cpu", "size": "c", "table": [row], "environments": [machine],
-            "missing": 0, **changes}  # fmt: skip
+    return {"study": "a", "what": "b", "profile": "cpu", "size": "c", "settings": {"base": {}}, "table": [row],
+            "environments": [machine], "missing": 0, **changes}  # fmt: skip
 
 
 class TestTables:
@@ -232,45 +232,80 @@ class TestTables:
         assert tables.main(["--check", "--root", str(root)]) == 0
         text = (root / "README.md").read_text()
         assert text.startswith("a\n") and text.endswith("b\n") and "old" not in text
-        assert "| 99.00 | 98.26 ± 0.10 | 3 | −0.74 | Table 1 |" in text
+        assert "| 98.26 ± 0.10 [99.00] |" in text
+        assert "In brackets: Table 1." in text
         assert "nervure reproduce NAME --profile cpu" in text
 
     def test_never_mix_profiles(self, tables: ModuleType, tmp_path: Path) -> None:
         (tmp_path / "a.cpu.json").write_text(json.dumps(study()))
         (tmp_path / "a.gpu.json").write_text(json.dumps(study(profile="gpu", study="other")))
         assert "other" not in tables.table("studies.cpu", tmp_path)
-        assert "`other`" in tables.table("studies.gpu", tmp_path)
+        assert "### other" in tables.table("studies.gpu", tmp_path)
 
     def test_say_what_is_missing(self, tables: ModuleType, tmp_path: Path) -> None:
-        assert "`python benchmarks/observe.py` measures it" in tables.table("observe", tmp_path)
         assert "No study of the profile `gpu`" in tables.table("studies.gpu", tmp_path)
         (tmp_path / "a.cpu.json").write_text(json.dumps(study(missing=2)))
         assert "2 trials are missing" in tables.table("studies.cpu", tmp_path)
 
-    def test_leave_out_and_count_lines_that_were_not_measured(self, tables: ModuleType, tmp_path: Path) -> None:
+    def test_leave_out_and_count_figures_that_were_not_measured(self, tables: ModuleType, tmp_path: Path) -> None:
         found = study()
         [row] = found["table"]  # type: ignore[misc]
-        empty = {**row, "arm": "later", "ours": None, "sd": None, "n": 0, "difference": None}
+        empty = {**row, "measure": "later", "ours": None, "sd": None, "n": 0, "difference": None, "place": "Table 2"}
         (tmp_path / "a.cpu.json").write_text(json.dumps({**found, "table": [row, empty]}))
         text = tables.table("studies.cpu", tmp_path)
-        assert "later" not in text
-        assert "1 lines are not measured" in text
+        assert "later" not in text and "Table 2" not in text
+        assert "one figure is not measured" in text
 
-    def test_of_a_benchmark_hold_median_quartiles_limit_and_command(self, tables: ModuleType, tmp_path: Path) -> None:
-        spread = {"median": 1.05, "lower_quartile": 1.0, "upper_quartile": 1.1}
-        data = {"command": "python x.py", "ratio_to_y": {"ours": spread}, "limits": {"ours": 1.3}}
-        (tmp_path / "x.json").write_text(json.dumps(data))
-        text = tables.table("x", tmp_path)
-        assert "| ours: ratio to y | 1.05 | 1.00 to 1.10 | at most 1.30 |" in text
-        assert "`python x.py`" in text
+    def test_have_arms_as_lines_and_a_table_for_each_sweep(self, tables: ModuleType, tmp_path: Path) -> None:
+        row = {"unit": "%", "published": None, "sd": None, "n": 1, "place": ""}
+        made = {("a", "size"): 1.0, ("b", "size"): 2.0, ("a", "hit 1"): 3.0, ("a", "hit 2"): 4.0, ("b", "hit 1"): 5.0}
+        rows = [{**row, "arm": arm, "measure": measure, "ours": value} for (arm, measure), value in made.items()]
+        (tmp_path / "a.cpu.json").write_text(json.dumps(study(settings={"a": {}, "b": {}}, table=rows)))
+        text = tables.table("studies.cpu", tmp_path)
+        assert "|  | size (%) |\n| --- | --- |\n| a | 1.00 |\n| b | 2.00 |\n" in text
+        assert "| hit (%) | a | b |\n| --- | --- | --- |\n| 1 | 3.00 | 5.00 |\n| 2 | 4.00 |  |\n" in text
 
-    def test_of_all_benchmarks_leave_studies_and_bare_seconds_out(self, tables: ModuleType, tmp_path: Path) -> None:
-        spread = {"median": 2.0, "lower_quartile": 1.0, "upper_quartile": 3.0}
-        (tmp_path / "x.json").write_text(json.dumps({"seconds": {"ours": spread}, "times_faster": spread}))
-        (tmp_path / "a.cpu.json").write_text(json.dumps(study()))
-        text = tables.table("benchmarks", tmp_path)
-        assert "### `x`" in text and "a.cpu" not in text
-        assert "| times faster | 2.00 | 1.00 to 3.00 |" in text and "ours" not in text
+    def test_of_one_arm_have_a_column_for_each_first_word(self, tables: ModuleType, tmp_path: Path) -> None:
+        row = {"arm": "base", "unit": "", "published": None, "sd": None, "n": 1, "place": ""}
+        made = {"whole": 1.0, "cut l1": 2.0, "kept l1": 3.0, "cut random": 4000.0, "kept random": 0.01234}
+        rows = [{**row, "measure": measure, "ours": value} for measure, value in made.items()]
+        (tmp_path / "a.cpu.json").write_text(json.dumps(study(table=rows)))
+        text = tables.table("studies.cpu", tmp_path)
+        assert "| whole |\n| --- |\n| 1.00 |\n" in text
+        assert "|  | cut | kept |\n| --- | --- | --- |\n| l1 | 2.00 | 3.00 |\n| random | 4,000 | 0.012 |\n" in text
+
+    @pytest.mark.parametrize(
+        ("value", "limit", "line"),
+        [
+            (1.05, "at most 1.3", "| ours | at most 1.3 | 1.05 | yes | `benchmarks/x.py` | one, 2 threads |"),
+            (1.05, "at least 1.3", "| ours | at least 1.3 | 1.05 | no | `benchmarks/x.py` | one, 2 threads |"),
+            (
+                {"median": 1.05, "lower_quartile": 1.0, "upper_quartile": 1.1},
+                "at most 1",
+                "| ours | at most 1 | 1.05 | 1.00 to 1.10 | no | `benchmarks/x.py` | one, 2 threads |",
+            ),
+        ],
+    )
+    def test_of_claims_say_whether_they_hold(
+        self, tables: ModuleType, tmp_path: Path, value: object, limit: str, line: str
+    ) -> None:
+        root = self.repository(tmp_path, "")
+        asked = f'[[figure]]\nwhat = "ours"\nbenchmark = "x"\npath = ["ratio", "a"]\nlimit = "{limit}"\n'
+        (root / "benchmarks" / "claims.toml").write_text(asked)
+        assert "not measured yet" in tables.table("claims", root / "benchmarks" / "results")
+        data = {"ratio": {"a": value}, "machine": {"processor": "one", "threads": 2}}
+        (root / "benchmarks" / "results" / "x.json").write_text(json.dumps(data))
+        assert line in tables.table("claims", root / "benchmarks" / "results")
+
+    def test_of_rivals_have_the_best_criterion_first(self, tables: ModuleType, tmp_path: Path) -> None:
+        criteria = {
+            "random": {"as_cut": 10.0, "recovered": 50.0, "against": {}},
+            "l1": {"as_cut": 11.0, "recovered": 60.0, "against": {"random": {"points": 10.0, "p": 0.02}}},
+        }
+        data = {"of_study": "cut", "profile": "cpu", "base": 90.0, "seeds": 3, "criteria": criteria}
+        (tmp_path / "prune_compare.a.json").write_text(json.dumps(data))
+        text = tables.table("rivals", tmp_path)
+        assert "| l1 | 11.00 | 60.00 | 10.00 (0.02) |\n| random | 10.00 | 50.00 |  |" in text
 
 
 # slow: builds every page, the API from docstrings
