@@ -8,7 +8,7 @@ from sklearn.metrics import silhouette_samples
 
 import nervure as nv
 from nervure.cluster import figures
-from nervure.cluster.figures import View, decoded, latents, look, members, neurons, pictures, plane, series
+from nervure.cluster.figures import View, decoded, latents, look, members, neurons, pictures, plane, series, windows
 from nervure.cluster.figures.view import trouble
 from nervure.data.dataset import Dataset, Preprocessing
 from nervure.evidence import Bars, Curve, Images, Matrix, Scatter, Table
@@ -243,6 +243,69 @@ class TestSeries:
         made = pictures.strips(torch.tensor([[[0.0, 1.0]]]))[0, 0]
         rows = [np.flatnonzero(column < 255).mean() for column in made.T]
         assert rows[0] > rows[-1] and (np.diff(rows) <= 0).all()
+
+
+@pytest.fixture(scope="module")
+def cut() -> tuple[View, NDArray[np.float64]]:
+    """Windows of two recordings, of which the second is the longer one, and the points of both."""
+    points = np.random.default_rng(0).standard_normal((150, 2)).cumsum(axis=0).astype(np.float32)
+    ds = nv.data.windows(
+        points, length=12, stride=5, recordings=[0] * 40 + [1] * 110, names=(), validation=0, test=0
+    )  # fmt: skip
+    model = nv.cluster.DCAEKMeans(2, network="autoencoder", network_options={"widths": [8]}, epochs=1, random_state=0)
+    return look(model.fit(ds).run_, ds), points
+
+
+class TestWindows:
+    @pytest.mark.parametrize("step", [1, 4, 10])
+    def test_the_step_is_that_of_the_cut(self, step: int) -> None:
+        points = np.random.default_rng(step).standard_normal((60, 2))
+        x = np.stack([points[start : start + 12].T for start in range(0, 48, step)])
+        assert windows.step_of(x) == step
+        assert windows.step_of(x[np.random.default_rng(0).permutation(len(x))]) == 0
+
+    @pytest.mark.parametrize("x", [np.zeros((9, 1, 12)), np.zeros((0, 1, 12)), np.ones((1, 1, 12)), np.ones((9, 1, 2))])
+    def test_level_few_or_short_series_have_none(self, x: NDArray[np.float64]) -> None:
+        assert windows.step_of(x) == 0
+
+    def test_the_longest_stretch_is_the_recording_again(self, cut: tuple[View, NDArray[np.float64]]) -> None:
+        view, points = cut
+        found = figures.get("windows")(view)["series-stretch"]
+        assert (found.y == points[40:].T[:, : found.y.shape[1]]).all()
+        assert found.y.shape[1] == 19 * 5 + 12
+
+    def test_windows_lie_below_what_they_were_cut_from(self, cut: tuple[View, NDArray[np.float64]]) -> None:
+        view, points = cut
+        found = figures.get("windows")(view)["series-windows"]
+        assert found.title == "Windows of 12 time steps, one every 5"
+        assert (found.y[:2] == points[40:72].T).all()
+        there = [np.flatnonzero(np.isfinite(line)) for line in found.y[2:]]
+        assert [(at[0], at[-1], len(at)) for at in there] == [(5 * k, 5 * k + 11, 12) for k in range(5)]
+        assert np.nanmax(found.y[2:]) < found.y[:2].min()
+        first = [view.called(row) for row in range(len(view.at))].index("40")
+        assert found.labels[2] == f"window 1: cluster {view.clusters[first]}"
+
+    def test_other_samples_have_none(self, view: View, waves: View, flat: View) -> None:
+        assert all(figures.get("windows")(one) == {} for one in (view, waves, flat))
+
+
+class TestUntrained:
+    def test_shows_the_network_that_training_began_with(self, scored: View) -> None:
+        found = figures.get("untrained")(scored)
+        assert set(found) == {"latents-untrained-by-cluster", "latents-untrained-by-label"}
+        net = nv.nets.rebuild(scored.run.origin).eval()
+        x = scored.ds.batch(scored.at[scored.some]).x
+        with torch.no_grad():
+            raw = net.head.linear(net.encode(x)).double()
+        scores = (raw - raw.mean(dim=0)) / (raw.var(dim=0, unbiased=False) + 1e-5).sqrt()
+        figure = found["latents-untrained-by-cluster"]
+        named = [int(figure.labels[group].split()[1]) for group in figure.groups]
+        assert named == scores.argmax(dim=1).tolist()
+        assert (found["latents-untrained-by-label"].groups == scored.labels[scored.some]).all()
+        assert figure.points.shape == (len(scored.some), 2)
+
+    def test_is_of_scores_alone(self, view: View) -> None:
+        assert figures.get("untrained")(view) == {}
 
 
 class TestNeurons:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nervure.errors import InputError
+from nervure.evidence import Scatter
 from nervure.report import compare_page
 from nervure.report.compare_page import compare_table, labels_of
 
@@ -37,6 +38,15 @@ def test_the_page_has_curves_overlaid_and_costs(two):
     assert "Loss, train" in html
     assert "small: Cost by layer" in html
     assert "Cost as a share of base" in html
+
+
+def test_latents_stand_side_by_side(two):
+    latents = Scatter(title="Latent space, by label", alt="two", points=np.eye(2), groups=[0, 1], labels=["a", "b"])
+    for run in two:
+        run.evidence = {**run.evidence, "latents-by-label": latents, "latents-map": latents}
+    html = compare_page(two)
+    assert "base: Latent space, by label" in html and "small: Latent space, by label" in html
+    assert "Latents by label" in html and "Latents map" not in html
 
 
 def test_tiles_name_the_run_that_they_describe(two):

@@ -1,4 +1,4 @@
-"""Runs side by side: what each scores and costs, its difference to the first, and curves overlaid."""
+"""Runs side by side: what each scores and costs, its difference to the first, curves overlaid, and latent spaces."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from nervure.report.run_page import RunLike, key_figures, title_of
 __all__ = ["compare_page", "compare_table", "labels_of"]
 
 _COSTS = ("parameters", "params", "macs", "bytes", "size_bytes", "size", "memory", "latency_ms", "latency")
+_BESIDE = ("cost", "latency", "confusion", "calibration", "latents-by-", "latents-untrained-")
 
 
 def compare_page(runs: Sequence[RunLike]) -> str:
@@ -168,7 +169,7 @@ def _evidence(runs: Sequence[RunLike], labels: Sequence[str]) -> list[tuple[str,
     import dataclasses
 
     names = dict.fromkeys(name for run in runs for name in run.evidence)
-    wanted = [name for name in names if name.split("/")[0].lower() in ("cost", "latency", "confusion", "calibration")]
+    wanted = [name for name in names if name.lower().startswith(_BESIDE)]
     return [
         (
             name.replace("-", " ").replace("_", " ").capitalize(),

@@ -64,6 +64,7 @@ _PLACES = {
         "points",
         "contours",
         "densities",
+        "invariance",
     ),
     "training": ("training", "history", "curve", "curves", "schedule", "sparse"),
     "evaluation": (

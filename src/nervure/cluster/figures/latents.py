@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from nervure.cluster.figures.pictures import thumbnails
 from nervure.cluster.figures.view import View
+from nervure.data.dataset import Indices
 from nervure.evidence import Figure, Matrix, Scatter
 
-__all__ = ["heat", "in_plane", "latents", "samples", "snapshots"]
+__all__ = ["SNAPSHOT", "evenly", "heat", "in_plane", "latents", "samples", "snapshots"]
 
 PERPLEXITY = 30
 STEPS = 500
@@ -40,6 +41,15 @@ def in_plane(points: NDArray[np.floating], seed: int = 0) -> NDArray[np.float32]
         plane = TSNE(2, perplexity=perplexity, init="pca", random_state=seed, max_iter=STEPS, n_jobs=1)
         made = plane.fit_transform(wide)
     return np.asarray(made, dtype=np.float32)
+
+
+def evenly(rows: Indices, most: int) -> Indices:
+    """At most so many of the rows, from all over.
+
+    >>> evenly(np.arange(9), 3).tolist()
+    [0, 4, 8]
+    """
+    return rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(np.int64)]
 
 
 def latents(view: View) -> dict[str, Figure]:
@@ -84,7 +94,7 @@ def latents(view: View) -> dict[str, Figure]:
 
 def samples(view: View) -> dict[str, Figure]:
     """The drawn samples as the network reads them, in the plane: what the latent space is to be held against."""
-    rows = view.some[np.unique(np.linspace(0, len(view.some) - 1, min(len(view.some), SNAPSHOT)).astype(np.int64))]
+    rows = evenly(view.some, SNAPSHOT)
     x, mask = view.samples(rows)
     if x[0].numel() <= 2:
         return {}
@@ -160,7 +170,7 @@ def _colours(view: View, samples: NDArray[np.int64]) -> tuple[NDArray[np.int64],
 
 def heat(view: View) -> dict[str, Figure]:
     """Latent units by samples, sorted by cluster and within by probability; each unit over its largest magnitude."""
-    rows = view.some[np.unique(np.linspace(0, len(view.some) - 1, min(len(view.some), HEAT)).astype(np.int64))]
+    rows = evenly(view.some, HEAT)
     rows = rows[np.lexsort((-view.sure[rows], view.clusters[rows]))]
     values = view.latents[rows].T.astype(np.float64)
     values = values / np.maximum(np.abs(values).max(axis=1, keepdims=True), 1e-12)

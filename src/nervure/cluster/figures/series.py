@@ -75,7 +75,7 @@ def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
 
 
 def recording(view: View) -> dict[str, Figure]:
-    """All variates of the surest series, up to twelve, as stored (spec deepcluster, Fig 7.2)."""
+    """All variates of the surest series, up to twelve, as stored."""
     count, steps = view.ds.in_shape[0], view.ds.in_shape[-1]
     if view.ds.kind != "series" or count < 2:
         return {}

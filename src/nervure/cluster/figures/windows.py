@@ -1,0 +1,91 @@
+"""The recording that samples are windows of, and where windows lie in it (spec deepcluster, Fig 7.2 and 7.4)."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nervure.cluster.figures.view import View
+from nervure.data.contents import Array
+from nervure.data.windows import overlap_average
+from nervure.evidence import Curve, Figure
+
+__all__ = ["continued", "step_of", "windows"]
+
+LINES = 3
+SHOWN = 5
+JOINED = 40
+LOOKED_AT = 2000
+PAIRS = 64
+
+
+def continued(x: Array, step: int) -> NDArray[np.bool_]:
+    """Which windows (n, channels, time) go on in the one after them, ``step`` later: (n - 1,); level ones do not.
+
+    >>> continued(np.array([[[1, 2, 3]], [[2, 3, 4]], [[9, 9, 9]]]), 1).tolist()
+    [True, False]
+    """
+    shared, again = x[:-1, :, step:], x[1:, :, : x.shape[2] - step]
+    return np.asarray((shared == again).all(axis=(1, 2)) & (np.ptp(shared, axis=2) > 0).any(axis=1))
+
+
+def step_of(x: Array) -> int:
+    """How far after the one before it a window (n, channels, time) begins; 0 where most do not overlap.
+
+    >>> step_of(np.arange(12)[np.array([[0], [2], [4]]) + np.arange(6)][:, None])
+    2
+    """
+    steps = range(1, x.shape[2] - 1) if len(x) > 1 else ()
+    return next((step for step in steps if continued(x, step).mean() > 0.5), 0)
+
+
+def windows(view: View) -> dict[str, Figure]:
+    """The longest stretch of overlapping windows joined again, and its first windows below their part of it."""
+    if view.ds.kind != "series" or view.ds.mask is not None:
+        return {}
+    x = np.asarray(view.ds.x[view.at[:LOOKED_AT]])
+    step, length = step_of(x[:PAIRS]), x.shape[2]
+    if not step:
+        return {}
+    breaks = np.flatnonzero(np.r_[True, ~continued(x, step), True])
+    longest = int(np.diff(breaks).argmax())
+    rows = np.arange(breaks[longest], breaks[longest + 1])[:JOINED]
+    starts = np.arange(len(rows)) * step
+    lines = overlap_average(x[rows], starts, int(starts[-1]) + length)[:, :LINES].T
+    return {
+        "series-stretch": _curve(
+            "The recording that windows are cut from",
+            f"The {len(rows)} windows from {view.called(int(rows[0]))} on, joined",
+            lines,
+        ),
+        "series-windows": _first(view, rows[:SHOWN], step, lines[:, : int(starts[:SHOWN][-1]) + length]),
+    }
+
+
+def _first(view: View, rows: NDArray[np.int64], step: int, lines: Array) -> Curve:
+    """Each window is a level line where it lies, the next one lower."""
+    length = view.ds.in_shape[-1]
+    gap = float(np.ptp(lines)) / 12
+    marks = np.full((len(rows), lines.shape[1]), np.nan)
+    for number in range(len(rows)):
+        marks[number, number * step : number * step + length] = lines.min() - (number + 1) * gap
+    names = [f"window {number}: cluster {view.clusters[row]}" for number, row in enumerate(rows, start=1)]
+    return _curve(
+        f"Windows of {length} time steps, one every {step}",
+        f"{len(rows)} windows from {view.called(int(rows[0]))} on, below what they are cut from; {', '.join(names)}",
+        np.concatenate([lines, marks]),
+        names,
+    )
+
+
+def _curve(title: str, said: str, y: Array, names: list[str] | None = None) -> Curve:
+    marked = names or []
+    return Curve(
+        title=title,
+        alt=f"{said}.",
+        x=np.arange(y.shape[1]),
+        y=y,
+        labels=[*(f"variate {one}" for one in range(len(y) - len(marked))), *marked],
+        x_label="time step",
+        y_label="stored value",
+    )
