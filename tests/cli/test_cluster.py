@@ -166,6 +166,38 @@ class TestPredict:
             assert words in said.err
 
 
+class TestDraw:
+    MADE = ("-m", "dcae-kmeans", "-k", 3, "--epochs", 1, "--no-figures", "--net-option", "widths=[8]", "-q")
+
+    def test_makes_the_figures_of_a_run_that_has_none(self, call: Callable, shop: Path) -> None:
+        assert call("cluster", shop / "table.npz", *self.MADE, "-o", "bare").code == 0
+        assert "latents-by-label" not in nv.store.load("bare").evidence
+        before = weights(Path("bare"))
+        said = call("cluster", "bare", "--draw")
+        assert said.code == 0 and "nervure report bare" in said.err
+        run = nv.store.load("bare")
+        assert {"latents-by-label", "silhouette", "members-nearest"} <= set(run.evidence)
+        assert "silhouette" in run.metrics
+        assert all(torch.equal(one, before[name]) for name, one in weights(Path("bare")).items())
+
+    def test_wants_the_data_that_the_run_was_made_of(self, call: Callable, shop: Path, base: Path) -> None:
+        held = shop / "moved.npz"
+        held.write_bytes((shop / "table.npz").read_bytes())
+        assert call("cluster", held, *self.MADE, "-o", "run").code == 0
+        held.rename(shop / "elsewhere.npz")
+        for arguments, words in (
+            (("cluster", "run", "--draw"), "moved.npz"),
+            (("cluster", "run", "--draw", "--data", shop / "digits.npz"), "not the data that run was made of"),
+            (("cluster", base, "--draw"), "not of a clusterer"),
+            (("cluster", shop / "table.npz", "--draw"), "not a run's folder"),
+        ):
+            said = call(*arguments)
+            assert (said.code, said.out, said.err.count("\n")) == (2, "", 1), said
+            assert words in said.err
+        assert call("cluster", "run", "--draw", "--data", shop / "elsewhere.npz", "-q").code == 0
+        (shop / "elsewhere.npz").unlink()
+
+
 class TestInterrupted:
     def test_keeps_a_checkpoint_and_goes_on_to_the_same_bytes(
         self, call: Callable, groups: Path, shop: Path, monkeypatch: pytest.MonkeyPatch

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from clusterers import clusterer
+from nervure.cluster.heads import Group
 from nervure.cluster.objective import Clustering
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
@@ -54,12 +55,17 @@ def test_alone_drops_the_reconstruction_once_the_head_is_active() -> None:
     assert set(parts(Clustering(alone=True), clusterer())) == {"loss", "reconstruction"}
 
 
-@pytest.mark.parametrize("term", ["cluster", "labels", "activity"])
+@pytest.mark.parametrize("term", ["cluster", "mixture", "labels", "activity"])
 def test_each_term_alone_reaches_the_first_layer(term: str) -> None:
     """And nothing reaches the cluster parameters (spec deepcluster, 11)."""
-    net = active(label_outputs=3)
+    if term == "mixture":
+        net = clusterer("mixture")
+        net.head.begin(Group.alone(net.encode(torch.randn(60, 4, generator=torch.Generator().manual_seed(2))).detach()))
+    else:
+        net = active(label_outputs=3)
     options = {
         "cluster": {"reconstruction": 0.0, "weight": 1.0},
+        "mixture": {"reconstruction": 0.0, "weight": 1.0},
         "labels": {"reconstruction": 0.0, "weight": 0.0, "label_weight": 1.0},
         "activity": {"reconstruction": 0.0, "weight": 0.0, "activity": (1.0, 1.0, 1.0)},
     }[term]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from killing import KillAt, Killed
 from nervure import cluster, data, store
 from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.heads.centres import CentresHead
 from nervure.cluster.method import begin
 from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Dataset
@@ -65,13 +66,55 @@ def test_a_run_comes_back_with_the_same_labels(blobs: Blobs, tmp_path: Path) -> 
     assert run.metrics["clusters"] == loaded.metrics["clusters"] == 3
 
 
-def test_a_weight_of_zero_is_the_auto_encoder_alone(blobs: Blobs) -> None:
+@pytest.mark.parametrize("kind", [cluster.DCAEKMeans, cluster.DCAEGMM])
+def test_a_weight_of_zero_is_the_auto_encoder_alone(blobs: Blobs, kind: type[DeepClusterer]) -> None:
     """To the bit (spec deepcluster, 11)."""
     shared = {"epochs": 3, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
-    zero = cluster.DCAEKMeans(3, weight=0.0, **shared).fit(blobs[0])
-    alone = cluster.DCAEKMeans(3, warmup=3, **shared).fit(blobs[0])
+    zero = kind(3, weight=0.0, warmup=0, **shared).fit(blobs[0])
+    alone = kind(3, warmup=3, **shared).fit(blobs[0])
     for one, other in zip(zero.net_.encoder.parameters(), alone.net_.encoder.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("warmup", "phases"), [(0, [1, 2, 3, 4]), (2, [3, 4])])
+def test_clusters_move_once_an_epoch(
+    blobs: Blobs, warmup: int, phases: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In closed form, after the epoch, from where the untrained latents or those of the warm-up put them."""
+    seen: list[int] = []
+    refresh, begin_ = CentresHead.refresh, CentresHead.begin
+    monkeypatch.setattr(
+        CentresHead, "refresh", lambda head, group, epoch: (seen.append(epoch), refresh(head, group, epoch))[1]
+    )
+    monkeypatch.setattr(CentresHead, "begin", lambda head, group: (seen.append(0), begin_(head, group))[1])
+    cluster.DCAEKMeans(
+        3, epochs=4, warmup=warmup, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
+    ).fit(blobs[0])
+    assert seen == [0, *phases]
+
+
+def test_clusters_are_of_unchanged_samples(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """S8: what is augmented is learnt from, and clean samples are assigned."""
+    refresh, ds = CentresHead.refresh, as_dataset(blobs[0])
+    model = cluster.DCAEKMeans(
+        3, epochs=2, augment={"jitter": 2.0}, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
+    )  # fmt: skip
+    ready, method = model.prepared(ds)
+    net = begin(method, 3, ready)
+    held: list[torch.Tensor] = []
+    monkeypatch.setattr(
+        CentresHead, "refresh", lambda head, group, epoch: (held.append(group.latents), refresh(head, group, epoch))[1]
+    )
+    run = fit(net, ready, method.recipe, device="cpu")
+    with torch.no_grad():
+        clean = run.net.eval().encode(ready.batch(ready.indices("train")).x)
+    assert torch.allclose(held[-1], clean, atol=1e-5)
+
+
+def test_a_latent_has_a_unit_for_each_cluster_unless_told(blobs: Blobs) -> None:
+    for kind in (cluster.DCAEKMeans, cluster.DCAEGMM):
+        assert kind(5, profile="paper").prepared(as_dataset(blobs[0]))[1].latent == 5
+        assert kind(5, profile="paper", latent=3).prepared(as_dataset(blobs[0]))[1].latent == 3
 
 
 def test_changes_and_labels_that_weigh_nothing_leave_the_plain_method(blobs: Blobs) -> None:
@@ -103,12 +146,14 @@ def test_labels_supervise_where_they_are_given(blobs: Blobs) -> None:
     shared = {"epochs": 60, "latent": 2, "network_options": {"widths": [32]}, "random_state": 0, "patience": 0}
     blind = cluster.DCAEKMeans(2, **shared).fit(x)
     taught = cluster.DCAEKMeans(2, label_weight=5.0, **shared).fit(x, labels=y)
+    misled = cluster.DCAEKMeans(2, label_weight=5.0, **shared).fit(x, labels=draw.permutation(y))
 
     def right(model: DeepClusterer) -> float:
         share = float((model.labels_ == y).mean())
         return max(share, 1 - share)
 
     assert right(blind) < 0.65
+    assert right(misled) < 0.65
     assert right(taught) > right(blind) + 0.15
 
 

@@ -14,7 +14,7 @@ import typer
 
 from nervure.cli import cluster_count, cluster_data, complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_run, own_code, pairs, set_threads, typed
+from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
 from nervure.errors import InputError
 from nervure.registry import nearest
@@ -37,7 +37,7 @@ def command(
     source: Annotated[
         str | None,
         typer.Argument(
-            help="A name, file or folder of samples; with --predict, a run's folder.",
+            help="A name, file or folder of samples; with --predict or --draw, a run's folder.",
             metavar="SOURCE",
             autocompletion=complete.rows("data/sources.py", "source"),
         ),
@@ -121,7 +121,11 @@ def command(
         list[str] | None,
         typer.Option(help="New samples to put into the clusters of a run; repeatable.", metavar="NEW"),
     ] = None,
+    draw: Annotated[
+        bool, typer.Option("--draw", help="Make the figures of a run anew, of its own data, and stop.", metavar="")
+    ] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the methods, and stop.", metavar="")] = False,
+    data: opt.DataSource = None,
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
     seed: opt.Seed = 0,
@@ -150,6 +154,8 @@ def command(
 
     $ nervure cluster runs/groups --predict new/ -o labels.csv
 
+    $ nervure cluster runs/groups --draw
+
     $ nervure cluster --list
     """
     if list_:
@@ -163,6 +169,9 @@ def command(
         _predict(
             source, predict, out, net, data_dir, pairs(data_option, "--data-option"), device, overwrite, json_, quiet
         )
+        return
+    if draw:
+        _redraw(source, data, net, data_dir, pairs(data_option, "--data-option"), quiet)
         return
     from nervure.store.folder import claim
 
@@ -294,6 +303,30 @@ def _draw(run: Run, ds: Dataset, out: Path, quiet: bool) -> None:
     _annotate(run, out, *evidence_of(run, ds))
 
 
+def _redraw(
+    source: str, data: str | None, net: str | None, data_dir: Path | None, options: dict[str, object], quiet: bool
+) -> None:
+    """Figures of a run as it lies there, of the data that it was fitted to."""
+    run = _clusterer(source, net, "--draw")
+    if data is None and run.source in ("", "arrays"):
+        raise InputError(f"{source}: the run does not say where its data is; give --data")
+    ds = load_data(data or run.source, data_dir, {**run.options, **options})
+    if ds.fingerprint != run.fingerprint:
+        raise InputError(f"{ds.source} is not the data that {source} was made of; give that, by --data if it has moved")
+    _draw(run, ds, Path(source), quiet)
+    say(f"the figures are in {source}; see them with: nervure report {source}", quiet=quiet)
+
+
+def _clusterer(source: str, net: str | None, option: str) -> Run:
+    """The run of a clusterer in a folder."""
+    if not Path(source).is_dir():
+        raise InputError(f"{source}: not a run's folder; {option} goes with what nervure cluster has written")
+    run = load_run(Path(source), net)
+    if run.task != "clustering":
+        raise InputError(f"{source}: a run of task {run.task}, not of a clusterer; see: nervure predict --help")
+    return run
+
+
 def _annotate(run: Run, out: Path, found: dict[str, Figure], measures: dict[str, float]) -> None:
     from nervure import store
 
@@ -319,11 +352,7 @@ def _predict(
     from nervure.cli.predict import rows_of, sets_of
 
     check_file(out, overwrite, (".csv", ".json"))
-    if not Path(source).is_dir():
-        raise InputError(f"{source}: not a run's folder; --predict goes with what nervure cluster has written")
-    run = load_run(Path(source), net)
-    if run.task != "clustering":
-        raise InputError(f"{source}: a run of task {run.task}, not of a clusterer; see: nervure predict --help")
+    run = _clusterer(source, net, "--predict")
     rows = [row for ds in sets_of(run, new, data_dir, options, False) for row in rows_of(run, ds, 256, device)]
     found = [(sample, values.index(max(values)), max(values)) for sample, values in rows]
     if out is None:

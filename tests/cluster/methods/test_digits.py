@@ -31,6 +31,7 @@ def test_accuracy_of_the_quick_profile(name: str) -> None:
     model = cluster.clusterers.get(name)(10, profile="quick", random_state=0, device="cpu")
     model.fit(ds.x.reshape(-1, 8, 8))
     assert model.run_.history[-1]["clusters"] == 10
+    assert model.run_.history[-1]["latent_spread"] > 1e-3
     assert matched_accuracy(ds.y, model.labels_) > FLOORS[name]
 
 
