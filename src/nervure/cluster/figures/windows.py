@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nervure.cluster.figures.series import variates
 from nervure.cluster.figures.view import View
 from nervure.data.contents import Array
 from nervure.data.windows import overlap_average
@@ -12,11 +13,17 @@ from nervure.evidence import Curve, Figure
 
 __all__ = ["continued", "step_of", "windows"]
 
-LINES = 3
 SHOWN = 5
+"""Windows that are drawn as lines."""
+
 JOINED = 40
+"""Windows that are joined to a recording."""
+
 LOOKED_AT = 2000
-PAIRS = 64
+"""Samples among which the longest stretch is looked for."""
+
+FIRST = 64
+"""Samples that the step is read of."""
 
 
 def continued(x: Array, step: int) -> NDArray[np.bool_]:
@@ -35,7 +42,10 @@ def step_of(x: Array) -> int:
     >>> step_of(np.arange(12)[np.array([[0], [2], [4]]) + np.arange(6)][:, None])
     2
     """
-    steps = range(1, x.shape[2] - 1) if len(x) > 1 else ()
+    if len(x) < 2:
+        return 0
+    begins = (x[:-1, 0, 1:-1] == x[1:, 0, :1]).mean(axis=0) > 0.5  # few places are left to compare whole windows at
+    steps: list[int] = (np.flatnonzero(begins) + 1).tolist()
     return next((step for step in steps if continued(x, step).mean() > 0.5), 0)
 
 
@@ -43,15 +53,15 @@ def windows(view: View) -> dict[str, Figure]:
     """The longest stretch of overlapping windows joined again, and its first windows below their part of it."""
     if view.ds.kind != "series" or view.ds.mask is not None:
         return {}
-    x = np.asarray(view.ds.x[view.at[:LOOKED_AT]])
-    step, length = step_of(x[:PAIRS]), x.shape[2]
+    step, length = step_of(np.asarray(view.ds.x[view.at[:FIRST]])), view.ds.in_shape[-1]
     if not step:
         return {}
+    x = np.asarray(view.ds.x[view.at[:LOOKED_AT]])
     breaks = np.flatnonzero(np.r_[True, ~continued(x, step), True])
     longest = int(np.diff(breaks).argmax())
     rows = np.arange(breaks[longest], breaks[longest + 1])[:JOINED]
     starts = np.arange(len(rows)) * step
-    lines = overlap_average(x[rows], starts, int(starts[-1]) + length)[:, :LINES].T
+    lines = overlap_average(x[rows], starts, int(starts[-1]) + length)[:, : len(variates(view))].T
     return {
         "series-stretch": _curve(
             "The recording that windows are cut from",
