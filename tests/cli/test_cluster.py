@@ -189,6 +189,8 @@ class TestDraw:
             (("cluster", "run", "--draw"), "moved.npz"),
             (("cluster", "run", "--draw", "--data", shop / "digits.npz"), "not the data that run was made of"),
             (("cluster", base, "--draw"), "not of a clusterer"),
+            (("cluster", shop / "table.npz", "--data", "other.npz", "-o", "new"), "goes with --draw"),
+            (("cluster", "--draw"), "say what to cluster"),
             (("cluster", shop / "table.npz", "--draw"), "not a run's folder"),
         ):
             said = call(*arguments)

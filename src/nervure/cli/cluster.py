@@ -163,6 +163,8 @@ def command(
         return
     if source is None:
         raise InputError("say what to cluster, as in: nervure cluster digits -k 10 -o runs/groups")
+    if data is not None and not draw:
+        raise InputError(f"--data {data}: it goes with --draw, for a run whose data has moved")
     set_threads(threads)
     check_device(device)
     if predict:
