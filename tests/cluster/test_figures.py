@@ -292,7 +292,10 @@ class TestWindows:
 class TestUntrained:
     def test_shows_the_network_that_training_began_with(self, scored: View) -> None:
         found = figures.get("untrained")(scored)
-        assert set(found) == {"latents-untrained-by-cluster", "latents-untrained-by-label"}
+        assert {name: one.title for name, one in found.items()} == {
+            "latents-untrained-by-cluster": "Untrained network, by cluster",
+            "latents-untrained-by-label": "Untrained network, by label",
+        }
         net = nv.nets.rebuild(scored.run.origin).eval()
         x = scored.ds.batch(scored.at[scored.some]).x
         with torch.no_grad():
