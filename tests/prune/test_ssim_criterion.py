@@ -95,7 +95,8 @@ class TestEach:
 
     def test_evidence_has_the_null_curve(self, kind: type[OneOfEach]) -> None:
         layer = conv(planted())
-        shown = {one.kind: one for one in kind().judge(layer, {"weight": layer.module.weight}, {}).evidence}  # type: ignore[dict-item]
+        evidence = kind().judge(layer, {"weight": layer.module.weight}, {}).evidence  # type: ignore[dict-item]
+        shown = {one.kind: one for one in reversed(evidence)}
         assert set(shown) == {"curve", "table", "matrix", "images", "bars"}
         curve = shown["curve"]
         assert "shuffled" in curve.labels[1]  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from nervure.features.validity import INDICES
 from nervure.prune.ssim import figures
 from nervure.prune.ssim.kmeans import Clustering
 from nervure.prune.ssim.methods import SSIMKMeans
@@ -69,9 +70,21 @@ def test_sizes_and_bars(found: LayerSearch) -> None:
     assert bars.values.shape == (1, 24)
     assert sorted(map(int, bars.bars)) == list(range(24))
     table = figures.summary("conv1", found, "thesis_min")
-    assert [row[0] for row in table.rows] == ["thesis_min", "sim_max", "distance"]
-    assert [row[1] for row in table.rows] == ["used", "", ""]
+    assert [row[0] for row in table.rows[:3]] == ["thesis_min", "sim_max", "distance"]
+    assert [row[0] for row in table.rows[3:]] == ["Dunn", "Calinski-Harabasz", "Davies-Bouldin (least)"]
+    assert [row[1] for row in table.rows] == ["used", *[""] * 5]
     assert all(row[5] is not None for row in table.rows)
+
+
+def test_validity_has_a_line_an_index_and_the_best_number_by_each(found: LayerSearch) -> None:
+    curve = figures.validity_curve("conv1", found)
+    assert (curve.x.tolist(), curve.y.max(axis=1).tolist()) == (list(range(2, 24)), [1, 1, 1])
+    means = {index: found.table(index).mean for index in INDICES}
+    by_hand = [means["dunn"].argmax(), means["calinski_harabasz"].argmax(), means["davies_bouldin"].argmin()]
+    np.testing.assert_allclose(curve.y[0], means["dunn"] / means["dunn"].max())
+    table = figures.summary("conv1", found, "thesis_min")
+    assert [row[2] for row in table.rows[3:]] == [2 + int(at) for at in by_hand]
+    assert f"Davies-Bouldin (least): {2 + by_hand[2]}" in curve.alt
 
 
 def test_a_layer_with_nothing_to_search() -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 from torch import Tensor
 
 from nervure.errors import InputError, InterruptedWork
 from nervure.features.silhouette import score
+from nervure.features.validity import dunn
 from nervure.prune.ssim import search as module
 from nervure.prune.ssim.kmeans import STOPS
 from nervure.prune.ssim.methods import Agglomerative, SSIMKMeans
@@ -69,6 +71,10 @@ class TestLayer:
             if not row["null"]:
                 one = grouper.cluster([job_of(0, "a", int(row["k"]), int(row["run"]))])[0]
                 np.testing.assert_array_equal(one.labels, labels)
+                assert row["dunn"] == dunn(grouper.matrix, labels)
+                rows = grouper.values.flatten(1).double().numpy()
+                assert row["calinski_harabasz"] == pytest.approx(calinski_harabasz_score(rows, labels))
+                assert row["davies_bouldin"] == pytest.approx(davies_bouldin_score(rows, labels), rel=1e-6)
                 assert row["distance"] == pytest.approx(score(grouper.matrix, labels))
                 assert (row["rounds"], STOPS[row["stop"]]) == (one.rounds, one.stop)
         best = found.rows[~found.rows["null"] & (found.rows["k"] == 4)]
@@ -168,6 +174,13 @@ class TestResume:
             search_layer("a", filters(6, 2, 3, 3), METHOD, SMALL, seed=1, file=file)
         with pytest.raises(InputError, match="another method"):
             search_layer("a", filters(6, 2, 3, 3), SSIMKMeans(PROFILES["thesis"]), SMALL, file=file)
+        with np.load(file) as held:
+            parts = dict(held)
+        parts["rows"] = parts["rows"][["null", "k", "run", "initial", "thesis_min", "sim_max", "distance"]]
+        with file.open("wb") as handle:
+            np.savez_compressed(handle, **parts)
+        with pytest.raises(InputError, match=r"by this version; remove it"):
+            search_layer("a", filters(6, 2, 3, 3), METHOD, SMALL, file=file)
         file.write_bytes(file.read_bytes()[:100])
         with pytest.raises(InputError, match="not a search that Nervure wrote"):
             search_layer("a", filters(6, 2, 3, 3), METHOD, SMALL, file=file)

@@ -12,11 +12,26 @@ from torch import Tensor
 from nervure.evidence import Bars, Curve, Figure, Images, Matrix, Table
 from nervure.features.silhouette import KINDS, Kind, silhouettes
 from nervure.features.ssim import flatten
+from nervure.features.validity import INDICES, Index
 from nervure.prune.ssim.choose import ScoresByK
 from nervure.prune.ssim.kmeans import STOPS, Clustering, initial_filters
 from nervure.prune.ssim.search import LayerSearch
 
-__all__ = ["beside_centroid", "cluster_sizes", "ordered_matrix", "silhouette_bars", "silhouette_curve", "summary"]
+__all__ = [
+    "beside_centroid",
+    "cluster_sizes",
+    "ordered_matrix",
+    "silhouette_bars",
+    "silhouette_curve",
+    "summary",
+    "validity_curve",
+]
+
+_SAID: Mapping[str, str] = {
+    "dunn": "Dunn",
+    "calinski_harabasz": "Calinski-Harabasz",
+    "davies_bouldin": "Davies-Bouldin (least)",
+}
 
 GROUPS, MEMBERS, CHANNELS = 6, 6, 32
 EDGE = 0.1  # of the numbers of clusters, at either end, where scores are too small to divide by
@@ -55,6 +70,24 @@ def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[
         x_label="clusters K",
         y_label="silhouette",
         notes={"chosen": marks, "fewer filters an initial centroid from": ", ".join(map(str, switches))},
+    )
+
+
+def validity_curve(name: str, found: LayerSearch) -> Curve:
+    """The indices of validity against the number of clusters, each as a share of its largest mean: spec, 7.4."""
+    tables = [found.table(index) for index in INDICES]
+    largest = [max(float(table.mean.max()), 1e-12) for table in tables]
+    best = ", ".join(f"{_SAID[index]}: {_best(index, table)[0]}" for index, table in zip(INDICES, tables, strict=True))
+    return Curve(
+        title=f"{name}: validity by number of clusters (best {best})",
+        alt=f"{name}, {found.n} units: mean over runs as a share of its largest; best number by {best}",
+        x=tables[0].k,
+        y=np.stack([table.mean / most for table, most in zip(tables, largest, strict=True)]),
+        spread=np.stack([table.spread / most for table, most in zip(tables, largest, strict=True)]),
+        labels=[_SAID[index] for index in INDICES],
+        x_label="clusters K",
+        y_label="share of the largest",
+        notes={"best": best},
     )
 
 
@@ -127,20 +160,19 @@ def silhouette_bars(name: str, matrix: NDArray[np.float64], labels: NDArray[np.i
 
 
 def summary(name: str, found: LayerSearch, kind: Kind) -> Table:
-    """Each silhouette's best number of clusters, beside that of shuffled weights; and how clusterings ended."""
+    """The best number of clusters by each index, beside that of shuffled weights; and how clusterings ended."""
     rows: list[tuple[str | float | int | None, ...]] = []
-    for one in KINDS:
+    for one in (*KINDS, *INDICES):
         table, null = found.table(one), found.table(one, null=True)
-        above = None if not len(null.k) else float(null.mean.max())
-        best = null.natural if len(null.k) else None
-        used = "used" if one == kind else ""
-        rows.append((one, used, table.natural, float(table.mean.max()), best, above, _unsteady(table)))
+        best, value = _best(one, table)
+        shuffled = _best(one, null) if len(null.k) else (None, None)
+        rows.append((_SAID.get(one, one), "used" if one == kind else "", best, value, *shuffled, _unsteady(table)))
     ends = {stop: int((found.rows["stop"] == at).sum()) for at, stop in enumerate(STOPS)}
     repaired = int((found.rows["repaired"] > 0).sum())
     return Table(
         title=f"{name}: the choice of how many clusters",
         alt=f"{len(found.rows)} clusterings; {ends}; empty clusters were filled in {repaired}",
-        columns=["silhouette", "", "best K", "score", "best K, shuffled", "score, shuffled", "largest spread / score"],
+        columns=["index", "", "best K", "score", "best K, shuffled", "score, shuffled", "largest spread / score"],
         rows=rows,
     )
 
@@ -151,6 +183,12 @@ def _unsteady(table: ScoresByK) -> float | None:
     inner = slice(edge, len(table.k) - edge)
     mean = table.mean[inner]
     return float((table.spread[inner][mean > 0] / mean[mean > 0]).max()) if (mean > 0).any() else None
+
+
+def _best(index: Kind | Index, table: ScoresByK) -> tuple[int, float]:
+    """The number of clusters that is best by an index, and its mean there: the least for Davies and Bouldin's."""
+    at = int(table.mean.argmin() if index == "davies_bouldin" else table.mean.argmax())
+    return int(table.k[at]), float(table.mean[at])
 
 
 def _scored(score: float) -> str:
@@ -182,11 +220,12 @@ def figures(
     >>> found, best = search_layer("c", weight, SSIMKMeans(), "quick"), layer.cluster([job_of(0, "c", 4, 0)])[0]
     >>> stays = np.isin(np.arange(8), best.representatives())
     >>> [figure.kind for figure in figures("c", weight, found, best, layer.matrix, "distance", "SSIM", stays)]
-    ['curve', 'table', 'matrix', 'images', 'bars', 'bars']
+    ['curve', 'table', 'curve', 'matrix', 'images', 'bars', 'bars']
     """
     own = () if not len(found.rows) else (
         silhouette_curve(name, found, kind, {"best": found.natural(kind), "kept": int(stays.sum())}),
         summary(name, found, kind),
+        validity_curve(name, found),
     )  # fmt: skip
     bars = (silhouette_bars(name, matrix, best.labels, kind),) if best.k > 1 else ()
     return (

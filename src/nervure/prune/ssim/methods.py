@@ -33,6 +33,11 @@ class Grouper(Protocol):
         ...
 
     @property
+    def values(self) -> Tensor:
+        """The weights of each unit as they are compared, (n, ...)."""
+        ...
+
+    @property
     def matrix(self) -> NDArray[np.float64]:
         """Similarity of every two units, (n, n), at most 1."""
         ...
@@ -85,6 +90,7 @@ class _BySSIM:
     def __init__(self, filters: Filters) -> None:
         self.filters = filters
         self.n = filters.n
+        self.values = filters.values
         self.memory = Memory(filters)
 
     @property
@@ -111,13 +117,14 @@ class EuclideanKMeans:
     silhouette: Kind = "distance"
 
     def prepare(self, weight: Tensor) -> Grouper:  # noqa: D102
-        return _ByDistance(weight.detach().flatten(1).double().cpu().numpy())
+        return _ByDistance(weight.detach())
 
 
 class _ByDistance:
-    def __init__(self, rows: NDArray[np.float64]) -> None:
-        self.rows = rows
-        self.n = len(rows)
+    def __init__(self, values: Tensor) -> None:
+        self.values = values
+        self.rows: NDArray[np.float64] = values.flatten(1).double().cpu().numpy()
+        self.n = len(values)
 
     @functools.cached_property
     def _distances(self) -> NDArray[np.float64]:
@@ -178,13 +185,14 @@ class Agglomerative:
     silhouette: Kind = "distance"
 
     def prepare(self, weight: Tensor) -> Grouper:  # noqa: D102
-        return _ByLinkage(Filters(weight, self.measure).matrix)
+        return _ByLinkage(Filters(weight, self.measure))
 
 
 class _ByLinkage:
-    def __init__(self, matrix: NDArray[np.float64]) -> None:
-        self.matrix = matrix
-        self.n = len(matrix)
+    def __init__(self, filters: Filters) -> None:
+        self.matrix = filters.matrix
+        self.values = filters.values
+        self.n = filters.n
 
     @functools.cached_property
     def _tree(self) -> NDArray[np.float64]:

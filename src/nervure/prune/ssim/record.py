@@ -14,13 +14,14 @@ from torch import Tensor
 
 from nervure.errors import InputError
 from nervure.features.silhouette import KINDS
+from nervure.features.validity import INDICES
 from nervure.store.atomic import replacing
 
 __all__ = ["FIELDS", "fingerprint", "read", "write"]
 
 FIELDS = np.dtype(
     [("null", "?"), ("k", "i4"), ("run", "i4"), ("initial", "i4")]
-    + [(kind, "f8") for kind in KINDS]
+    + [(kind, "f8") for kind in (*KINDS, *INDICES)]
     + [("rounds", "i4"), ("repaired", "i4"), ("stop", "i1")]
 )
 

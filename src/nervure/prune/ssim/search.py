@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nervure.errors import InterruptedWork
 from nervure.features.silhouette import KINDS, Kind, scores
+from nervure.features.validity import INDICES, Index, indices, inner_products
 from nervure.prune.ssim.choose import ScoresByK
 from nervure.prune.ssim.kmeans import STOPS, Clustering, Job, initial_filters, seed_of
 from nervure.prune.ssim.methods import Grouper, Method
@@ -44,7 +45,7 @@ class LayerSearch:
         Units of the layer.
     rows : structured array, (m,)
         A row a clustering: ``null`` (of shuffled weights), ``k``, ``run``, ``initial``, a score of each
-        silhouette, ``rounds``, ``repaired``, ``stop`` (a number into ``kmeans.STOPS``).
+        silhouette and of each index of validity, ``rounds``, ``repaired``, ``stop`` (a number into ``kmeans.STOPS``).
     labels : array, (m, n)
     """
 
@@ -52,7 +53,7 @@ class LayerSearch:
     rows: NDArray[np.void] = field(default_factory=lambda: np.zeros(0, FIELDS))
     labels: NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, 0), np.uint16))
 
-    def table(self, kind: Kind, *, null: bool = False) -> ScoresByK:
+    def table(self, kind: Kind | Index, *, null: bool = False) -> ScoresByK:
         """Scores by number of clusters, of the layer or of its shuffled weights."""
         some = self.rows[self.rows["null"] == null]
         return ScoresByK.of(some["k"].astype(np.int64), some[kind])
@@ -71,12 +72,18 @@ class LayerSearch:
         """What has been clustered: (null, k, run)."""
         return frozenset((bool(row["null"]), int(row["k"]), int(row["run"])) for row in self.rows)
 
-    def with_more(self, keys: Iterable[Key], found: Iterable[Clustering], matrix: NDArray[np.float64]) -> LayerSearch:
-        """This and further clusterings, in the order of their keys."""
+    def with_more(
+        self,
+        keys: Iterable[Key],
+        found: Iterable[Clustering],
+        matrix: NDArray[np.float64],
+        products: NDArray[np.float64],
+    ) -> LayerSearch:
+        """This and further clusterings, in the order of their keys, judged by similarities and by inner products."""
         rows, labels = [], []
         for (null, k, run), one in zip(keys, found, strict=True):
-            by_kind = scores(matrix, one.labels)
-            values = tuple(by_kind[kind] for kind in KINDS)
+            by_kind, by_index = scores(matrix, one.labels), indices(matrix, products, one.labels)
+            values = (*(by_kind[kind] for kind in KINDS), *(by_index[index] for index in INDICES))
             initial = initial_filters(self.n, k)
             rows.append((null, k, run, initial, *values, one.rounds, one.repaired, STOPS.index(one.stop)))
             labels.append(one.labels.astype(np.uint16))
@@ -236,6 +243,7 @@ class _Work:
         if not missing:
             return found
         grouper = self._grouper(missing[0][0])
+        products = inner_products(grouper.values)
         written = time.monotonic()
         try:
             for some in _chunks(missing):
@@ -245,7 +253,7 @@ class _Work:
                     )
                     raise InterruptedWork(f"the time given is over at {self.name}; {hint}")
                 jobs = [job_of(self.seed, self.name, k, run, null=null) for null, k, run in some]
-                found = found.with_more(some, grouper.cluster(jobs), grouper.matrix)
+                found = found.with_more(some, grouper.cluster(jobs), grouper.matrix, products)
                 if time.monotonic() - written > KEEP_EVERY:
                     self._keep(found)
                     written = time.monotonic()
