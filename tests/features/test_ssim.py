@@ -232,7 +232,14 @@ class TestInvariance:
 class TestRefusals:
     @pytest.mark.parametrize(
         "settings",
-        [{"mode": "window7"}, {"layout": "flat"}, {"value_map": "log"}, {"data_range": "auto"}, {"data_range": -1.0}],
+        [
+            {"mode": "window7"},
+            {"similarity": "psnr"},
+            {"layout": "flat"},
+            {"value_map": "log"},
+            {"data_range": "auto"},
+            {"data_range": -1.0},
+        ],
         ids=str,
     )
     def test_settings(self, settings: dict[str, object]) -> None:

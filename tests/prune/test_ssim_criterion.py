@@ -10,13 +10,14 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from nervure.errors import InputError
-from nervure.features.ssim import Filters, Measure
+from nervure.features.ssim import Filters, Measure, Similarity
 from nervure.judge import Layer, judge, select
 from nervure.prune.criteria.agglomerative import AgglomerativeCriterion
 from nervure.prune.criteria.euclidean_kmeans import EuclideanKMeansCriterion
 from nervure.prune.criteria.ssim_kmeans import SSIMKMeansCriterion
 from nervure.prune.ssim.criterion import OneOfEach
-from nervure.prune.ssim.kmeans import Job
+from nervure.prune.ssim.initial import Init, drawn
+from nervure.prune.ssim.kmeans import Job, kmeans
 from nervure.prune.ssim.methods import Agglomerative, EuclideanKMeans
 
 ALL = [SSIMKMeansCriterion, EuclideanKMeansCriterion, AgglomerativeCriterion]
@@ -113,6 +114,34 @@ class TestSSIM:
         assert (thesis.silhouette, corrected.silhouette) == ("thesis_min", "distance")
         with pytest.raises(InputError, match="runs = 0"):
             SSIMKMeansCriterion(runs=0)
+
+    def test_other_similarities_and_beginnings(self) -> None:
+        other = SSIMKMeansCriterion("thesis", similarity="uqi", init="k-means++").method
+        assert other.profile.measure == Measure("window3", similarity="uqi")  # type: ignore[attr-defined]
+        assert (other.profile.init, other.measure_name) == ("k-means++", "UQI")  # type: ignore[attr-defined]
+        assert repr(other) != repr(SSIMKMeansCriterion("thesis", similarity="uqi").method)
+        with pytest.raises(InputError, match="similarity = 'psnr'; give one of ssim, uqi, mse, cosine"):
+            SSIMKMeansCriterion(similarity="psnr")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("init", ["multi-point", "k-means++"])
+    @pytest.mark.parametrize("similarity", ["uqi", "mse", "cosine"])
+    def test_each_similarity_finds_planted_groups(self, similarity: Similarity, init: Init) -> None:
+        layer, criterion = conv(planted()), SSIMKMeansCriterion(similarity=similarity, init=init)
+        judgement = criterion.judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        assert judgement.notes["natural_keep"] == 4
+        assert sorted(int(unit) // 5 for unit in criterion.choose(layer, judgement, 4)) == [0, 1, 2, 3]
+        matrix = next(one for one in judgement.evidence if one.kind == "matrix")
+        assert matrix.title.startswith(f"conv: {criterion.method.measure_name} of every two units")
+
+    def test_squared_error_is_euclidean_k_means(self) -> None:
+        """From equal filters as seeds, rounds of either end at the same labels where both converge."""
+        weight = planted(4, 6, 0.7)
+        rows = weight.flatten(1).double().numpy()
+        for k in (3, 4, 7):
+            seeds = drawn(np.eye(24, dtype=np.float32), k, 5, "multi-point")
+            found = kmeans(Filters(weight, Measure(similarity="mse")), k, seed=5, initial=1)
+            expected = KMeans(k, init=rows[seeds], n_init=1, algorithm="lloyd").fit(rows)
+            assert adjusted_rand_score(expected.labels_, found.labels) == 1
 
     def test_more_runs_never_choose_a_worse_clustering(self) -> None:
         from nervure.features.silhouette import score

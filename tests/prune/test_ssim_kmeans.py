@@ -16,12 +16,12 @@ from nervure.errors import InputError
 from nervure.features.silhouette import score
 from nervure.features.ssim import Filters, Measure
 from nervure.prune.ssim import kmeans as module
+from nervure.prune.ssim.initial import far_apart, initial_filters, initial_groups
 from nervure.prune.ssim.kmeans import (
     Clustering,
     Job,
     Memory,
     fill_empty,
-    initial_filters,
     kmeans,
     kmeans_many,
     seed_of,
@@ -65,7 +65,7 @@ class TestStart:
         layer = Filters(filters(20, 4, 3, 3))
         order = np.argsort(-layer.matrix, axis=1, kind="stable")
         seeds = np.array([3, 17, 5, 0])
-        groups = module._initial_groups(seeds, order, 5)
+        groups = initial_groups(seeds, order, 5)
         taken = np.concatenate(groups)
         assert len(set(taken.tolist())) == 20
         assert all(seed in group for seed, group in zip(seeds, groups, strict=True))
@@ -74,8 +74,61 @@ class TestStart:
 
     def test_one_filter_each_gives_centroids_equal_to_filters(self) -> None:
         order = np.argsort(-Filters(filters(9, 4, 3, 3)).matrix, axis=1)
-        groups = module._initial_groups(np.array([4, 1]), order, 1)
+        groups = initial_groups(np.array([4, 1]), order, 1)
         assert [group.tolist() for group in groups] == [[4], [1]]
+
+
+class TestFarApart:
+    @given(st.integers(1, 16), st.integers(0, 10**6), st.sampled_from(["random", "duplicates", "zeros"]))
+    def test_always_k_different_filters(self, k: int, seed: int, kind: str) -> None:
+        weight = filters(16, 3, 3, 3, seed=seed)
+        if kind != "random":
+            weight[:] = weight[3] if kind == "duplicates" else 0
+        layer = Filters(weight)
+        assert len(set(far_apart(Memory(layer).matrix, k, seed).tolist())) == k
+        assert kmeans(layer, k, seed=seed, init="k-means++").k == k
+
+    def test_equal_filters_only_once_no_others_are_left(self) -> None:
+        weight = filters(4, 3, 3, 3)[[0, 0, 0, 1, 2, 3]]
+        matrix = Memory(Filters(weight)).matrix
+        for seed in range(20):
+            seeds = far_apart(matrix, 5, seed).tolist()
+            assert {max(0, one - 2) for one in seeds[:4]} == {0, 1, 2, 3}
+            assert seeds[4] < 3
+
+    def test_is_drawn_by_squared_distance(self) -> None:
+        """From filter 0, the others are 0.5 and 1 away: one in five draws is the nearer."""
+        matrix = np.array([[1, 0.5, 0], [0.5, 1, 0], [0, 0, 1]], np.float32)
+        seeds = [far_apart(matrix, 2, seed).tolist() for seed in range(3000)]
+        second = [two for one, two in seeds if one == 0]
+        assert len(second) == pytest.approx(1000, abs=100)
+        assert second.count(1) / len(second) == pytest.approx(0.2, abs=0.04)
+
+    def test_begins_at_filters_themselves_and_is_the_same_for_a_seed(self) -> None:
+        layer = Filters(filters(40, 4, 3, 3))
+        jobs = [Job(6, seed_of(0, "conv1", 6, run)) for run in range(4)]
+        found = kmeans_many(layer, jobs, init="k-means++")
+        assert {one.initial for one in found} == {1}
+        assert {one.initial for one in kmeans_many(layer, jobs)} == {5}
+        for job, one in zip(jobs, found, strict=True):
+            alone = kmeans(layer, 6, seed=job.seed, init="k-means++", memory=False)
+            np.testing.assert_array_equal(one.labels, alone.labels)
+        assert len({one.labels.tobytes() for one in found}) == 4
+
+    def test_finds_many_planted_groups_that_even_draws_miss(self) -> None:
+        centres = filters(12, 1, 8, 3, 3)
+        layer = Filters((centres + 0.1 * filters(12, 4, 8, 3, 3, seed=1)).flatten(0, 1))
+        true = np.repeat(np.arange(12), 4)
+
+        def mean(init: str) -> float:
+            runs = kmeans_many(layer, [Job(12, seed, 1) for seed in range(10)], init=init)  # type: ignore[arg-type]
+            return float(np.mean([adjusted_rand_score(true, one.labels) for one in runs]))
+
+        assert mean("k-means++") > 0.9 > mean("multi-point")
+
+    def test_refuses_another_name(self) -> None:
+        with pytest.raises(InputError, match=r"init = 'kmeans'; give one of multi-point, k-means\+\+"):
+            kmeans(Filters(filters(6, 2, 3, 3)), 2, seed=0, init="kmeans")  # type: ignore[arg-type]
 
 
 class TestRounds:

@@ -179,7 +179,7 @@ class TestResume:
         parts["rows"] = parts["rows"][["null", "k", "run", "initial", "thesis_min", "sim_max", "distance"]]
         with file.open("wb") as handle:
             np.savez_compressed(handle, **parts)
-        with pytest.raises(InputError, match=r"by this version; remove it"):
+        with pytest.raises(InputError, match=r"by another version of Nervure; remove it"):
             search_layer("a", filters(6, 2, 3, 3), METHOD, SMALL, file=file)
         file.write_bytes(file.read_bytes()[:100])
         with pytest.raises(InputError, match="not a search that Nervure wrote"):

@@ -1,6 +1,7 @@
 """SSIM of filters: how alike the weights of two filters are, each seen as a small image.
 
-Spec ssim-kmeans-pruning, 2.1, 2.2, 6.3 and 6.4, after Al Dallal (2021) and Wang et al. (2004).
+Spec ssim-kmeans-pruning, 2.1, 2.2, 6.3 and 6.4, after Al Dallal (2021) and Wang et al. (2004). Section 7.5's other
+similarities have the same shape.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nervure.errors import InputError
+from nervure.features.gram import Cosine, Gram, OneWindow, SquaredError
 
-__all__ = ["Filters", "Layout", "Measure", "Mode", "ValueMap", "Windows", "flatten", "pairwise", "similarity"]
+__all__ = [
+    "Filters", "Layout", "Measure", "Mode", "Similarity", "ValueMap", "Windows", "flatten", "pairwise", "similarity",
+]  # fmt: skip
 
 Mode = Literal["window3", "global", "kernel"]
 Layout = Literal["taps_x_channels", "stacked"]
 ValueMap = Literal["raw", "minmax01"]
+Similarity = Literal["ssim", "uqi", "mse", "cosine"]
 
 K1, K2 = 0.01, 0.03
+_NAMES = {"ssim": "SSIM", "uqi": "UQI", "mse": "1 - squared error (scaled)", "cosine": "cosine"}
+VANISHING = 1e-4  # of the largest weight: a range whose constants tell only in windows that are flat, or zero
 SIDE = 3
 TEMPORARY = {"cpu": 1 << 18, "cuda": 1 << 24}  # elements of one pairwise temporary: what a cache holds
 CACHED = 1 << 29  # bytes of windows kept between calls
@@ -51,6 +58,11 @@ class Measure:
     value_map : str
         ``"raw"``: weights as they are; a filter and its negative can then come out alike. ``"minmax01"``: the
         layer is mapped to [0, 1] first, which cures that.
+    similarity : str
+        ``"ssim"``. ``"uqi"``, the universal quality index: SSIM without its constants, so that ``data_range`` takes
+        no part; equal means of 0 and two flat windows count as alike. ``"mse"``: 1 less twice the mean squared
+        error, over the layer's largest. ``"cosine"``: of the angle between filters. These two compare whole
+        filters and weights as they are, so that no other setting takes part. All are at most 1, for equal filters.
 
     Examples
     --------
@@ -62,18 +74,29 @@ class Measure:
     layout: Layout = "taps_x_channels"
     data_range: str | float = "layer_range"
     value_map: ValueMap = "raw"
+    similarity: Similarity = "ssim"
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("mode", self.mode, get_args(Mode)),
             ("layout", self.layout, get_args(Layout)),
             ("value_map", self.value_map, get_args(ValueMap)),
+            ("similarity", self.similarity, get_args(Similarity)),
         ):
             if value not in known:
                 raise InputError(f"SSIM: {name} = {value!r}; give one of {', '.join(known)}")
         named = isinstance(self.data_range, str)
         if self.data_range not in ("layer_range", "legacy2") if named else not float(self.data_range) > 0:
             raise InputError(f"SSIM: data_range = {self.data_range!r}; give layer_range, legacy2 or a positive number")
+
+    @property
+    def name(self) -> str:
+        """What the similarity is called.
+
+        >>> Measure(similarity="uqi").name
+        'UQI'
+        """
+        return _NAMES[self.similarity]
 
 
 class Windows(NamedTuple):
@@ -204,7 +227,7 @@ class Filters:
         wide = weight.detach().to(torch.float64 if weight.dtype == torch.float64 else torch.float32)
         self.values, self.data_range = _mapped(wide, self.measure)
         self.n = int(weight.shape[0])
-        self.gram = _Gram(self.values, self.data_range) if _whole(self.values, self.measure) else None
+        self.gram = _gram(self.values, self.data_range, self.measure)
         self.compiled = _can_compile(self.values, self.measure) if compiled is None else compiled
         if self.compiled and self.gram is None and not _fits_kernel(self.values, self.measure):
             raise InputError(f"SSIM: the compiled form takes windows of up to {SIDE * SIDE} values on a CPU")
@@ -289,38 +312,16 @@ class Filters:
         return summed(rows, lanes, self.data_range, symmetric=symmetric)[:, : self.n]
 
 
-class _Gram:
-    """Comparison by one window in the space of inner products, spec ssim-kmeans-pruning, 6.4.
-
-    With it the mean of a group costs O(n) a member, whatever the size of the filters.
-    """
-
-    def __init__(self, values: Tensor, data_range: float) -> None:
-        found = Windows.of(values.double().flatten(1).unsqueeze(1), sample=False)
-        centred = found.values[:, 0]
-        self.products: NDArray[np.float64] = (centred @ centred.T).cpu().numpy()
-        self.mean: NDArray[np.float64] = found.mean[:, 0].cpu().numpy()
-        self.constants = _constants(data_range)
-
-    def with_groups(self, groups: Sequence[NDArray[np.integer]]) -> NDArray[np.float64]:
-        """As :meth:`Filters.with_means`."""
-        c1, c2 = self.constants
-        if not groups:
-            return np.zeros((0, len(self.mean)))
-        variance = np.diagonal(self.products)
-        covariance = np.stack([self.products[group].mean(0) for group in groups])
-        spread = np.array([row[group].mean() for row, group in zip(covariance, groups, strict=True)])[:, None]
-        mean = np.array([self.mean[group].mean() for group in groups])[:, None]
-        above = (2 * mean * self.mean + c1) * (2 * covariance + c2)
-        below = (mean**2 + self.mean**2 + c1) * (spread + variance + c2)
-        return np.asarray(above / below, dtype=np.float64)
-
-
 def _mapped(weight: Tensor, measure: Measure) -> tuple[Tensor, float]:
+    if measure.similarity in ("mse", "cosine"):
+        return weight.clone(), 1.0
     low, high = float(weight.min()), float(weight.max())
     if measure.value_map == "minmax01":
         weight = (weight - low) / (high - low) if high > low else torch.zeros_like(weight)
         low, high = 0.0, float(high > low)
+    if measure.similarity == "uqi":
+        # The index does not see scale; constants of one scale stay far from what float32 holds.
+        return weight / (float(weight.abs().max()) or 1.0), VANISHING
     if measure.data_range == "layer_range":
         # A constant layer has no range; with any other its filters are all alike, which they are.
         return weight.clone(), (high - low) or 1.0
@@ -329,6 +330,15 @@ def _mapped(weight: Tensor, measure: Measure) -> tuple[Tensor, float]:
 
 def _constants(data_range: float) -> tuple[float, float]:
     return (K1 * data_range) ** 2, (K2 * data_range) ** 2
+
+
+def _gram(values: Tensor, data_range: float, measure: Measure) -> Gram | None:
+    """What compares whole filters; None where they are compared window by window."""
+    if measure.similarity == "mse":
+        return SquaredError(values)
+    if measure.similarity == "cosine":
+        return Cosine(values)
+    return OneWindow(values, _constants(data_range)) if _whole(values, measure) else None
 
 
 def _whole(weight: Tensor, measure: Measure) -> bool:

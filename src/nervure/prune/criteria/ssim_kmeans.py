@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from nervure.features.ssim import Mode
+from nervure.features.ssim import Mode, Similarity
 from nervure.prune.ssim.criterion import OneOfEach
+from nervure.prune.ssim.initial import Init
 from nervure.prune.ssim.methods import SSIMKMeans
 from nervure.prune.ssim.profiles import Effort, Profile, profile_of
 
@@ -24,6 +25,11 @@ class SSIMKMeansCriterion(OneOfEach):
         ``"corrected"``, or ``"thesis"`` as published (whose silhouette peaks on noise too: see the null curve).
     mode : str, optional
         ``"window3"``, ``"global"`` or ``"kernel"``, in place of the profile's.
+    similarity : str, optional
+        ``"ssim"``, ``"uqi"``, ``"mse"`` or ``"cosine"``, in place of the profile's: see
+        :class:`~nervure.features.ssim.Measure`.
+    init : str, optional
+        Where k-means begins, ``"multi-point"`` or ``"k-means++"``, in place of the profile's.
     effort, runs, seed
         As for :class:`OneOfEach`.
 
@@ -38,11 +44,14 @@ class SSIMKMeansCriterion(OneOfEach):
         profile: str | Profile = "corrected",
         *,
         mode: Mode | None = None,
+        similarity: Similarity | None = None,
+        init: Init | None = None,
         effort: str | Effort = "quick",
         runs: int = 10,
         seed: int = 0,
     ) -> None:
         chosen = profile_of(profile)
-        if mode is not None:
-            chosen = dataclasses.replace(chosen, measure=dataclasses.replace(chosen.measure, mode=mode))
+        own = chosen.measure
+        own = dataclasses.replace(own, mode=mode or own.mode, similarity=similarity or own.similarity)
+        chosen = dataclasses.replace(chosen, measure=own, init=init or chosen.init)
         super().__init__(SSIMKMeans(chosen), effort=effort, runs=runs, seed=seed)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nervure.errors import InputError
-from nervure.prune.ssim.kmeans import Indices
+from nervure.prune.ssim.initial import Indices
 
 __all__ = ["PUBLISHED", "Scenario", "ScoresByK", "choose", "published"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from nervure.features.silhouette import KINDS, Kind, silhouettes
 from nervure.features.ssim import flatten
 from nervure.features.validity import INDICES, Index
 from nervure.prune.ssim.choose import ScoresByK
-from nervure.prune.ssim.kmeans import STOPS, Clustering, initial_filters
+from nervure.prune.ssim.kmeans import STOPS, Clustering
 from nervure.prune.ssim.search import LayerSearch
 
 __all__ = [
@@ -59,7 +60,9 @@ def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[
         alt += f"; with its weights shuffled the peak is {top[labels[1]]:.3f}"
     marks = ", ".join(f"{label}: {k}{_scored(table.best_at(k))}" for label, k in chosen.items())
     alt += f"; {marks}"
-    switches = [int(k) for k in table.k[1:] if initial_filters(found.n, int(k)) != initial_filters(found.n, int(k) - 1)]
+    own = found.rows[~found.rows["null"]]
+    begun = dict(zip(own["k"].tolist(), own["initial"].tolist(), strict=True))
+    switches = [int(k) for before, k in pairwise(table.k) if begun[k] != begun[before]]
     return Curve(
         title=f"{name}: silhouette by number of clusters ({found.n} units; {marks})",
         alt=alt,

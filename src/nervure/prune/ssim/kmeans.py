@@ -15,26 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nervure.errors import InputError
+from nervure.prune.ssim.initial import Indices, Init, drawn, initial_filters, initial_groups
 
 __all__ = [
-    "STOPS", "Clustering", "Job", "Memory", "Space", "fill_empty", "initial_filters", "kmeans", "kmeans_many",
-    "seed_of",
+    "STOPS", "Clustering", "Job", "Memory", "Space", "fill_empty", "kmeans", "kmeans_many", "seed_of",
 ]  # fmt: skip
 
-Indices = NDArray[np.int64]
 Columns = NDArray[np.float32]
 
 STOPS = ("converged", "cycle", "limit")
 DECIMALS = 5  # similarities are compared at these, so that a label does not hang on the last bit
 REMEMBERED = 1 << 27  # bytes of similarities to centroids kept for reuse
-
-# Largest K for which 5, 4, 3 and 2 filters make an initial centroid, as published for these layer sizes.
-_SCHEDULE = {
-    64: (10, 14, 20, 31),
-    128: (20, 28, 40, 62),
-    256: (40, 56, 80, 112),
-    512: (80, 112, 160, 224),
-}
 
 
 class Space(Protocol):
@@ -79,6 +70,8 @@ class Clustering:
         Filters moved into empty clusters on the way.
     stop : str
         ``"converged"``, ``"cycle"`` or ``"limit"``.
+    initial : int
+        Filters that made each first centroid; 0 where nothing was begun with.
     """
 
     labels: Indices
@@ -86,6 +79,7 @@ class Clustering:
     rounds: int = 0
     repaired: int = 0
     stop: str = "converged"
+    initial: int = 0
 
     @property
     def k(self) -> int:
@@ -103,18 +97,6 @@ class Clustering:
         return order[first]
 
 
-def initial_filters(n: int, k: int) -> int:
-    """How many filters make an initial centroid (ic) of k clusters of n filters.
-
-    As published for 64, 128, 256 and 512 filters, and like shares of n for others; k times it is at most n.
-
-    >>> [initial_filters(64, k) for k in (10, 11, 20, 31, 32)]
-    [5, 4, 3, 2, 1]
-    """
-    limits = _SCHEDULE.get(n) or tuple(n * share // 64 for share in (10, 14, 20, 28))
-    return next((count for count, limit in zip((5, 4, 3, 2), limits, strict=True) if k <= limit), 1)
-
-
 def seed_of(seed: int, *parts: object) -> int:
     """A seed for one piece of work, from its name alone, so that pieces may be done in any order.
 
@@ -126,7 +108,14 @@ def seed_of(seed: int, *parts: object) -> int:
 
 
 def kmeans(
-    space: Space, k: int, *, seed: int, initial: int | None = None, limit: int = 100, memory: bool = True
+    space: Space,
+    k: int,
+    *,
+    seed: int,
+    initial: int | None = None,
+    init: Init = "multi-point",
+    limit: int = 100,
+    memory: bool = True,
 ) -> Clustering:
     """Group a layer's filters into k clusters.
 
@@ -139,7 +128,9 @@ def kmeans(
     seed : int
         Draws the first filters.
     initial : int, optional
-        Filters that make an initial centroid; :func:`initial_filters` otherwise.
+        Filters that make an initial centroid; :func:`~nervure.prune.ssim.initial.initial_filters` otherwise.
+    init : str
+        How the first filters are drawn: ``"multi-point"`` or ``"k-means++"``.
     limit : int
         Rounds at most.
     memory : bool
@@ -159,11 +150,16 @@ def kmeans(
     >>> bool((found.labels[:2] == found.labels[2:4]).all()), found.stop
     (True, 'converged')
     """
-    return kmeans_many(space, [Job(k, seed, initial)], limit=limit, memory=memory)[0]
+    return kmeans_many(space, [Job(k, seed, initial)], init=init, limit=limit, memory=memory)[0]
 
 
 def kmeans_many(
-    space: Space, jobs: Sequence[Job], *, limit: int = 100, memory: bool | Memory = True
+    space: Space,
+    jobs: Sequence[Job],
+    *,
+    init: Init = "multi-point",
+    limit: int = 100,
+    memory: bool | Memory = True,
 ) -> list[Clustering]:
     """Several clusterings of one layer side by side: each is what :func:`kmeans` gives for it alone.
 
@@ -183,7 +179,11 @@ def kmeans_many(
     for at, job in enumerate(jobs):
         if not 1 <= job.k <= space.n:
             raise InputError(f"SSIM k-means: k = {job.k} for {space.n} filters; give 1 to {space.n}")
-        rounds = _rounds(space.n, job, order, limit)
+        count = initial_filters(space.n, job.k, init) if job.initial is None else job.initial
+        if count < 1 or count * job.k > space.n:
+            raise InputError(f"SSIM k-means: {job.k} centroids of {count} filters need more than {space.n} filters")
+        first = initial_groups(drawn(memory.matrix, job.k, job.seed, init), order, count)
+        rounds = _rounds(space.n, first, count, limit)
         active[at] = (rounds, next(rounds))
     while active:
         columns = memory.similarity([group for _, groups in active.values() for group in groups])
@@ -242,25 +242,22 @@ class Memory:
 _Rounds = Generator[list[Indices], Columns, Clustering]
 
 
-def _rounds(n: int, job: Job, order: Indices, limit: int) -> _Rounds:
+def _rounds(n: int, first: list[Indices], initial: int, limit: int) -> _Rounds:
     """Assign and update until nothing changes; asks for similarities of groups, is sent them."""
-    seeds = np.random.default_rng(job.seed).permutation(n)[: job.k]
-    count = initial_filters(n, job.k) if job.initial is None else job.initial
-    if count < 1 or count * job.k > n:
-        raise InputError(f"SSIM k-means: {job.k} centroids of {count} filters need more than {n} filters")
-    columns = (yield _initial_groups(seeds, order, count)).copy()
+    k = len(first)
+    columns = (yield first).copy()
     labels = np.full(n, -1)
     seen: set[bytes] = set()
     repaired, stop, made = 0, "limit", 0
     while made < limit:
         made += 1
         fresh = columns.argmax(axis=0)
-        repaired += fill_empty(fresh, columns, job.k)
+        repaired += fill_empty(fresh, columns, k)
         moved = fresh != labels
         if not moved.any():
             stop = "converged"
             break
-        changed = np.unique(np.concatenate([fresh[moved], labels[moved]])) if made > 1 else np.arange(job.k)
+        changed = np.unique(np.concatenate([fresh[moved], labels[moved]])) if made > 1 else np.arange(k)
         labels = fresh
         columns[changed] = yield _members(labels, changed)
         key = labels.tobytes()
@@ -269,19 +266,7 @@ def _rounds(n: int, job: Job, order: Indices, limit: int) -> _Rounds:
             break
         seen.add(key)
     closeness = columns[labels, np.arange(n)].astype(np.float64)
-    return Clustering(labels, closeness, made, repaired, stop)
-
-
-def _initial_groups(seeds: Indices, order: Indices, count: int) -> list[Indices]:
-    """Each seed with its ``count - 1`` most similar filters that no group has; seeds in the order drawn."""
-    free = np.ones(len(order), dtype=bool)
-    free[seeds] = False
-    groups = []
-    for seed in seeds:
-        near = order[seed][free[order[seed]]][: count - 1]
-        free[near] = False
-        groups.append(np.sort(np.append(near, seed)))
-    return groups
+    return Clustering(labels, closeness, made, repaired, stop, initial)
 
 
 def fill_empty(labels: Indices, columns: Columns, k: int) -> int:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from nervure.features.silhouette import Kind
 from nervure.features.ssim import Filters, Measure
-from nervure.prune.ssim.kmeans import Clustering, Indices, Job, Memory, fill_empty, kmeans_many
+from nervure.prune.ssim.initial import Indices, Init
+from nervure.prune.ssim.kmeans import Clustering, Job, Memory, fill_empty, kmeans_many
 from nervure.prune.ssim.profiles import Profile
 
 __all__ = ["Agglomerative", "EuclideanKMeans", "Grouper", "Method", "SSIMKMeans"]
@@ -50,8 +51,12 @@ class Grouper(Protocol):
 class Method(Protocol):
     """A way to group units. Two of equal ``repr`` give the same clusterings."""
 
-    measure_name: ClassVar[str]
     random: ClassVar[bool]
+
+    @property
+    def measure_name(self) -> str:
+        """What its similarities are called."""
+        ...
 
     @property
     def silhouette(self) -> Kind:
@@ -65,7 +70,7 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class SSIMKMeans:
-    """K-means by SSIM.
+    """K-means by SSIM, or by another similarity of the profile's measure.
 
     >>> import torch
     >>> weight = torch.randn(6, 2, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -73,22 +78,26 @@ class SSIMKMeans:
     3
     """
 
-    measure_name: ClassVar[str] = "SSIM"
     random: ClassVar[bool] = True
 
     profile: Profile = field(default_factory=Profile)
+
+    @property
+    def measure_name(self) -> str:  # noqa: D102
+        return self.profile.measure.name
 
     @property
     def silhouette(self) -> Kind:  # noqa: D102
         return self.profile.silhouette
 
     def prepare(self, weight: Tensor) -> Grouper:  # noqa: D102
-        return _BySSIM(Filters(weight, self.profile.measure))
+        return _BySSIM(Filters(weight, self.profile.measure), self.profile.init)
 
 
 class _BySSIM:
-    def __init__(self, filters: Filters) -> None:
+    def __init__(self, filters: Filters, init: Init) -> None:
         self.filters = filters
+        self.init = init
         self.n = filters.n
         self.values = filters.values
         self.memory = Memory(filters)
@@ -98,7 +107,7 @@ class _BySSIM:
         return self.filters.matrix
 
     def cluster(self, jobs: Sequence[Job]) -> list[Clustering]:
-        return kmeans_many(self.filters, jobs, memory=self.memory)
+        return kmeans_many(self.filters, jobs, init=self.init, memory=self.memory)
 
 
 @dataclass(frozen=True)
@@ -111,10 +120,13 @@ class EuclideanKMeans:
     [0, 2]
     """
 
-    measure_name: ClassVar[str] = "1 - distance (scaled)"
     random: ClassVar[bool] = True
 
     silhouette: Kind = "distance"
+
+    @property
+    def measure_name(self) -> str:  # noqa: D102
+        return "1 - distance (scaled)"
 
     def prepare(self, weight: Tensor) -> Grouper:  # noqa: D102
         return _ByDistance(weight.detach())
@@ -164,7 +176,7 @@ class _ByDistance:
         centres = np.stack([self.rows[labels == one].mean(0) for one in range(job.k)])
         closeness = self._to(centres)[labels, np.arange(self.n)]
         stop = "converged" if model.n_iter_ < model.max_iter else "limit"
-        return Clustering(labels, closeness, int(model.n_iter_), repaired, stop)
+        return Clustering(labels, closeness, int(model.n_iter_), repaired, stop, initial=1)
 
 
 @dataclass(frozen=True)
@@ -178,11 +190,14 @@ class Agglomerative:
     array([0, 1, 0, 1, 0, 1])
     """
 
-    measure_name: ClassVar[str] = "SSIM"
     random: ClassVar[bool] = False
 
     measure: Measure = field(default_factory=lambda: Measure("kernel", value_map="minmax01"))
     silhouette: Kind = "distance"
+
+    @property
+    def measure_name(self) -> str:  # noqa: D102
+        return self.measure.name
 
     def prepare(self, weight: Tensor) -> Grouper:  # noqa: D102
         return _ByLinkage(Filters(weight, self.measure))

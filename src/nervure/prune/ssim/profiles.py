@@ -10,7 +10,7 @@ import numpy as np
 from nervure.errors import InputError
 from nervure.features.silhouette import Kind
 from nervure.features.ssim import Measure
-from nervure.prune.ssim.kmeans import Indices
+from nervure.prune.ssim.initial import Indices, Init
 from nervure.registry import nearest
 
 __all__ = ["EFFORTS", "PROFILES", "Effort", "Profile", "effort_of", "profile_of"]
@@ -25,6 +25,8 @@ class Profile:
     measure : Measure
     silhouette : str
         Which silhouette chooses how many clusters.
+    init : str
+        Where k-means begins: ``"multi-point"`` or ``"k-means++"``.
     lr : float
         Learning rate of the retraining that goes with it.
     """
@@ -32,6 +34,7 @@ class Profile:
     measure: Measure = field(default_factory=Measure)
     silhouette: Kind = "distance"
     lr: float = 0.01
+    init: Init = "multi-point"
 
 
 PROFILES: Mapping[str, Profile] = {

@@ -52,8 +52,10 @@ def read(file: Path, header: Mapping[str, object], n: int) -> tuple[NDArray[np.v
             rows, labels = held["rows"], held["labels"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{file}: not a search that Nervure wrote; remove it to search anew") from error
+    if rows.dtype != FIELDS:
+        raise InputError(f"{file}: a search by another version of Nervure; remove it to search anew")
     if differing := [key for key in header if was.get(key) != header[key]]:
         raise InputError(f"{file} holds a search with another {differing[0]}; give another folder")
-    if rows.dtype != FIELDS or labels.shape != (len(rows), n):
-        raise InputError(f"{file}: not a search of {n} units by this version; remove it to search anew")
+    if labels.shape != (len(rows), n):
+        raise InputError(f"{file}: not a search of {n} units; remove it to search anew")
     return rows, labels

@@ -22,7 +22,7 @@ from nervure.errors import InterruptedWork
 from nervure.features.silhouette import KINDS, Kind, scores
 from nervure.features.validity import INDICES, Index, indices, inner_products
 from nervure.prune.ssim.choose import ScoresByK
-from nervure.prune.ssim.kmeans import STOPS, Clustering, Job, initial_filters, seed_of
+from nervure.prune.ssim.kmeans import STOPS, Clustering, Job, seed_of
 from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import FIELDS, fingerprint, read, write
@@ -84,8 +84,7 @@ class LayerSearch:
         for (null, k, run), one in zip(keys, found, strict=True):
             by_kind, by_index = scores(matrix, one.labels), indices(matrix, products, one.labels)
             values = (*(by_kind[kind] for kind in KINDS), *(by_index[index] for index in INDICES))
-            initial = initial_filters(self.n, k)
-            rows.append((null, k, run, initial, *values, one.rounds, one.repaired, STOPS.index(one.stop)))
+            rows.append((null, k, run, one.initial, *values, one.rounds, one.repaired, STOPS.index(one.stop)))
             labels.append(one.labels.astype(np.uint16))
         every = np.concatenate([self.rows, np.array(rows, FIELDS)])
         wide = np.concatenate([self.labels.reshape(-1, self.n), np.array(labels, np.uint16)])
