@@ -311,8 +311,32 @@ def test_units_that_stay_without_a_weight_are_counted(net: nn.Module) -> None:
     with torch.no_grad():
         net.classifier[0].weight[:20] = 0  # type: ignore[index]
     table = prune.plan(net, None, "l1", Target(keep=0.5)).evidence["plan-l1-notes"]
-    assert table.columns == ("layer", "stay without weight")  # type: ignore[attr-defined]
+    assert table.columns == ("layer", "stay dead")  # type: ignore[attr-defined]
     assert table.rows == (("classifier.0", 4), ("classifier.2", 0))  # type: ignore[attr-defined]
+
+
+def test_units_that_stay_behind_a_norm_that_silences_them_are_counted() -> None:
+    """Three scales are nothing; a fourth output hardly varies. A norm behind an activation is not the layer's."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 6, 3), nn.ReLU(), nn.BatchNorm2d(6),
+            nn.Flatten(), nn.Linear(96, 2),
+        )  # fmt: skip
+    with torch.no_grad():
+        net[1].weight[[0, 1, 2]] = torch.tensor([0.0, 1e-4, -1e-4])
+        net[1].weight[4] = -0.5
+        net[1].running_var[3] = 1e-12
+        net[5].weight[:] = 0
+    example = torch.zeros(3, 1, 8, 8)
+    plan = prune.plan(net, None, "random", Target(keep={"0": 8}), example=example)
+    table = plan.evidence["plan-random-notes"]
+    assert table.rows == (("0", 0, 4), ("3", 0, 0))  # type: ignore[attr-defined]
+    assert "4 units stay dead" in table.alt
+    kept = plan.masks()["0"]
+    cut = prune.plan(net, None, "batch-norm-scale", Target(keep={"0": 4}), exclude=["3"], example=example)
+    assert bool(kept.all())
+    assert cut.evidence["plan-batch-norm-scale-notes"].rows[0][-1] == 1  # type: ignore[attr-defined]
 
 
 def small_cnn() -> nn.Module:

@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-from nervure.errors import InputError
 from nervure.evidence import Figure, Table
 from nervure.judge import Judgement, Layer
-from nervure.prune.criteria.norms import rows
 
 __all__ = ["criteria_figures", "notes_table"]
 
 Verdicts = Mapping[str, Mapping[str, Judgement]]
 
 
-def criteria_figures(found: Verdicts, layers: Sequence[Layer], masks: Mapping[str, Tensor]) -> dict[str, Figure]:
+def criteria_figures(
+    found: Verdicts, layers: Sequence[Layer], masks: Mapping[str, Tensor], dead: Mapping[str, Tensor]
+) -> dict[str, Figure]:
     """The figures of each criterion and layer, under names that a run's folder takes.
 
     Parameters
@@ -25,6 +25,8 @@ def criteria_figures(found: Verdicts, layers: Sequence[Layer], masks: Mapping[st
     layers : sequence of Layer
     masks : mapping of layer to Tensor
         (units,) bool: True stays.
+    dead : mapping of layer to Tensor
+        (units,) bool, of :func:`~nervure.prune.dead.dead_units`.
 
     Examples
     --------
@@ -33,12 +35,12 @@ def criteria_figures(found: Verdicts, layers: Sequence[Layer], masks: Mapping[st
     >>> from nervure.prune.criteria.norms import L1
     >>> layer = Layer("fc.0", nn.Linear(2, 2), 2)
     >>> judged = {"l1": {"fc.0": L1().judge(layer, {"weight": layer.module.weight}, {})}}
-    >>> list(criteria_figures(judged, [layer], {"fc.0": torch.tensor([True, False])}))
+    >>> list(criteria_figures(judged, [layer], {"fc.0": torch.tensor([True, False])}, {}))
     ['plan-l1-notes', 'plan-l1-fc-0']
     """
     figures: dict[str, Figure] = {}
     for name, by_layer in found.items():
-        figures[_file(name, "notes")] = notes_table(name, by_layer, layers, masks)
+        figures[_file(name, "notes")] = notes_table(name, by_layer, layers, masks, dead)
         for layer, judged in by_layer.items():
             for at, figure in enumerate(judged.figures(masks[layer])):
                 figures[_file(name, layer, *([str(at)] if at else []))] = figure
@@ -46,44 +48,38 @@ def criteria_figures(found: Verdicts, layers: Sequence[Layer], masks: Mapping[st
 
 
 def notes_table(
-    name: str, judged: Mapping[str, Judgement], layers: Sequence[Layer], masks: Mapping[str, Tensor]
+    name: str,
+    judged: Mapping[str, Judgement],
+    layers: Sequence[Layer],
+    masks: Mapping[str, Tensor],
+    dead: Mapping[str, Tensor],
 ) -> Table:
-    """What a criterion noted of each layer, as far as it is plain, and how many units stay that have no weight.
+    """What a criterion noted of each layer, as far as it is plain, and how many dead units stay.
 
     >>> import torch
     >>> from torch import nn
-    >>> layer = Layer("fc", nn.Linear(2, 2, bias=False), 2)
-    >>> _ = layer.module.weight.data.copy_(torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+    >>> layer, dead = Layer("fc", nn.Linear(2, 2), 2), {"fc": torch.tensor([True, False])}
     >>> judged = {"fc": Judgement(torch.ones(2), notes={"ties": 2})}
-    >>> notes_table("l1", judged, [layer], {"fc": torch.tensor([True, False])}).rows
+    >>> notes_table("l1", judged, [layer], {"fc": torch.tensor([True, False])}, dead).rows
     (('fc', 2, 1),)
     """
     plain = (bool, int, float, str)
     known = dict.fromkeys(
         key for one in judged.values() for key, value in one.notes.items() if isinstance(value, plain)
     )
-    lines, dead = [], 0
+    lines, staying = [], 0
     for layer in layers:
         notes = judged[layer.name].notes
         own = [value if isinstance(value := notes.get(key), plain) else None for key in known]
-        without = _without_weight(layer, masks[layer.name])
-        lines.append((layer.name, *own, without))
-        dead += without or 0
+        still = int((dead[layer.name] & masks[layer.name]).sum()) if layer.name in dead else None
+        lines.append((layer.name, *own, still))
+        staying += still or 0
     return Table(
         title=f"What {name} noted of each layer",
-        alt=f"{len(lines)} layers; {dead} units stay that have no weight.",
-        columns=["layer", *(key.replace("_", " ") for key in known), "stay without weight"],
+        alt=f"{len(lines)} layers; {staying} units stay dead: without weight, or silenced by their batch norm.",
+        columns=["layer", *(key.replace("_", " ") for key in known), "stay dead"],
         rows=lines,
     )
-
-
-def _without_weight(layer: Layer, stays: Tensor) -> int | None:
-    """How many units stay all of whose weights are zero; None where units have no row of weights."""
-    try:
-        own = rows(layer, dict(layer.module.named_parameters(recurse=False)))
-    except InputError:
-        return None
-    return int((own[stays.to(own.device)] == 0).all(dim=1).sum())
 
 
 def _file(*words: str) -> str:

@@ -24,6 +24,7 @@ from nervure.nets.structure.surgery import Graph
 from nervure.nets.structure.twin import lighten
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
+from nervure.prune.dead import dead_units
 from nervure.prune.draft import Draft, Ranking, staying
 from nervure.prune.figures import criteria_figures
 from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
@@ -156,7 +157,7 @@ def plan(
         inputs=tuple(Input.of(one) for one in inputs), **draft.predicted(outcome.counts),
     )  # fmt: skip
     made._graph, made._trial = graph, trial
-    made._figures = criteria_figures(found, layers, made.masks())
+    made._figures = criteria_figures(found, layers, made.masks(), dead_units(net, graph, layers))
     return made
 
 
