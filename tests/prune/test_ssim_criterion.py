@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
+from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.features.ssim import Filters, Measure, Similarity
 from nervure.judge import Layer, judge, select
@@ -19,6 +22,7 @@ from nervure.prune.ssim.criterion import OneOfEach
 from nervure.prune.ssim.initial import Init, drawn
 from nervure.prune.ssim.kmeans import Job, kmeans
 from nervure.prune.ssim.methods import Agglomerative, EuclideanKMeans
+from nervure.prune.ssim.weights import Weights
 
 ALL = [SSIMKMeansCriterion, EuclideanKMeansCriterion, AgglomerativeCriterion]
 
@@ -27,6 +31,10 @@ def conv(weight: Tensor, name: str = "conv") -> Layer:
     module = nn.Conv2d(weight.shape[1], len(weight), weight.shape[2])
     module.weight = nn.Parameter(weight)
     return Layer(name, module, len(weight))
+
+
+def filters(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def planted(groups: int = 4, size: int = 5, noise: float = 0.05) -> Tensor:
@@ -157,6 +165,46 @@ class TestSSIM:
     def test_nan_weights(self) -> None:
         with pytest.raises(InputError, match="NaN"):
             SSIMKMeansCriterion().judge(conv(torch.full((4, 2, 3, 3), torch.nan)), {}, {})
+
+
+@pytest.mark.parametrize("kind", ALL)
+class TestWeights:
+    """Each group is one filter times 1, 2, 3, 4 and 5: behind a batch norm, five equal units."""
+
+    def net(self) -> tuple[nn.Module, Layer]:
+        weight = filters(3, 1, 8, 3, 3) * torch.arange(1.0, 6.0).reshape(1, 5, 1, 1, 1)
+        layer = conv((weight - weight.mean((2, 3, 4), keepdim=True)).flatten(0, 1))
+        norm = nn.BatchNorm2d(15)
+        norm.running_var = torch.arange(1.0, 6.0).repeat(3).square() - norm.eps
+        return nn.Sequential(OrderedDict(conv=layer.module, norm=norm)), layer
+
+    @pytest.mark.parametrize("weights", ["standardised", "folded"])
+    def test_a_filter_and_its_multiples_are_one_group(self, kind: type[OneOfEach], weights: Weights) -> None:
+        net, layer = self.net()
+        batches = [Batch(torch.randn(2, 8, 5, 5), None, torch.arange(2))]
+        criterion = kind(weights=weights).prepare(net, batches, [layer])
+        judgement = criterion.judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        assert judgement.notes["natural_keep"] == criterion.natural_keep(layer) == 3
+        assert sorted(int(unit) // 5 for unit in criterion.choose(layer, judgement, 3)) == [0, 1, 2]
+        own = kind().judge(layer, {"weight": layer.module.weight}, {})  # type: ignore[dict-item]
+        matrices = [next(one for one in found.evidence if one.kind == "matrix") for found in (judgement, own)]
+        low = [float(one.values[:5, :5].min()) for one in matrices]  # type: ignore[attr-defined]
+        assert low[0] == pytest.approx(1, abs=1e-4)
+        assert low[1] < 0.9
+
+    def test_folding_leaves_a_layer_without_a_norm_as_it_is(self, kind: type[OneOfEach]) -> None:
+        _, layer = self.net()
+        batches = [Batch(torch.randn(2, 8, 5, 5), None, torch.arange(2))]
+        alone = nn.Sequential(OrderedDict(conv=layer.module))
+        judged = [
+            kind(weights=weights).prepare(alone, batches, [layer]).judge(layer, {}, {})  # type: ignore[arg-type]
+            for weights in ("own", "folded")
+        ]
+        assert torch.equal(judged[0].scores, judged[1].scores)
+
+    def test_refuses_another_name(self, kind: type[OneOfEach]) -> None:
+        with pytest.raises(InputError, match="weights = 'fold'; give own, standardised, folded"):
+            kind(weights="fold")  # type: ignore[arg-type]
 
 
 class TestEuclidean:

@@ -6,6 +6,7 @@ from nervure.features.ssim import Measure
 from nervure.prune.ssim.criterion import OneOfEach
 from nervure.prune.ssim.methods import Agglomerative
 from nervure.prune.ssim.profiles import Effort
+from nervure.prune.ssim.weights import Weights
 
 __all__ = ["AgglomerativeCriterion"]
 
@@ -17,7 +18,7 @@ class AgglomerativeCriterion(OneOfEach):
     ----------
     measure : Measure, optional
         How filters are compared; each kernel, in [0, 1], otherwise.
-    effort : str or Effort
+    effort, weights
         As for :class:`OneOfEach`.
     seed : int
         Of the shuffled weights that the silhouette is held against; groups do not depend on it.
@@ -28,6 +29,13 @@ class AgglomerativeCriterion(OneOfEach):
     'kernel'
     """
 
-    def __init__(self, measure: Measure | None = None, *, effort: str | Effort = "quick", seed: int = 0) -> None:
+    def __init__(
+        self,
+        measure: Measure | None = None,
+        *,
+        effort: str | Effort = "quick",
+        seed: int = 0,
+        weights: Weights = "own",
+    ) -> None:
         method = Agglomerative() if measure is None else Agglomerative(measure)
-        super().__init__(method, effort=effort, runs=1, seed=seed)
+        super().__init__(method, effort=effort, runs=1, seed=seed, weights=weights)

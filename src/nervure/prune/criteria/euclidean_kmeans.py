@@ -5,6 +5,7 @@ from __future__ import annotations
 from nervure.prune.ssim.criterion import OneOfEach
 from nervure.prune.ssim.methods import EuclideanKMeans
 from nervure.prune.ssim.profiles import Effort
+from nervure.prune.ssim.weights import Weights
 
 __all__ = ["EuclideanKMeansCriterion"]
 
@@ -14,7 +15,7 @@ class EuclideanKMeansCriterion(OneOfEach):
 
     Parameters
     ----------
-    effort, runs, seed
+    effort, runs, seed, weights
         As for :class:`OneOfEach`.
 
     Examples
@@ -23,5 +24,7 @@ class EuclideanKMeansCriterion(OneOfEach):
     EuclideanKMeans(silhouette='distance')
     """
 
-    def __init__(self, *, effort: str | Effort = "quick", runs: int = 10, seed: int = 0) -> None:
-        super().__init__(EuclideanKMeans(), effort=effort, runs=runs, seed=seed)
+    def __init__(
+        self, *, effort: str | Effort = "quick", runs: int = 10, seed: int = 0, weights: Weights = "own"
+    ) -> None:
+        super().__init__(EuclideanKMeans(), effort=effort, runs=runs, seed=seed, weights=weights)

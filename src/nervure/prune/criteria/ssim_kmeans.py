@@ -12,6 +12,7 @@ from nervure.prune.ssim.criterion import OneOfEach
 from nervure.prune.ssim.initial import Init
 from nervure.prune.ssim.methods import SSIMKMeans
 from nervure.prune.ssim.profiles import Effort, Profile, profile_of
+from nervure.prune.ssim.weights import Weights
 
 __all__ = ["SSIMKMeansCriterion"]
 
@@ -30,7 +31,7 @@ class SSIMKMeansCriterion(OneOfEach):
         :class:`~nervure.features.ssim.Measure`.
     init : str, optional
         Where k-means begins, ``"multi-point"`` or ``"k-means++"``, in place of the profile's.
-    effort, runs, seed
+    effort, runs, seed, weights
         As for :class:`OneOfEach`.
 
     Examples
@@ -49,9 +50,10 @@ class SSIMKMeansCriterion(OneOfEach):
         effort: str | Effort = "quick",
         runs: int = 10,
         seed: int = 0,
+        weights: Weights = "own",
     ) -> None:
         chosen = profile_of(profile)
         own = chosen.measure
         own = dataclasses.replace(own, mode=mode or own.mode, similarity=similarity or own.similarity)
         chosen = dataclasses.replace(chosen, measure=own, init=init or chosen.init)
-        super().__init__(SSIMKMeans(chosen), effort=effort, runs=runs, seed=seed)
+        super().__init__(SSIMKMeans(chosen), effort=effort, runs=runs, seed=seed, weights=weights)

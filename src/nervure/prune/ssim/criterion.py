@@ -6,17 +6,20 @@ Spec ssim-kmeans-pruning, 2.5 and 2.6. How many groups comes from the silhouette
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.evidence import Figure
 from nervure.features.silhouette import score
 from nervure.judge import Criterion, Judgement, Layer, Probe, select
+from nervure.prune.criteria.seen import example_of
 from nervure.prune.ssim.choose import choose
 from nervure.prune.ssim.figures import figures
 from nervure.prune.ssim.kmeans import Clustering
@@ -24,6 +27,7 @@ from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import fingerprint
 from nervure.prune.ssim.search import LayerSearch, file_of, job_of, search_layer
+from nervure.prune.ssim.weights import Weights, folded, scales, standardised
 
 __all__ = ["OneOfEach"]
 
@@ -44,6 +48,9 @@ class OneOfEach(Criterion):
     runs : int
         Clusterings from which :meth:`choose` takes the one with the best silhouette.
     seed : int
+    weights : str
+        What is clustered: a layer's ``"own"`` weights; ``"standardised"``, each filter to mean 0 and deviation 1; or
+        ``"folded"``, each times what the batch norm behind it makes of it, as they are where there is none.
 
     Examples
     --------
@@ -57,14 +64,26 @@ class OneOfEach(Criterion):
     (3, True)
     """
 
-    def __init__(self, method: Method, *, effort: str | Effort = "quick", runs: int = 10, seed: int = 0) -> None:
+    def __init__(
+        self,
+        method: Method,
+        *,
+        effort: str | Effort = "quick",
+        runs: int = 10,
+        seed: int = 0,
+        weights: Weights = "own",
+    ) -> None:
         if runs < 1:
             raise InputError(f"{type(self).__name__}: runs = {runs}; give 1 or more")
+        if weights not in get_args(Weights):
+            raise InputError(f"{type(self).__name__}: weights = {weights!r}; give {', '.join(get_args(Weights))}")
         self.method = method
         self.effort = effort_of(effort)
         self.runs = runs if method.random else 1
         self.seed = seed
+        self.weights = weights
         self.settings = f"{method!r}, {self.effort!r}"
+        self._scales: Mapping[str, Tensor] = {}
         self._chosen: dict[tuple[str, str, int], Clustering] = {}
         self._folder: Path | None = None
         self._last: tuple[tuple[str, str], Grouper] | None = None
@@ -74,10 +93,17 @@ class OneOfEach(Criterion):
         made._folder = folder
         return made
 
+    def prepare(self, net: nn.Module, batches: Iterable[Batch], layers: Sequence[Layer]) -> OneOfEach:  # noqa: D102
+        if self.weights != "folded":
+            return self
+        made = copy.copy(self)
+        made._scales = scales(net, example_of(batches), layers)
+        return made
+
     def judge(  # noqa: D102
         self, layer: Layer, weights: Mapping[str, Tensor], results: Mapping[str, object], probe: Probe | None = None
     ) -> Judgement:
-        weight = weights["weight"] if "weight" in weights else _weight(layer)
+        weight = self._compared(layer, weights.get("weight"))
         grouper = self._grouper(layer.name, weight)
         found = self._search(layer.name, weight)
         best = self._best(layer.name, grouper, found.natural(self.method.silhouette), found)
@@ -107,7 +133,7 @@ class OneOfEach(Criterion):
         Of a layer whose units are no longer those of its own weights, as in a group of layers cut together, the
         scores decide.
         """
-        weight = _weight(layer)
+        weight = self._compared(layer)
         if len(weight) != len(judgement.scores):
             return select(judgement.scores, keep, judgement.tiebreak)
         if not 0 <= keep <= len(weight):
@@ -121,7 +147,15 @@ class OneOfEach(Criterion):
 
     def natural_keep(self, layer: Layer) -> int:
         """How many units to keep of a layer when nobody says: the number of clusters the silhouette likes best."""
-        return self._search(layer.name, _weight(layer)).natural(self.method.silhouette)
+        return self._search(layer.name, self._compared(layer)).natural(self.method.silhouette)
+
+    def _compared(self, layer: Layer, given: Tensor | None = None) -> Tensor:
+        """The weights to cluster: those ``given`` or the layer's own, as :attr:`weights` says."""
+        weight = layer.module.get_parameter("weight").detach() if given is None else given
+        if self.weights == "standardised":
+            return standardised(weight)
+        scale = self._scales.get(layer.name)
+        return weight if scale is None else folded(weight, scale)
 
     def _search(self, name: str, weight: Tensor) -> LayerSearch:
         file = None if self._folder is None else file_of(self._folder, name)
@@ -153,12 +187,6 @@ class OneOfEach(Criterion):
         if len(made) == 1:
             return made[0]
         return max(made, key=lambda one: round(score(grouper.matrix, one.labels, self.method.silhouette), 9))
-
-
-def _weight(layer: Layer) -> Tensor:
-    weight = layer.module.weight
-    assert isinstance(weight, Tensor)
-    return weight.detach()
 
 
 def _scores(best: Clustering) -> Tensor:
