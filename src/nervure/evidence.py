@@ -91,6 +91,8 @@ _WORDS = {"words": True}
 class Curve(Figure):
     """Lines over a common axis: ``y`` is (lines, points), ``x`` (points,), ``spread`` like ``y``.
 
+    ``marks`` (m,) are places on the axis to point at, each under its label, or without one a mere division.
+
     >>> Curve(title="loss", alt="falls", x=np.arange(2), y=np.ones((1, 2)), labels=["train"]).y.shape
     (1, 2)
     """
@@ -100,6 +102,8 @@ class Curve(Figure):
     y: Array = field(metadata=_ARRAY)
     spread: Array | None = field(default=None, metadata=_ARRAY)
     labels: Sequence[str] = field(default=(), metadata=_WORDS)
+    marks: Array | None = field(default=None, metadata=_ARRAY)
+    mark_labels: Sequence[str] = field(default=(), metadata=_WORDS)
     x_label: str = ""
     y_label: str = ""
     log_y: bool = False

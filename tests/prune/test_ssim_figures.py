@@ -35,6 +35,8 @@ def test_curve_has_mean_spread_null_and_corrected(found: LayerSearch) -> None:
     assert curve.notes["chosen"].startswith("A: 9 (")
     # 24 filters: limits at 10, 14, 20 and 28 64ths of them.
     assert curve.notes["fewer filters an initial centroid from"] == "4, 6, 8, 11"
+    assert curve.marks is not None
+    assert (curve.marks.tolist(), curve.mark_labels) == ([9, 4, 6, 8, 11], ("A 9",))
     assert f"peaks at K = {table.natural}" in curve.alt
     assert f"shuffled the peak is {null.mean.max():.3f}" in curve.alt
 

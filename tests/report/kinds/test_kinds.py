@@ -28,6 +28,12 @@ class TestCurve:
         assert "opacity: 0.18" in draw(Curve(title="", alt="", **lines, spread=[[1, 1, 1]]))
         assert "opacity: 0.18" not in draw(Curve(title="", alt="", **lines))
 
+    def test_marks_are_dashed_lines_and_those_with_a_label_say_it(self):
+        plain = {"title": "", "alt": "", "x": [0, 1, 2], "y": [[3, 2, 1]]}
+        marked = draw(Curve(**plain, marks=[1, 2], mark_labels=["best <1>"]))
+        assert "best &lt;1&gt;" in marked
+        assert (marked.count("stroke-dasharray"), draw(Curve(**plain)).count("stroke-dasharray")) == (2, 0)
+
     def test_a_logarithmic_axis_has_plain_ticks(self):
         html = draw(Curve(title="", alt="", x=[0, 1, 2], y=[[1, 0.1, 0.01]], log_y=True))
         assert {"1", "0.1", "0.01"} <= set(cells(html, "text"))

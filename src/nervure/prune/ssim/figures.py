@@ -70,6 +70,8 @@ def silhouette_curve(name: str, found: LayerSearch, kind: Kind, chosen: Mapping[
         y=np.stack(lines),
         spread=np.stack(spreads),
         labels=labels,
+        marks=np.array([*chosen.values(), *switches]),
+        mark_labels=[f"{label} {k}" for label, k in chosen.items()],
         x_label="clusters K",
         y_label="silhouette",
         notes={"chosen": marks, "fewer filters an initial centroid from": ", ".join(map(str, switches))},

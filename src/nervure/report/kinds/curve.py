@@ -39,6 +39,7 @@ def draw(figure: Curve) -> str:
                 low = line - spread[index]
                 low = np.maximum(low, np.nanmin(line) / 2) if figure.log_y else low
                 axes.fill_between(x, low, line + spread[index], color=colour(index), alpha=0.18, linewidth=0)
+        _marks(axes, figure)
         axes.margins(x=0.015)
         _ticks(axes, x, y, figure.log_y)
         name_axes(axes, figure.x_label, figure.y_label)
@@ -77,6 +78,30 @@ def _dots(axes: Axes, x: Reals, line: Reals, index: int) -> None:
             linewidth=3.8,
             solid_capstyle="round",
             zorder=4,
+        )
+
+
+def _marks(axes: Axes, figure: Curve) -> None:
+    places = real(np.empty(0) if figure.marks is None else figure.marks, 1)
+    labels = [*figure.mark_labels, *[""] * len(places)][: len(places)]
+    for place, label in zip(places, labels, strict=True):
+        axes.axvline(place, linestyle=(0, (3, 3)), linewidth=0.9, color=colour("muted" if label else "rule"), zorder=2)
+    # Labels stand under each other above the lines, so that those of near places stay apart.
+    named = [(place, label) for place, label in zip(places, labels, strict=True) if label]
+    axes.margins(y=0.05 + 0.1 * len(named))
+    for row, (place, label) in enumerate(named):
+        right = place > np.mean(axes.get_xlim())
+        axes.annotate(
+            label,
+            (place, 1 - 0.09 * row),
+            xycoords=("data", "axes fraction"),
+            xytext=(-3 if right else 3, 0),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top",
+            fontsize=8,
+            color=colour("muted"),
+            zorder=5,
         )
 
 
