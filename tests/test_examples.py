@@ -17,6 +17,7 @@ CASES = {
     "look_inside.py": (["--epochs", "2"], ["whole: accuracy", "spread: 8 of 16 units left", "chance: 8 of 16"]),
     "own_network.py": (["--epochs", "1"], ["function: 0.", "module: 0."]),
     "series.py": (["--epochs", "2", "--samples", "120"], ["filled with 1000: 0.0e+00", "short series: "]),
+    "similar_filters.py": ([], ["Begin: each centroid is the mean", "open similar_filters.html"]),
     "train_and_deploy.py": (["--epochs", "3"], ["accuracy of runs/example.onnx: 0.", "open runs/example/report.html"]),
 }
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
+from nervure import prune
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.features.ssim import Filters, Measure, Similarity
@@ -111,6 +114,28 @@ class TestEach:
         assert "shuffled" in curve.labels[1]  # type: ignore[attr-defined]
         assert "with its weights shuffled the peak is" in curve.alt
         assert curve.notes["chosen"].startswith("best: 4 (")
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_all_units_leave_outputs_as_they_are_and_fewer_make_a_smaller_file(
+    kind: type[OneOfEach], tmp_path: Path
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Sequential(
+            nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.Conv2d(12, 8, 3), nn.ReLU(), nn.Flatten(),
+            nn.Linear(128, 3),
+        ).eval()  # fmt: skip
+    x = torch.randn(3, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    whole = prune.plan(net, None, kind(), prune.Target(keep=1.0), example=x).apply(net)
+    assert torch.equal(whole(x), net(x))
+    small = prune.plan(net, None, kind(), prune.Target(keep={"0": 3, "3": 2}), example=x).apply(net)
+    assert [tuple(one.weight.shape[:2]) for one in (small[0], small[3])] == [(3, 1), (2, 3)]  # type: ignore[index]
+    sizes = []
+    for name, one in (("whole", net), ("small", small)):
+        save_file(one.state_dict(), tmp_path / name)
+        sizes.append((tmp_path / name).stat().st_size)
+    assert sizes[1] < 0.6 * sizes[0]
 
 
 class TestSSIM:
