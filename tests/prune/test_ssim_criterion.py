@@ -227,6 +227,16 @@ class TestWeights:
         ]
         assert torch.equal(judged[0].scores, judged[1].scores)
 
+    @pytest.mark.parametrize("weights", ["own", "standardised", "folded"])
+    def test_transposed_convolutions(self, kind: type[OneOfEach], weights: Weights) -> None:
+        """Their weights have inputs first; of six units, three are there twice."""
+        module = nn.ConvTranspose2d(4, 6, 3)
+        module.weight = nn.Parameter(filters(4, 3, 3, 3).repeat(1, 2, 1, 1))
+        net = nn.Sequential(nn.Conv2d(1, 4, 3), module, nn.BatchNorm2d(6), nn.Conv2d(6, 2, 3)).eval()
+        target = prune.Target(keep={"1": 3})
+        plan = prune.plan(net, None, kind(weights=weights), target, example=torch.zeros(3, 1, 8, 8))
+        assert sorted(unit % 3 for unit in plan.kept["1"]) == [0, 1, 2]
+
     def test_refuses_another_name(self, kind: type[OneOfEach]) -> None:
         with pytest.raises(InputError, match="weights = 'fold'; give own, standardised, folded"):
             kind(weights="fold")  # type: ignore[arg-type]

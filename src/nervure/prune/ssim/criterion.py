@@ -27,7 +27,7 @@ from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import fingerprint
 from nervure.prune.ssim.search import LayerSearch, file_of, job_of, search_layer
-from nervure.prune.ssim.weights import Weights, folded, scales, standardised
+from nervure.prune.ssim.weights import Weights, by_unit, folded, scales, standardised
 
 __all__ = ["OneOfEach"]
 
@@ -151,7 +151,9 @@ class OneOfEach(Criterion):
 
     def _compared(self, layer: Layer, given: Tensor | None = None) -> Tensor:
         """The weights to cluster: those ``given`` or the layer's own, as :attr:`weights` says."""
-        weight = layer.module.get_parameter("weight").detach() if given is None else given
+        weight = layer.module.weight if given is None else given
+        assert isinstance(weight, Tensor)
+        weight = by_unit(weight.detach(), layer.module)
         if self.weights == "standardised":
             return standardised(weight)
         scale = self._scales.get(layer.name)
