@@ -35,7 +35,7 @@ _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD = (
 )
 _OURS = {
     _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json", "base", "mask.json",
-    "mask.safetensors",
+    "mask.safetensors", "sizes",
 }  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from nervure.train import checkpoint
 from nervure.train.callbacks import Callback
 from nervure.train.evaluate import evaluate
 from nervure.train.loop import Loop, Progress
+from nervure.train.place import Place
 from nervure.train.random import forked
 from nervure.train.recipe import Recipe
 from nervure.train.runtime import open_fabric
@@ -101,14 +102,16 @@ def fit(
         start = copy.deepcopy(given if state is None else checkpoint.network_of(state, given, out, build))  # type: ignore[arg-type]
         lone = _lone_sample(start, ds, recipe)
         made = [*(callback_table.make(spec) for spec in recipe.callbacks), *callbacks]
-        loop = Loop(start.train(), ds, recipe, goal, made, open_fabric(device, recipe.precision), drop_last=lone)
+        lineage = (*lineage, Action("train", recipe.to_json(), recipe.seed, command))
+        place = None if out is None else Place(out, lineage, fresh=state is None)
+        fabric = open_fabric(device, recipe.precision)
+        loop = Loop(start.train(), ds, recipe, goal, made, fabric, drop_last=lone, place=place)
         for callback in made:
             callback.start(loop)
         if state is not None:
             loop.load_state(state)
-        _go(loop, out, progress, stop)
-        action = Action("train", recipe.to_json(), recipe.seed, command)
-        return _finish(loop, out, (*lineage, action))
+        _go(loop, progress, stop)
+        return _finish(loop, out, lineage)
 
 
 def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[Objective, Dataset]:
@@ -164,25 +167,20 @@ def _class_weights(ds: Dataset, recipe: Recipe) -> tuple[float, ...]:
     return tuple(float(counts.sum() / (ds.classes * count)) if count else 0.0 for count in counts)
 
 
-def _go(
-    loop: Loop,
-    out: Path | None,
-    progress: Callable[[Progress], None] | None,
-    stop: Callable[[], bool] | None,
-) -> None:
+def _go(loop: Loop, progress: Callable[[Progress], None] | None, stop: Callable[[], bool] | None) -> None:
+    place = loop.place
+
     def keep() -> None:
-        if out is not None and loop.rank == 0:
-            if is_run(out):  # a run to be replaced, which stood until there is something in its place
-                runs.discard(out)
-            checkpoint.write(out, loop)
+        if place is not None and loop.rank == 0:
+            place.checkpoint(loop)
 
     try:
         loop.run(keep, progress or (lambda where: None), stop or (lambda: False))
     except (DivergedError, InterruptedWork) as error:
-        if out is None or not checkpoint.file_of(out).is_file():
+        if place is None or not checkpoint.file_of(place.out).is_file():
             raise
         hint = "go on with --resume" if isinstance(error, InterruptedWork) else "the last good checkpoint is kept"
-        raise type(error)(f"{error}; {out}: {hint}") from error
+        raise type(error)(f"{error}; {place.out}: {hint}") from error
 
 
 def _finish(loop: Loop, out: Path | None, lineage: tuple[Action, ...]) -> Run:

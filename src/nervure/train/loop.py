@@ -30,6 +30,8 @@ from nervure.train.synchronise import count_statistics, synchronise
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from nervure.train.place import Place
+
 __all__ = ["Best", "Loop", "Progress"]
 
 _FAR = 1e4  # a loss so many times the first one has diverged, though it is still a number
@@ -84,6 +86,8 @@ class Loop:
         A row an epoch; figures that callbacks leave.
     enough : bool
         Set by a callback to end training after this epoch.
+    place : Place, optional
+        The run's folder, if training has one; the process of rank 0 writes to it.
     """
 
     def __init__(
@@ -95,7 +99,9 @@ class Loop:
         callbacks: Sequence[Callback],
         fabric: Fabric,
         drop_last: bool = False,
+        place: Place | None = None,
     ) -> None:
+        self.place = place
         self.ds, self.recipe, self.objective, self.fabric = ds, recipe, objective, fabric
         self.callbacks = list(callbacks)
         self.rank, self.world = fabric.global_rank, fabric.world_size

@@ -194,6 +194,62 @@ class TestResume:
         assert bytes_of(loaded.net) == bytes_of(whole.net)
 
 
+@pytest.fixture(scope="module")
+def out(net: nn.Module, ds: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run that kept its sizes."""
+    out = tmp_path_factory.mktemp("sizes") / "run"
+    train.fit(net, ds, recipe(7, sparse=True, keep_sizes=True), out=out, device="cpu")
+    return out
+
+
+class TestSizes:
+    """Spec majority-voting-pruning, 4 (step 4): the best network of each size is stored as well."""
+
+    def test_each_loads_alone_and_is_the_best_of_its_size(self, out: Path, ds: Dataset) -> None:
+        run = store.load(out)
+        table = run.evidence["pruning-best"]
+        assert table.columns == ("widths", "weights", "epoch", "validation_accuracy", "kept in")  # type: ignore[attr-defined]
+        assert len(table.rows) > 2  # type: ignore[attr-defined]
+        assert sorted(one.name for one in (out / "sizes").iterdir()) == sorted(row[0] for row in table.rows)  # type: ignore[attr-defined]
+        for widths, weights, epoch, accuracy, place in table.rows:  # type: ignore[attr-defined]
+            own = [row for row in run.history if row["widths"] == widths]
+            assert accuracy == max(row["validation_accuracy"] for row in own)  # type: ignore[type-var]
+            assert run.history[epoch - 1] in own
+            held = store.load(out / place)
+            assert [held.net.classifier[at].out_features for at in (0, 2)] == [int(one) for one in widths.split("-")]  # type: ignore[union-attr, operator]
+            assert sum(int(one.count_nonzero()) for one in held.net.parameters() if one.ndim > 1) <= weights
+            found = train.evaluate(held, ds, split="validation", device="cpu").metrics["accuracy"]
+            assert found == pytest.approx(accuracy)
+            assert held.metrics["validation_accuracy"] == accuracy
+            assert (held.source, held.fingerprint, len(held.lineage)) == (run.source, run.fingerprint, 1)
+
+    def test_a_kill_changes_no_bit(
+        self, net: nn.Module, ds: Dataset, out: Path, tmp_path: Path, kill_at: Any, killed: type[BaseException]
+    ) -> None:
+        how = recipe(7, sparse=True, keep_sizes=True)
+        with pytest.raises(killed):
+            train.fit(net, ds, how, out=tmp_path / "cut", device="cpu", callbacks=[kill_at(25)])
+        assert any((tmp_path / "cut" / "sizes").iterdir())
+        train.fit(net, ds, how, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[kill_at(-1)])
+        for one in (out / "sizes").iterdir():
+            for name in ("model.safetensors", "run.json"):
+                assert (one / name).read_bytes() == (tmp_path / "cut" / "sizes" / one.name / name).read_bytes()
+
+    def test_by_loss(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        how = recipe(2, epochs=1, keep_sizes=True, settings={"monitor": "loss", "keep": "last"})
+        run = train.fit(net, ds, how, out=tmp_path / "run", device="cpu")
+        for row in run.history:
+            held = store.load(tmp_path / "run" / "sizes" / str(row["widths"]))
+            assert held.metrics["validation_loss"] == row["validation_loss"]
+
+    def test_not_unasked_and_only_beside_a_run(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        run = train.fit(net, ds, recipe(2, epochs=1), out=tmp_path / "run", device="cpu")
+        assert not (tmp_path / "run" / "sizes").exists()
+        assert run.evidence["pruning-best"].columns[-1] == "validation_accuracy"  # type: ignore[attr-defined]
+        with pytest.raises(InputError, match="give out, a folder"):
+            train.fit(net, ds, recipe(1, keep_sizes=True), device="cpu")
+
+
 class TestBadInput:
     def test_one_line_each(self, net: nn.Module, ds: Dataset) -> None:
         cases = [
@@ -204,6 +260,7 @@ class TestBadInput:
             (dict(layers=["classifier.1"]), "no hidden dense layer 'classifier.1'"),
             (dict(lr_factor=0.0), "lr_factor"),
             (dict(remov=0.1), "remov"),
+            (dict(keep_sizes="yes"), "keep_sizes = 'yes'"),
         ]
         for options, message in cases:
             with pytest.raises(InputError, match=message) as error:

@@ -17,7 +17,7 @@ from nervure.store.run import History
 __all__ = ["cycle_figures", "degree_figures", "layer_figures"]
 
 
-def cycle_figures(history: History, layers: Sequence[str], final: Sequence[int]) -> dict[str, Figure]:
+def cycle_figures(history: History, layers: Sequence[str], final: Sequence[int], folder: str = "") -> dict[str, Figure]:
     """What iterative pruning did, cycle by cycle, from the columns that it adds to the history.
 
     Parameters
@@ -28,12 +28,14 @@ def cycle_figures(history: History, layers: Sequence[str], final: Sequence[int])
         The pruned layers.
     final : sequence of int
         Their widths at the end.
+    folder : str
+        Where the best network of each size lies within the run's folder, if they were kept.
 
     Examples
     --------
     >>> row = {"epoch": 1, "validation_accuracy": 0.5, "cycle": 1, "widths": "8", "n_weights": 80, "event": 1}
-    >>> sorted(cycle_figures([row], ["fc"], [7]))
-    ['pruning-accuracy', 'pruning-cycles', 'pruning-size', 'pruning-weights', 'pruning-widths', 'widths']
+    >>> cycle_figures([row], ["fc"], [7])["pruning-best"].rows
+    (('8', 80, 1, 0.5),)
     """
     rows = [row for row in history if row.get("cycle") is not None]
     if not rows:
@@ -60,6 +62,7 @@ def cycle_figures(history: History, layers: Sequence[str], final: Sequence[int])
             columns=("cycle", measure, "widths", "weights", "event after it"),
             rows=[(int(row[0]), row[1], row[2], int(row[3]), "pruned" if row[4] else "") for row in table],
         ),
+        "pruning-best": _best_of_sizes(rows, measure, folder),
         "widths": Flow(
             title="Widths before and after training",
             alt=f"{said}; widths {table[0][2]} became {'-'.join(map(str, final))}.",
@@ -90,6 +93,25 @@ def _cycles(rows: History, measure: str) -> list[Cycle]:
         )
         for cycle, own in by.items()
     ]
+
+
+def _best_of_sizes(rows: History, measure: str, folder: str) -> Table:
+    """A row a size: the first epoch of its best score, and where that network is kept, if it is."""
+    by: dict[str, list[Mapping[str, float | int | str | None]]] = {}
+    for row in rows:
+        by.setdefault(str(row["widths"]), []).append(row)
+    best = min if measure.endswith("loss") else max
+    table = []
+    for widths, own in by.items():
+        top = best(own, key=lambda row: float(row.get(measure) or 0.0))
+        kept = (f"{folder}/{widths}",) if folder else ()
+        table.append((widths, int(top["n_weights"] or 0), top["epoch"], top.get(measure), *kept))
+    return Table(
+        title="The best network of each size",
+        alt=f"{len(table)} sizes, each by the epoch that was best on validation.",
+        columns=("widths", "weights", "epoch", measure, *(("kept in",) if folder else ())),
+        rows=table,
+    )
 
 
 def _column(table: Sequence[Cycle], at: int) -> NDArray[np.float64]:

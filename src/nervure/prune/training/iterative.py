@@ -44,9 +44,9 @@ class IterativeVotes(Callback):
     Score: the recipe's ``monitor`` on validation; take ``monitor="accuracy"`` for the published rule. At a cycle's end
     the best weights of the cycle come back. Each group of units loses the fraction ``remove``, judged on the whole
     training split by the network as it is before the event. Optimizer state and weight masks are cut with the network.
-    With ``keep="best"`` the run ends with the best network of the final widths. Rows of history gain ``cycle``,
-    ``best`` (as it was before the row's cycle ended), ``widths``, ``n_weights`` (without biases and masked ones) and
-    ``event``.
+    With ``keep="best"`` the run ends with the best network of the final widths; with ``keep_sizes`` the best of every
+    size is kept beside it. Rows of history gain ``cycle``, ``best`` (as it was before the row's cycle ended),
+    ``widths``, ``n_weights`` (without biases and masked ones) and ``event``.
 
     Parameters
     ----------
@@ -66,6 +66,9 @@ class IterativeVotes(Callback):
         The learning rate is multiplied by ``lr_factor`` whenever so many cycles pass without a new best.
     lr_time_decay : float
         The learning rate is divided by ``1 + lr_time_decay * steps``, as some libraries mean "decay".
+    keep_sizes : bool
+        Keep the best network of each size, by the recipe's monitor, as a run of its own in the folder ``sizes`` of the
+        run, named by its widths. Many events make that many times as large as the run, so it is not done unasked.
 
     Examples
     --------
@@ -97,6 +100,7 @@ class IterativeVotes(Callback):
         lr_wait: int | None = 2,
         lr_factor: float = 0.5,
         lr_time_decay: float = 0.0,
+        keep_sizes: bool = False,
     ) -> None:
         if not 0 < remove < 1:
             raise InputError(f"iterative-votes: remove = {remove!r}; give a fraction between 0 and 1")
@@ -104,7 +108,10 @@ class IterativeVotes(Callback):
             raise InputError("iterative-votes: lr_factor lies in (0, 1], lr_wait is 1 or more, lr_time_decay 0 or more")
         self.remove, self.samples, self.layers = remove, samples, tuple(layers)
         self.criterion = self._criterion(criterion, l_frac, tensor)
+        if not isinstance(keep_sizes, bool):
+            raise InputError(f"iterative-votes: keep_sizes = {keep_sizes!r}; give true or false")
         self.lr_wait, self.lr_factor, self.lr_time_decay = lr_wait, lr_factor, lr_time_decay
+        self.keep_sizes = keep_sizes
         rules = Rules(epochs, cycles, stall, cycle_mode, patience, min_delta, tolerance)
         self.machine = Cycles(rules)
         self.names: tuple[str, ...] = ()
@@ -123,6 +130,8 @@ class IterativeVotes(Callback):
         """Find the dense layers, and check that there is something to decide by."""
         if loop.validation_data is None:
             raise InputError(f"iterative-votes decides on validation, and {loop.ds.source} has no such split; give one")
+        if self.keep_sizes and loop.place is None:
+            raise InputError("iterative-votes: keep_sizes writes beside the run; give out, a folder for the run")
         groups = dense_groups(loop.net, examine(loop.net, self._inputs(loop)), self.layers)
         if not groups:
             raise InputError(f"iterative-votes: {type(loop.net).__name__} has no hidden dense layer that can be cut")
@@ -144,7 +153,7 @@ class IterativeVotes(Callback):
         row |= {
             "cycle": verdict.cycle,
             "best": best if math.isfinite(best) else None,
-            "widths": "-".join(map(str, widths_of(loop.net, self.names))),
+            "widths": self._widths(loop),
             "n_weights": weights(loop.net) - sum(one.absent() for one in _masked(loop)),
             "event": int(verdict.prune),
         }
@@ -156,14 +165,29 @@ class IterativeVotes(Callback):
         self._slow_down()
         change = self._event(loop) if verdict.prune else None
         row["event"] = int(change is not None)
+        if change is not None:
+            self._keep_size(loop)
         if verdict.stop:
             # The loop counts epochs up to the recipe's; there is nothing left to train for.
             loop.epoch = loop.recipe.epochs
         return change
 
     def finish(self, loop: Loop) -> None:
-        """Leave the figures."""
-        loop.evidence |= cycle_figures(loop.history, self.names, widths_of(loop.net, self.names))
+        """Keep the last size, and leave the figures."""
+        self._keep_size(loop)
+        loop.evidence |= cycle_figures(
+            loop.history, self.names, widths_of(loop.net, self.names), "sizes" if self.keep_sizes else ""
+        )
+
+    def _keep_size(self, loop: Loop) -> None:
+        """Write the best network of the size that it has now, which an event is about to leave, or training."""
+        if self.keep_sizes and loop.place is not None and loop.best is not None and loop.rank == 0:
+            monitor, score = loop.recipe.monitor, loop.best.score
+            metrics = {f"validation_{monitor}": -score if monitor == "loss" else score}
+            loop.place.keep_size(loop, self._widths(loop), loop.best.state, metrics)
+
+    def _widths(self, loop: Loop) -> str:
+        return "-".join(map(str, widths_of(loop.net, self.names)))
 
     def _score(self, loop: Loop, row: Row) -> float:
         value = row[f"validation_{loop.recipe.monitor}"]
