@@ -63,9 +63,23 @@ def test_labels_shares_and_times(cache: str) -> None:
     }
 
 
+def test_cut_and_recovered(cache: str) -> None:
+    asked = {"l1": {}, "mended": {"criterion": "l1", "recover": "kernel-estimation"}}
+    given = job(cache, criteria=asked, keep=0.3, cumulative=True, recover_samples=150)
+    found = ablation_trial(given).metrics
+    run, ds = base_of(given, None, BASE)
+    for name, target in (("layer 1", {"classifier.0": 0.3}), ("cumulative", 0.3)):
+        plan = prune.plan(run.net, ds, "l1", prune.Target(keep=target), samples=200)
+        mended = prune.recover(plan.apply(run.net), run.net, ds, method="kernel-estimation", kept=plan, samples=150)
+        assert found[f"mended {name}"] == pytest.approx(accuracy(mended, ds, device="cpu"))
+        assert found[f"mended {name}"] > found[f"l1 {name}"]
+
+
 def test_faults_are_named(cache: str) -> None:
     with pytest.raises(InputError, match="trial 'prune-ablation': criteria"):
         ablation_trial(job(cache, criteria={}))
+    with pytest.raises(InputError, match=r"trial 'prune-ablation': criteria.l1.recover"):
+        ablation_trial(job(cache, criteria={"l1": {"recover": "batch-norms"}}))
     with pytest.raises(InputError, match=r"trial 'prune-ablation': kind"):
         ablation_trial(job(cache, criteria={"l1": {}}, kind="convs"))
     assert data.load("digits").task == "classification"

@@ -152,6 +152,28 @@ class TestSmallest:
         assert [one.name for one in study.sweeps][-1] == "cumulative keep"
         assert {len(one.numbers) for one in study.sweeps} == {len(given)}
 
+    @pytest.mark.parametrize("name", ["prune-layers-small-cnn-cifar10", "prune-levels-small-cnn-cifar10"])
+    def test_a_line_a_layer(self, name: str) -> None:
+        study = table.load(name)
+        found = small(name, "base", DIGITS)
+        shares = study.trial_settings("base", "smoke")["keep"]
+        assert named(study, found) == {
+            one
+            for one in study.measures
+            if " keep " not in one or float(one.split()[-1]) in shares  # type: ignore[operator]
+        }
+        assert {one.columns for one in study.sweeps} == {tuple(f"layer {at}" for at in range(2, 7))}
+
+    def test_a_panel_for_each_residual_network(self) -> None:
+        study = table.load("prune-layers-resnet-cifar10")
+        assert [one.name for one in study.sweeps][:3] == [
+            "resnet20 votes keep", "resnet32 votes keep", "resnet20 votes estimated keep",
+        ]  # fmt: skip
+        found = small(study.name, "resnet20", DIGITS)
+        assert {f"votes estimated layer {at} keep {share}" for at in (1, 2) for share in (0.7, 0.3)} <= set(
+            found.metrics
+        )
+
     def test_criteria_by_layer(self) -> None:
         study = table.load("prune-criteria-small-cnn-cifar10")
         assert named(study, small(study.name, "base", DIGITS)) == set(study.measures)
@@ -182,6 +204,11 @@ class TestSmallest:
         found = small("prune-iterative-mnist", arm, DIGITS)
         assert (found.metrics["weights_share"] == 1) == (arm == "dense")
         assert (found.metrics["events"] > 0) == arm.endswith("votes")
+        scores = [value for name, value in found.metrics.items() if name.startswith("validation accuracy by cycle ")]
+        sizes = [value for name, value in found.metrics.items() if name.startswith("weights by cycle ")]
+        assert max(scores) == found.metrics["best_validation"]
+        assert len(scores) == len(sizes) == found.metrics["epochs"]
+        assert (sizes[0] > sizes[-1]) == arm.endswith("votes")
 
     @pytest.mark.parametrize("arm", ["ssim-kmeans", "hrank"])
     def test_layerwise(self, arm: str) -> None:

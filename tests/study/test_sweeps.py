@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nervure.study import table
-from nervure.study.sweeps import controls_of, plain, sweeps
+from nervure.study.sweeps import controls_of, plain, series, sweeps
 
 
 def test_criteria_are_columns_in_a_study_of_one_arm() -> None:
@@ -23,6 +23,34 @@ def test_arms_are_columns_in_a_study_of_several() -> None:
     found = sweeps(["a", "b"], {"before layer 2": "%", "before layer 3": "%", "accuracy": "%"})
     assert [(one.name, one.columns) for one in found] == [("before layer", ("a", "b"))]
     assert [one.name for one in plain(["a"], {"h 4": "", "acc": ""})] == ["h 4", "acc"]
+
+
+def test_layers_are_lines_where_a_study_says_so() -> None:
+    names = [
+        f"{one} layer {at} keep {keep}" for one in ("votes", "votes estimated") for at in (2, 3) for keep in (0.9, 0.5)
+    ]
+    found = sweeps(["base"], {"intact": "%", **dict.fromkeys(names, "%")}, by_layer=True)
+    assert [one.name for one in found] == ["votes keep", "votes estimated keep"]
+    assert found[1].cells["layer 3", "0.9"] == ("base", "votes estimated layer 3 keep 0.9")
+    assert [one.name for one in plain(["base"], {"intact": "%", **dict.fromkeys(names, "%")}, by_layer=True)] == [
+        "intact"
+    ]
+    [threshold] = sweeps(
+        ["a"], dict.fromkeys([f"exceed {t} layer {at}" for t in (0.1, 0.2) for at in (1, 2)], "%"), True
+    )
+    assert (threshold.name, threshold.columns, threshold.numbers) == ("exceed", ("layer 1", "layer 2"), ("0.1", "0.2"))
+    two = sweeps(["a", "b"], dict.fromkeys(names, "%"), by_layer=True)
+    assert [one.name for one in two] == [
+        f"{arm} {one} keep" for one in ("votes", "votes estimated") for arm in ("a", "b")
+    ]
+    assert two[1].cells["layer 2", "0.5"] == ("b", "votes layer 2 keep 0.5")
+
+
+def test_a_series_ends_with_the_first_of_its_trials() -> None:
+    made = {"a": [["h 1", "h 2", "h 3"], ["h 1", "h 2"], ["accuracy"]], "b": [["h 1"]], "c": [["accuracy"]]}
+    [found] = series({"h": "%", "absent": ""}, made)
+    assert found.labels == ("1", "2")
+    assert set(found.cells) == {("a", "1"), ("a", "2"), ("b", "1")}
 
 
 def test_controls_are_not_held_against_each_other() -> None:

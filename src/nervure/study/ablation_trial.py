@@ -1,14 +1,15 @@
-"""The trial ``prune-ablation``: how good criteria are, layer by layer, without any recovery.
+"""The trial ``prune-ablation``: how good criteria are, layer by layer, without training anything again.
 
-Source: spec majority-voting-pruning, 3 (S2) and 12 (S11). Units that a criterion calls unimportant are silenced in
-one layer of a trained network, accuracy on test is read, and the network is restored.
+Source: spec majority-voting-pruning, 3 (S2), 8 (Figures 6.5 to 6.7), 11 (Figures 6.8 and 6.9) and 12 (S11). Units that
+a criterion calls unimportant are silenced in one layer of a trained network, accuracy on test is read, and the network
+is restored; or they are cut, the layers that read them are estimated anew, and accuracy is read then.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -20,11 +21,24 @@ from nervure.data import Dataset, batches
 from nervure.judge import Criterion, Judgement, Layer, judge, select
 from nervure.nets.structure.surgery import Graph
 from nervure.prune.scores import sample
+from nervure.prune.training import cut_layer
 from nervure.study.asked import Asked, Kind, TrialSettings, accuracy, measured_on, numbered, widths
 from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
 
 __all__ = ["AblationSettings", "ablation_trial"]
+
+
+class Silenced(Asked):
+    """A criterion, and whether what it calls unimportant is only silenced or cut and recovered from.
+
+    ``recover`` is ``"kernel-estimation"``, of the layers that read the units cut, or none.
+
+    >>> Silenced(criterion="iou-vote", recover="kernel-estimation").draws
+    1
+    """
+
+    recover: Literal["kernel-estimation"] | None = None
 
 
 class AblationSettings(TrialSettings):
@@ -35,7 +49,7 @@ class AblationSettings(TrialSettings):
     run, base : str, dict, optional
         As for the trial ``prune``.
     criteria : dict
-        By a name of one's own: see :class:`~nervure.study.asked.Asked`.
+        By a name of one's own: see :class:`Silenced`.
     keep : float or list of float
         Shares that stay; of several, measures end in `` keep SHARE``.
     kind, first, count
@@ -44,8 +58,8 @@ class AblationSettings(TrialSettings):
         ``"producer"``: a layer's number is its own; ``"consumer"``: that of the layer that reads it, the next one.
     layerwise, cumulative : bool
         Whether to silence each layer alone, and all together; of these, the scores are those of the whole network.
-    samples : int
-        How many training samples criteria see.
+    samples, recover_samples : int
+        How many training samples criteria see, and how many a recovery reads.
     test_samples : int, optional
         How many samples of test are measured on; all by default.
     timed : bool
@@ -56,7 +70,7 @@ class AblationSettings(TrialSettings):
 
     run: str | None = None
     base: dict[str, object] | None = None
-    criteria: dict[str, Asked] = Field(min_length=1)
+    criteria: dict[str, Silenced] = Field(min_length=1)
     keep: float | tuple[float, ...] = 0.5
     kind: Kind = "conv"
     first: int = Field(1, ge=1)
@@ -65,6 +79,7 @@ class AblationSettings(TrialSettings):
     layerwise: bool = True
     cumulative: bool = False
     samples: int = Field(1000, ge=1)
+    recover_samples: int = Field(200, ge=1)
     test_samples: int | None = Field(None, ge=1)
     timed: bool = False
 
@@ -73,7 +88,8 @@ def ablation_trial(job: Job) -> Measured:
     """Accuracy with the least important units of a layer silenced: measures ``CRITERION layer N``, ``... cumulative``.
 
     All criteria are judged in one pass over the same samples, which the seed draws; of a criterion that draws, the
-    accuracy is the mean over its draws. ``intact`` is the whole network's.
+    accuracy is the mean over its draws. ``intact`` is the whole network's. Where a criterion names a recovery, the
+    units are cut and the accuracy is that of the recovered network.
     """
     settings = AblationSettings.read(job.settings)
     run, ds = base_of(job, settings.run, settings.base)
@@ -89,10 +105,12 @@ def ablation_trial(job: Job) -> Measured:
     asked = _Asking(run.net, ds, list(batches(ds.subset(at), None, 128)))
     judged = asked.judge({f"{key}#{draw}": one for (key, draw), one in wanted.items()}, list(layers.values()))
     scored = time.perf_counter()
-    look = _Look(run.net, ds, graph, job.device)
-    metrics = {"intact": look({})}
+    silenced = _Silenced(run.net, ds, graph, job.device)
+    recovered = _Recovered(run.net, ds, layers.values(), settings.recover_samples, job)
+    metrics = {"intact": silenced({})}
     for key, one in settings.criteria.items():
         names = [f"{key}#{draw}" for draw in range(one.draws)]
+        look = recovered if one.recover else silenced
         found = [
             _accuracies(look, settings, layers, wanted[key, draw], judged[name]) for draw, name in enumerate(names)
         ]
@@ -108,8 +126,8 @@ def ablation_trial(job: Job) -> Measured:
 
 
 def _accuracies(
-    look: _Look, settings: AblationSettings, layers: Mapping[int, Layer], criterion: Criterion,
-    judged: Mapping[str, Judgement],
+    look: Callable[[Mapping[str, Tensor]], float], settings: AblationSettings, layers: Mapping[int, Layer],
+    criterion: Criterion, judged: Mapping[str, Judgement],
 ) -> dict[str, float]:  # fmt: skip
     """Accuracy of each ablation that the settings ask for, by name."""
     found: dict[str, float] = {}
@@ -155,7 +173,7 @@ class _Asking:
         return judge(self.net, self.seen, criteria, layers=layers, objective=self.objective if wants else None)
 
 
-class _Look:
+class _Silenced:
     """Accuracy on test with only some units of some layers left on."""
 
     def __init__(self, net: nn.Module, ds: Dataset, graph: Graph, device: str) -> None:
@@ -164,3 +182,21 @@ class _Look:
     def __call__(self, keep: Mapping[str, Tensor]) -> float:
         with prune.ablated(self.net, keep, graph=self.graph) as net, torch.no_grad():
             return accuracy(net, self.ds, device=self.device)
+
+
+class _Recovered:
+    """Accuracy on test with only some units of some layers left, and the layers that read them estimated anew."""
+
+    def __init__(self, net: nn.Module, ds: Dataset, layers: Iterable[Layer], samples: int, job: Job) -> None:
+        self.net, self.ds, self.samples, self.job = net, ds, samples, job
+        self.consumers = {layer.name: layer.consumers for layer in layers}
+        self.example = ds.batch(ds.indices("train")[:3]).x
+
+    def __call__(self, keep: Mapping[str, Tensor]) -> float:
+        kept = {name: tuple(units.tolist()) for name, units in keep.items()}
+        readers = tuple(dict.fromkeys(one for name in kept for one in self.consumers[name]))
+        small = prune.recover(
+            cut_layer(self.net, kept, self.example), self.net, self.ds, method="kernel-estimation", kept=kept,
+            samples=self.samples, seed=self.job.seed, layers=readers,
+        )  # fmt: skip
+        return accuracy(small, self.ds, device=self.job.device)

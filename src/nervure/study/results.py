@@ -10,7 +10,7 @@ from nervure.errors import InputError
 from nervure.study.grid import Trial
 from nervure.study.records import Record
 from nervure.study.statistics import Paired, Summary, Unpaired, against, summary, unpaired
-from nervure.study.sweeps import WHOLE, controls_of, plain
+from nervure.study.sweeps import WHOLE, Sweep, controls_of, series
 from nervure.study.table import Published, Study
 
 __all__ = ["Difference", "Results", "Row"]
@@ -80,9 +80,16 @@ class Results:
         """How many trials were not made yet."""
         return len(self.trials) - len(self.records)
 
+    @property
+    def series(self) -> tuple[Sweep, ...]:
+        """The study's curves, as far as trials gave them."""
+        done = [record for record in self.records if record.done]
+        made = {arm: [one.metrics for one in done if one.trial.arm == arm] for arm in self.study.arms}
+        return series(self.study.curves, made)
+
     def values(self, arm: str, measure: str) -> dict[int, float]:
         """A measure by seed, in its unit."""
-        factor = 100.0 if self.study.measures.get(measure) == "%" else 1.0
+        factor = 100.0 if self.study.unit(measure) == "%" else 1.0
         return {
             record.trial.seed: factor * record.metrics[measure]
             for record in self.records
@@ -116,9 +123,8 @@ class Results:
 
     def tests(self) -> list[Difference]:
         """Every difference to the study's controls: at each number of a sweep, and of each other measure."""
-        arms, measures = tuple(self.study.arms), self.study.measures
         found = []
-        for sweep in (*self.study.sweeps, *plain(arms, measures)):
+        for sweep in (*self.study.sweeps, *self.study.plain):
             for label in sweep.labels:
                 name = sweep.name if label == WHOLE else f"{sweep.name} {label}"
                 for column in sweep.columns:

@@ -10,12 +10,12 @@ import numpy as np
 from nervure.evidence import Bars, Curve, Figure, Table
 from nervure.study.results import Results
 from nervure.study.side_by_side import curve
-from nervure.study.sweeps import WHOLE, Sweep, plain
+from nervure.study.sweeps import WHOLE, Sweep
 from nervure.train import Recipe
 
 __all__ = ["Shown", "figures", "machines", "settings_of", "shown"]
 
-_AXES = {"layer": "layer", "keep": "kept share"}
+_AXES = {"layer": "layer", "keep": "kept share", "cycle": "cycle"}
 _TOLD = ("optimizer", "lr", "batch", "epochs", "schedule")  # of a recipe, also where it leaves them at their defaults
 
 Line = list[str | int | float | None]
@@ -60,13 +60,12 @@ def shown(results: Results) -> Shown:
     lines = results.rows()
     made = any(row.n for row in lines)
     sweeps = results.study.sweeps
-    alone = plain(tuple(results.study.arms), results.study.measures)
-    drawn = [_curve(results, sweep) for sweep in sweeps] if made else []
+    drawn = [_curve(results, sweep) for sweep in (*sweeps, *results.series)] if made else []
     several = len(results.study.arms) > 1
-    bars = [_bars(results, one.name) for one in alone if several and _columns(results, one)] if made else []
+    bars = [_bars(results, one.name) for one in results.study.plain if several and _columns(results, one)]
     return Shown(
         tuple(one for one in (_table(results, made), *(_pivot(results, sweep, made) for sweep in sweeps)) if one.rows),
-        tuple(one for one in drawn if one is not None) + tuple(bars),
+        tuple(one for one in drawn if one is not None) + tuple(bars if made else ()),
         _tests(results),
         _settings(results),
         (_trials(results),) if made else (),
@@ -148,6 +147,12 @@ def _unit(measure: str, unit: str) -> str:
     return f"{name} ({unit})" if unit else name
 
 
+def _swept(sweep: Sweep) -> str:
+    """What a sweep shows, and its unit."""
+    name = sweep.name.removesuffix(" keep")
+    return _unit(sweep.name if name == sweep.name else f"{name} by kept share", sweep.unit)
+
+
 def _values(results: Results, sweep: Sweep, column: str, label: str) -> list[float]:
     cell = sweep.cells.get((column, label))
     return [] if cell is None else list(results.values(*cell).values())
@@ -208,7 +213,7 @@ def _pivot(results: Results, sweep: Sweep, made: bool) -> Table:
                 rows.append([label, "spread", *(None if one is None else one.sd for one in ours)])
     said = f" Printed in {'; '.join(works)}." if works else ""
     return Table(
-        title=f"{_title(results)}: {_unit(sweep.name, sweep.unit)}",
+        title=f"{_title(results)}: {_swept(sweep)}",
         alt=f"By {_axis(results, sweep) or 'number'}, for {len(columns)} columns: mean and standard deviation.{said}",
         columns=(_axis(results, sweep), "figure", *columns),
         rows=rows if columns else (),
@@ -233,15 +238,16 @@ def _curve(results: Results, sweep: Sweep) -> Curve | None:
     return curve(
         {column: [row[at] for at in kept] for column, row in lines.items()},
         [float(sweep.numbers[at]) for at in kept],
-        f"{_title(results)}: {_unit(sweep.name, sweep.unit)}",
+        f"{_title(results)}: {_swept(sweep)}",
         x_label=_axis(results, sweep),
         y_label=sweep.unit,
-        what=_unit(sweep.name, sweep.unit).capitalize(),
+        what=_swept(sweep).capitalize(),
     )
 
 
 def _axis(results: Results, sweep: Sweep) -> str:
-    return _AXES.get(sweep.name.split()[-1], results.study.axis)
+    axis, word = results.study.axis, sweep.name.split()[-1]
+    return _AXES.get(word) or (axis if isinstance(axis, str) else axis.get(word, ""))
 
 
 def _bars(results: Results, measure: str) -> Bars:

@@ -93,9 +93,9 @@ def curve(
     y_label: str = "accuracy, %",
     what: str = "Test accuracy",
 ) -> Curve:
-    """A line a criterion through the means over seeds, with their standard deviation; gaps where nothing is known.
+    """Lines through the means over seeds, with their standard deviation; gaps where nothing is known.
 
-    ``values`` has for each criterion a sequence of values over seeds for each ``x``.
+    ``values`` has for each line a sequence of values over seeds for each ``x``.
 
     >>> curve({"l1": [[1.0, 3.0], []]}, [0.3, 0.5], "Accuracy", x_label="share").y.tolist()
     [[2.0, nan]]
@@ -103,7 +103,7 @@ def curve(
     spans = [[summary(list(one)) for one in row] for row in values.values()]
     return Curve(
         title=title,
-        alt=f"{what} of {len(values)} criteria, {x_label} {min(x)} to {max(x)}.",
+        alt=f"{what} of {len(values)} lines, {x_label} {min(x)} to {max(x)}.",
         x=np.array(x),
         y=np.array([[np.nan if one.mean is None else one.mean for one in row] for row in spans]),
         spread=np.array([[0.0 if one.sd is None else one.sd for one in row] for row in spans]),

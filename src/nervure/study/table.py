@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nervure.errors import InputError
 from nervure.registry import nearest
 from nervure.study.merge import merged
-from nervure.study.sweeps import Sweep, sweeps
+from nervure.study.sweeps import Sweep, plain, sweeps
 
 __all__ = ["Data", "Profile", "Published", "Study", "load", "names", "parse"]
 
@@ -75,12 +75,19 @@ class Study(_Data):
         Trials of each arm, with seeds 0, 1, ...
     measures : dict of str to str
         Which measures are tabulated, and their unit; ``"%"`` shows a share times 100.
+    curves : dict of str to str
+        Series that are drawn alone, and their unit: all measures called ``NAME NUMBER`` that trials gave, such as
+        accuracy by cycle, whose number nobody knows before.
     published : sequence of Published
         Printed figures; empty if there are none, and then ``unpublished`` says so.
     controls : sequence of str
         What the others are held against, seed by seed: arms, the last word of arms, or criteria of a study of one arm.
-    axis : str
-        What the numbers at the end of measures are, such as the 0.5 of ``accuracy 0.5``; see :attr:`sweeps`.
+    axis : str, or dict of str to str
+        What the numbers at the end of measures are, such as the 0.5 of ``accuracy 0.5``; where measures differ, by the
+        word before the number. See :attr:`sweeps`.
+    by_layer : bool
+        Whether a measure called ``NAME layer NUMBER keep NUMBER`` belongs to a line of its layer among those of the
+        others, not to one of ``NAME`` in a figure of its layer.
 
     Examples
     --------
@@ -100,10 +107,12 @@ class Study(_Data):
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     seeds: int = Field(3, ge=1)
     measures: dict[str, Literal["", "%"]] = Field(min_length=1)
+    curves: dict[str, Literal["", "%"]] = Field(default_factory=dict)
     published: tuple[Published, ...] = ()
     unpublished: str = ""
     controls: tuple[str, ...] = ()
-    axis: str = ""
+    axis: str | dict[str, str] = ""
+    by_layer: bool = False
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
@@ -124,7 +133,16 @@ class Study(_Data):
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
         """Measures that differ in one number at their end, each a table and a curve."""
-        return sweeps(tuple(self.arms), self.measures)
+        return sweeps(tuple(self.arms), self.measures, self.by_layer)
+
+    @property
+    def plain(self) -> tuple[Sweep, ...]:
+        """Measures that are in no sweep."""
+        return plain(tuple(self.arms), self.measures, self.by_layer)
+
+    def unit(self, measure: str) -> str:
+        """The unit of a measure, or of the curve that it is a point of."""
+        return self.measures.get(measure) or self.curves.get(measure.rpartition(" ")[0], "")
 
     def profile(self, name: str) -> Profile:
         """A profile by name; a missed name answers with the list."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nervure.data.counter import key
 from nervure.errors import InputError
+from nervure.nets.cost import weights
 from nervure.nets.structure.layers import examine
 from nervure.prune.training.dense import dense_groups
 from nervure.prune.training.figures import degree_figures
@@ -35,8 +36,8 @@ class SparseEvolution(Masked):
     The output layer stays dense. After an epoch the fraction ``zeta`` of the positive and of the negative weights
     nearest to zero goes, and as many grow at random empty positions, so their number stays. Where ``iterative-votes``
     deletes units, masks shrink with the weights and the surviving number is the new one; name that callback first. At
-    the end the weakest go once more and nothing grows. Rows of history gain ``connections`` and ``orphans``: hidden
-    units that lost all inputs or all outputs.
+    the end the weakest go once more and nothing grows. Rows of history gain ``connections``, ``orphans`` (hidden units
+    that lost all inputs or all outputs) and ``n_weights`` (without biases and masked ones).
 
     Parameters
     ----------
@@ -103,6 +104,7 @@ class SparseEvolution(Masked):
         """Count the connections, and move them unless training ends here."""
         row |= self._counted or self._counts()
         self._counted = {}
+        row.setdefault("n_weights", weights(loop.net) - self.absent())
         if loop.best is not None and loop.best.epoch == row["epoch"]:
             self._best = {name: mask.clone() for name, mask in self.masks.items()}
         patience = loop.recipe.patience

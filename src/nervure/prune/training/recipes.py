@@ -10,13 +10,15 @@ from typing import Any, Literal
 from nervure.errors import InputError
 from nervure.train.recipe import CallbackSpec, Recipe
 
-__all__ = ["iterative_recipe", "retraining"]
+__all__ = ["CYCLE", "iterative_recipe", "retraining"]
 
 RATES = {"thesis": 0.001, "corrected": 0.01}
+CYCLE = 20
+"""Epochs of a cycle, as published."""
 
 
 def iterative_recipe(
-    *, votes: bool = True, sparse: bool = False, cycles: int = 100, epochs: int = 20, epsilon: float = 20.0,
+    *, votes: bool = True, sparse: bool = False, cycles: int = 100, epochs: int = CYCLE, epsilon: float = 20.0,
     zeta: float = 0.3, remove: float = 0.05, stall: int | None = 5, **settings: Any,
 ) -> Recipe:  # fmt: skip
     """SGD in batches of 100 at 0.006, momentum 0.9, weight decay 0.0002, selection by validation accuracy.
