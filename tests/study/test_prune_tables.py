@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
@@ -71,6 +73,16 @@ def test_every_published_table_has_its_study() -> None:
     tables = ("2.1", "5.2", "5.3", "5.4", "5.5", *(f"6.{number}" for number in range(1, 10)))
     assert [one for one in tables if f"Table {one}" not in places] == []
     assert [one for one in (*range(1, 7),) if f"Al Dallal, Table {one}" not in places] == []
+
+
+def test_every_drawn_figure_has_its_study() -> None:
+    """Spec majority-voting-pruning, 16: Figures 5.4, 6.5 to 6.10 and 6.13; the others are of one run."""
+    said = " ".join(f"{one.what} {one.unpublished}" for one in map(table.load, PRUNED))
+    spans = re.findall(r"Figures? (\d)\.(\d+)(?: (?:to|and) \d\.(\d+))?", said)
+    found = {
+        f"{chapter}.{number}" for chapter, first, last in spans for number in range(int(first), int(last or first) + 1)
+    }
+    assert {"5.4", *(f"6.{number}" for number in range(5, 11)), "6.13"} <= found
 
 
 @pytest.mark.parametrize(
