@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nervure import cluster, data, nets, objectives
 from nervure.cli import complete
 from nervure.prune.criteria import criteria
+from nervure.prune.recover.fine_tune import FineTune
 from nervure.registry import Table
 from nervure.train import Recipe, callbacks
 
@@ -36,6 +38,15 @@ def test_rows_are_those_of_the_table(file: str) -> None:
 def test_choices_are_those_of_the_recipe(field: str) -> None:
     known = typing.get_args(Recipe.model_fields[field].annotation)
     assert [name for name, _ in complete.choices("train/recipe.py", field)("")] == list(known)
+
+
+def test_fields_are_those_of_the_classes() -> None:
+    classes = {"train/recipe.py:Recipe": "recipe.", "prune/recover/fine_tune.py:FineTune": ""}
+    found = [name for name, _ in complete.fields(classes, also=("samples",))("")]
+    assert found == [
+        "samples=", *(f"recipe.{name}=" for name in Recipe.model_fields),
+        *(f"{one.name}=" for one in dataclasses.fields(FineTune)),
+    ]  # fmt: skip
 
 
 def test_a_table_that_is_not_there() -> None:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner, Result
 
 import nervure as nv
 from nervure.cli import evaluate, prune
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
+from nervure.prune.recover import fine_tune
 
 APP = typer.Typer()
 APP.command("prune")(prune.command)
@@ -214,6 +215,79 @@ def test_recovery_of_an_accuracy_drop_is_in_the_plan(base: Path, tmp_path: Path)
     given = (base, "--accuracy-drop", "50", "--recover", "bias", "-o", tmp_path / "out", "--device", "cpu", "-q")
     done("prune", *given)
     assert nv.prune.Plan.load(tmp_path / "out" / "plan.json").target.recover == ("bias",)
+
+
+SETTINGS = ("--recover-set", "samples=50", "--recover-set", "ridge=0.01", "--recover-set", "recipe.epochs=2")
+
+
+def test_a_repair_with_settings_is_in_the_record(base: Path, tmp_path: Path) -> None:
+    methods = ("--recover", "kernel-estimation", "--recover", "fine-tune")
+    given = (base, "--keep", "0.5", *methods, *SETTINGS, "-o", tmp_path / "out", "--device", "cpu", "--seed", 3)
+    found = call("prune", *given)
+    assert found.exit_code == 0, found.exception
+    assert [line.split("  ")[0] for line in found.stderr.splitlines() if "epoch" in line] == ["epoch 1/2", "epoch 2/2"]
+    action = nv.store.load(tmp_path / "out").lineage[-1]
+    assert (action.name, action.seed, action.settings["methods"]) == ("recover", 3, [*methods[1::2]])
+    options = {"samples": 50, "ridge": 0.01, "recipe": {"epochs": 2}}
+    assert action.settings["options"] == options
+    run, again = nv.store.load(base), nv.store.load(tmp_path / "out")
+    ds = nv.data.load("digits")
+    plan = nv.prune.Plan.load(tmp_path / "out" / "plan.json")
+    mended = nv.prune.recover(
+        plan.apply(run.net), run.net, ds, method=methods[1::2], kept=plan, seed=3, **options
+    )  # what the record says is enough to do it again
+    assert all(map(torch.equal, mended.state_dict().values(), again.net.state_dict().values()))
+
+
+def test_a_search_for_accuracy_repairs_with_the_same_settings(base: Path, tmp_path: Path) -> None:
+    given = (base, "--accuracy-drop", "5", "--recover", "kernel-estimation", "--device", "cpu", "-q")
+    done("prune", *given, "--recover-set", "samples=5", "--recover-set", "ridge=100", "-o", tmp_path / "weak")
+    plan = nv.prune.Plan.load(tmp_path / "weak" / "plan.json")
+    assert plan.target.recover_options == {"samples": 5, "ridge": 100}
+    run, ds = nv.store.load(base), nv.data.load("digits")
+    assert nv.prune.plan(run.net, ds, "l1", plan.target).trials == plan.trials
+    done("prune", *given, "-o", tmp_path / "usual")
+    assert nv.prune.Plan.load(tmp_path / "usual" / "plan.json").trials != plan.trials
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (("ridge",), "--recover-set 'ridge': write it as key=value"),
+        (("rigde=1",), "no option 'rigde'; did you mean 'ridge'"),
+        (("ridge=big",), "ridge = 'big'; give 0 or more"),
+        (("samples=0",), "samples = 0"),
+        (("recipe.epoch=5",), "recipe: unknown field 'epoch'; did you mean 'epochs'"),
+        (("recipe.epochs=few",), "recipe: epochs"),
+        (("recipe=5",), "recipe = 5"),
+        (("recipe=5", "recipe.epochs=5"), "recipe is already set as a whole"),
+        (("recipe.epochs=5", "recipe=5"), "some of it is already set"),
+        (("seed=5",), "no option 'seed'"),
+    ],
+)
+def test_bad_settings_of_a_repair_are_told_before_any_work(
+    tmp_path: Path, settings: tuple[str, ...], said: str
+) -> None:
+    given = [one for setting in settings for one in ("--recover-set", setting)]
+    methods = ("--recover", "kernel-estimation", "--recover", "fine-tune")
+    # there is no such run: the settings are looked at before it is
+    assert said in refused("prune", tmp_path / "none", "--keep", "0.5", *methods, *given, "-o", tmp_path / "out")
+
+
+@pytest.mark.parametrize("criterion", ["l1", "ssim-kmeans"])
+def test_after_ctrl_c_no_run_is_left_and_what_is_kept_is_said(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, criterion: str
+) -> None:
+    def fit(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fine_tune, "fit", fit)
+    given = (base, "--keep", "0.5", "--criterion", criterion, "--recover", "fine-tune", "--exclude", "classifier")
+    found = call("prune", *given, "-o", tmp_path / "out")
+    assert isinstance(found.exception, InterruptedWork)
+    kept = "the same command starts anew" if criterion == "l1" else "out.search keeps what was searched; go on with --"
+    assert "no run was written; " in str(found.exception) and kept in str(found.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ([] if criterion == "l1" else ["out.search"])
 
 
 def test_zeros_of_a_sparse_run_are_told_of_where_recovery_fills_them(base: Path, tmp_path: Path) -> None:

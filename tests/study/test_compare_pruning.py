@@ -47,9 +47,20 @@ def test_without_controls_or_recovery(base: Path, made: list[str], tmp_path: Pat
     assert not any("against" in name for name in row)
 
 
+def test_a_repair_with_settings_is_another_trial(base: Path, made: list[str], tmp_path: Path) -> None:
+    given = {"criteria": ["l1"], "keep": [0.25], "seeds": 1}
+    usual = compared(base, tmp_path, **given)
+    assert "recover_options" not in usual.results.study.settings
+    weak = compared(base, tmp_path, **given, recover_options={"samples": 5, "ridge": 100})
+    assert weak.results.study.settings["recover_options"] == {"samples": 5, "ridge": 100}
+    values = [one.values("l1", 0.25, "accuracy_recovered")[0] for one in (usual, weak)]
+    assert values[0] > values[1]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"recover_options": {"rigde": 1}}, "did you mean 'ridge'"),
         ({"criteria": ["l1", "l11"]}, "l11"),
         ({"criteria": ["l1", "l1"]}, "name each criterion once"),
         ({"keep": [0.5, 1.5]}, "keep 1.5"),

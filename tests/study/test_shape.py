@@ -9,10 +9,10 @@ import pytest
 
 from nervure import data, store
 from nervure.data import Dataset
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 from nervure.study import shape as room
 from nervure.study.shape import default_recipe, shape
-from nervure.train import Recipe
+from nervure.train import Progress, Recipe
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +61,33 @@ def test_a_network_is_chosen_trained_and_handed_on(ds: Dataset, tmp_path: Path, 
         shape(ds, tmp_path / "r", recipe=recipe, macs=1.0)
     again = shape(ds, tmp_path / "r", recipe=recipe, macs=1.0, resume=True, device="cpu")
     assert again.metrics == run.metrics
+
+
+def test_settings_of_the_repair_reach_it(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:
+    options: dict[str, object] = {"samples": 40, "ridge": 0.01, "recipe": {"epochs": 3, "lr": 0.01}}
+    stages: list[Progress] = []
+    recipe = Recipe(epochs=8, lr=3e-3)
+    given = {"net": "mlp", "recipe": recipe, "macs": 0.5, "device": "cpu", "formats": ("pt2",)}
+    run = shape(ds, tmp_path / "r", recover_options=options, progress=stages.append, **given)  # type: ignore[arg-type]
+    assert {one.epochs for one in stages} == {8, 3}
+    held = run.lineage[-1].settings["options"]
+    assert isinstance(held, dict)
+    assert (held["samples"], held["ridge"]) == (40, 0.01)
+    if "fine-tune" in run.lineage[-1].settings["methods"]:  # type: ignore[operator]
+        assert (held["recipe"]["lr"], held["recipe"]["batch"], held["distillation"]) == (0.01, recipe.batch, 0.5)
+    with pytest.raises(InputError, match="did you mean 'ridge'"):
+        shape(ds, tmp_path / "s", recover_options={"rigde": 1}, **given)  # type: ignore[arg-type]
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_stop_while_tuning_keeps_the_base(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:
+    asked: list[Progress] = []
+    with pytest.raises(InterruptedWork, match="stopped in epoch 1.*base is kept: go on with --resume"):
+        shape(
+            ds, tmp_path / "r", net="mlp", recipe=Recipe(epochs=2), device="cpu", formats=("pt2",),
+            progress=asked.append, stop=lambda: asked[-1].epochs == 1,
+        )  # fmt: skip
+    assert store.is_run(tmp_path / "r" / "base")
 
 
 def test_a_wrong_name_costs_no_run(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:

@@ -25,6 +25,7 @@ __all__ = [
     "is_function",
     "load_data",
     "load_run",
+    "nested",
     "own_code",
     "pairs",
     "set_threads",
@@ -49,6 +50,27 @@ def pairs(given: Sequence[str] | None, option: str) -> dict[str, object]:
             found[key.replace("-", "_")] = json.loads(value)
         except ValueError:
             found[key.replace("-", "_")] = value
+    return found
+
+
+def nested(given: Sequence[str] | None, option: str) -> dict[str, object]:
+    """Pairs whose keys may have dots: ``recipe.epochs=5`` is the field ``epochs`` of ``recipe``.
+
+    >>> nested(["ridge=0.01", "recipe.epochs=5", "recipe.lr=0.1"], "--recover-set")
+    {'ridge': 0.01, 'recipe': {'epochs': 5, 'lr': 0.1}}
+    """
+    found: dict[str, object] = {}
+    for key, value in pairs(given, option).items():
+        *outer, last = key.split(".")
+        place = found
+        for name in outer:
+            inner = place.setdefault(name, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"{option} {key}: {name} is already set as a whole; give it one way")
+            place = inner
+        if last in place:
+            raise InputError(f"{option} {key}: some of it is already set; give it one way")
+        place[last] = value
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import load_run, pairs
+from nervure.cli.common import load_run, nested, pairs
 from nervure.cli.comparing import AGAINST, finish, shares, teller, words
 from nervure.cli.samples import data_of
 from nervure.cli.train import make_recipe
@@ -25,6 +25,7 @@ def command(
     recover: Annotated[str, typer.Option(help="Methods of recovery, with commas; none for none.")] = (
         "kernel-estimation,batch-norm"
     ),
+    recover_set: opt.RecoverSet = None,
     tune: Annotated[int | None, typer.Option(help="Also train for so many epochs afterwards.", min=1)] = None,
     net: opt.NetFunction = None,
     data: opt.DataSource = None,
@@ -46,6 +47,8 @@ def command(
     Examples:
 
     $ nervure compare pruning runs/base --criteria l1,random,majority-vote --keep 0.7,0.5 --seeds 3 -o runs/compare
+
+    $ nervure compare pruning runs/base --recover-set samples=1000 --recover-set ridge=0.01 -o runs/compare
     """
     from nervure import report
     from nervure.prune.criteria import criteria as criterion_table
@@ -65,7 +68,8 @@ def command(
     with stopping() as stop:
         found = compare_pruning(
             run, ds, criteria=words(criteria), keep=shares(keep, "--keep", "0.7,0.5"), seeds=seeds, out=out,
-            samples=samples, recover=[one for one in words(recover) if one != "none"] or ["none"], tune=recipe,
+            samples=samples, recover=[one for one in words(recover) if one != "none"] or ["none"],
+            recover_options=nested(recover_set, "--recover-set"), tune=recipe,
             build=net, jobs=jobs, minutes=minutes, threads=threads, device=device, data_dir=data_dir,
             progress=teller(said, quiet), stop=stop,
         )  # fmt: skip

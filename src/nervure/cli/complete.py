@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 
-__all__ = ["choices", "rows"]
+__all__ = ["choices", "fields", "rows"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -42,6 +42,30 @@ def choices(file: str, field: str) -> Completer:
         return [(text, "") for text in texts if text.startswith(incomplete)]
 
     return complete
+
+
+def fields(classes: Mapping[str, str], also: tuple[str, ...] = ()) -> Completer:
+    """A completer for ``KEY=``, where keys are fields of classes, each behind a prefix, and what is in ``also``.
+
+    ``classes`` maps ``"file:Class"`` to the prefix.
+
+    >>> fields({"train/recipe.py:Recipe": "recipe."}, also=("samples",))("recipe.epo")
+    [('recipe.epochs=', '')]
+    """
+
+    def complete(incomplete: str) -> list[tuple[str, str]]:
+        keys = [*also, *(f"{prefix}{name}" for where, prefix in classes.items() for name in _fields(where))]
+        return [(f"{key}=", "") for key in keys if key.startswith(incomplete)]
+
+    return complete
+
+
+def _fields(where: str) -> Iterator[str]:
+    file, _, kind = where.partition(":")
+    of = next(node for node in _tree(file).body if isinstance(node, ast.ClassDef) and node.name == kind)
+    for node in of.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
 
 
 def _tree(file: str) -> ast.Module:

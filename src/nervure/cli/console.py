@@ -92,7 +92,7 @@ def training_bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
         from rich import progress as rich
         from rich.console import Console
 
-        with rich.Progress(
+        bars = rich.Progress(
             rich.TextColumn("epoch {task.fields[epoch]}"),
             rich.BarColumn(bar_width=20),
             rich.TaskProgressColumn(),
@@ -101,22 +101,26 @@ def training_bar(quiet: bool) -> Iterator[Callable[[Progress], None]]:
             rich.TextColumn("left"),
             console=Console(stderr=True),
             transient=True,
-        ) as bars:
-            task = bars.add_task("training", total=None, epoch="1", rate="")
+        )
+        task = bars.add_task("training", total=None, epoch="1", rate="")
 
-            def show(where: Progress) -> None:
-                done = where.epoch * where.steps + (where.step if where.row is None else 0)
-                speed = bars.tasks[0].speed
-                _lines(where, lambda line: bars.console.print(line, highlight=False, markup=False, soft_wrap=True))
-                bars.update(
-                    task,
-                    total=where.epochs * where.steps,
-                    completed=done,
-                    epoch=f"{min(where.epoch + 1, where.epochs)}/{where.epochs}{_stage(where)}",
-                    rate=f"{speed:.0f} steps/s" if speed else "",
-                )
+        def show(where: Progress) -> None:
+            bars.start()
+            done = where.epoch * where.steps + (where.step if where.row is None else 0)
+            speed = bars.tasks[0].speed
+            _lines(where, lambda line: bars.console.print(line, highlight=False, markup=False, soft_wrap=True))
+            bars.update(
+                task,
+                total=where.epochs * where.steps,
+                completed=done,
+                epoch=f"{min(where.epoch + 1, where.epochs)}/{where.epochs}{_stage(where)}",
+                rate=f"{speed:.0f} steps/s" if speed else "",
+            )
 
+        try:
             yield show
+        finally:
+            bars.stop()
 
 
 def _lines(where: Progress, tell: Callable[[str], None]) -> None:
@@ -166,6 +170,16 @@ def judging_bar(quiet: bool) -> Iterator[Callable[[int, int], None] | None]:
     from rich.console import Console
 
     columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
-    with rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True)) as bars:
-        task = bars.add_task("judging", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+    bars = rich.Progress(*columns, rich.TimeRemainingColumn(), console=Console(stderr=True))
+    task = bars.add_task("judging", total=None)
+
+    def show(done: int, total: int) -> None:
+        bars.start()
+        bars.update(task, completed=done, total=total)
+        if done >= total:  # what comes after the pass may show progress of its own
+            bars.stop()
+
+    try:
+        yield show
+    finally:
+        bars.stop()

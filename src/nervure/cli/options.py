@@ -26,6 +26,7 @@ __all__ = [
     "Quiet",
     "RecipeField",
     "RecipeFile",
+    "RecoverSet",
     "Replace",
     "Resume",
     "RunFolder",
@@ -122,4 +123,19 @@ RecipeFile = Annotated[
 RecipeField = Annotated[
     list[str] | None,
     typer.Option("--set", help="Any field of the recipe; repeatable.", metavar="KEY=VALUE"),
+]
+RecoverSet = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A setting of the repair, such as samples=500, ridge=0.01 or recipe.epochs=5; repeatable.",
+        metavar="KEY=VALUE",
+        autocompletion=complete.fields(
+            {
+                "prune/recover/kernel_estimation.py:KernelEstimation": "",
+                "prune/recover/fine_tune.py:FineTune": "",
+                "train/recipe.py:Recipe": "recipe.",
+            },
+            also=("samples",),
+        ),
+    ),
 ]

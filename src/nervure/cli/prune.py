@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -10,10 +12,10 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, load_run, pairs, set_threads, typed
-from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say
+from nervure.cli.common import check_device, load_run, nested, pairs, set_threads, typed
+from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
 from nervure.cli.samples import data_of
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from nervure.evidence import Figure
     from nervure.judge import Criterion
     from nervure.prune import Plan
-    from nervure.prune.recover import Repair
+    from nervure.prune.recover import Kept, Repair
     from nervure.store import Run
 
 
@@ -73,6 +75,7 @@ def command(
             autocompletion=complete.rows("prune/recover/__init__.py", "recovery"),
         ),
     ] = None,
+    recover_set: opt.RecoverSet = None,
     ranking: Annotated[
         str, typer.Option(help="layer: the same share of each; global: all units together.", metavar="NAME")
     ] = "layer",
@@ -119,9 +122,9 @@ def command(
 ) -> None:
     """Remove the units that matter least by the evidence, repair what is left, and write the smaller network as a run.
 
-    The repair reads 200 training samples and no labels. The plan, with a reason for every layer, is
-    kept beside it as plan.json. A clusterer is measured by how many samples stay in the cluster that they
-    had before the cut; that is what --accuracy-drop then means.
+    The repair reads 200 training samples and no labels, unless --recover and --recover-set say otherwise. The plan,
+    with a reason for every layer, is kept beside it as plan.json. A clusterer is measured by how many samples stay in
+    the cluster that they had before the cut; that is what --accuracy-drop then means.
 
     What ssim-kmeans and its kin or ablation search is kept in OUT.search; after Ctrl-C the same command with
     --resume goes on from it.
@@ -131,6 +134,8 @@ def command(
     $ nervure prune runs/base --macs 0.5 -o runs/small
 
     $ nervure prune runs/base --criterion majority-vote --keep 0.7 --dry-run
+
+    $ nervure prune runs/base --keep 0.5 --recover fine-tune --recover-set recipe.epochs=5 -o runs/tuned
 
     $ nervure prune --list
     """
@@ -142,8 +147,7 @@ def command(
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
     from nervure import prune
-    from nervure.prune.recover import methods as known
-    from nervure.prune.recover import recover as repair
+    from nervure.prune.recover import check
     from nervure.prune.runs import pruned_run, save_pruned
     from nervure.sparsify.masked import bake, masks_of
     from nervure.store import folder
@@ -151,8 +155,8 @@ def command(
     set_threads(threads)
     check_device(device)
     methods = recover or ["kernel-estimation", "batch-norm"]
-    for name in methods:
-        known.row(name)
+    mending = nested(recover_set, "--recover-set")
+    check(methods, **mending)  # type: ignore[arg-type]
     searched = None if out is None or dry_run else out.with_name(f"{out.name}.search")
     if out is not None and searched is not None:
         folder.claim(out, resume=resume, overwrite=overwrite)
@@ -168,7 +172,7 @@ def command(
     if plan is not None:
         _void(context, [*given, *_PLANNING])
     if accuracy_drop is not None:
-        given["recover"] = tuple(methods)
+        given |= {"recover": tuple(methods), "recover_options": mending}
     target = None if plan is not None else prune.Target(**given)
     held = load_run(run, net)
     if masks_of(held.net):
@@ -176,16 +180,17 @@ def command(
         say("the masks beside its weights are made zeros for good", quiet=quiet)
     given_data = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
     ds = _to_agree(held, given_data, seed, device)
+    mend = _mender(methods, mending, seed, quiet)
     if target is None:
         made = prune.Plan.load(plan or "")
     else:
-        with judging_bar(quiet) as bar:
+        with judging_bar(quiet) as bar, _interruptible(searched):
             made = prune.plan(
                 held.net, ds, _criteria(criterion, settings, seed), target, exclude=exclude or (),
                 ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
                 rounding=_one_of("--rounding", rounding, ("floor", "round")),
                 combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
-                searched=searched, progress=bar,
+                recover=mend, searched=searched, progress=bar,
             )  # fmt: skip
     if dry_run:
         made.check(held.net)
@@ -195,19 +200,56 @@ def command(
     small = made.apply(held.net, ds.batch(ds.indices("train")[:3]).x)
     kept = made if made.applied is None else made.applied
     repairs: list[Repair] = []
-    mended = repair(small, held.net, ds, method=methods, kept=kept, seed=seed, tell=repairs.append)
+    with _interruptible(searched):
+        mended = mend(small, held.net, ds, kept, repairs.append)
     if _zeros(small) - _zeros(mended) > 0.01:
         shares = f"{_zeros(small):.0%} of the weights were zeros, {_zeros(mended):.0%} are"
         say(f"{shares}: recovery fills them; prune before you sparsify, or give --recover none", quiet=quiet)
     done = pruned_run(
-        held, ds, kept, small, mended, methods=methods, repairs=repairs, device=device, command=typed(context)
-    )
+        held, ds, kept, small, mended, methods=methods, options=mending, seed=seed, repairs=repairs, device=device,
+        command=typed(context),
+    )  # fmt: skip
     if held.task == "clustering":
         _agreement(done, given_data, device)
     save_pruned(out, done, kept, overwrite=overwrite or resume)
-    _show(kept, json_, out, done.evidence["pruned"])
+    _show(kept, json_, out, done.evidence["pruned"], repairs)
     function = f" --net {net}" if net else ""
     say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+
+
+def _mender(methods: Sequence[str], options: Mapping[str, object], seed: int, quiet: bool) -> Callable[..., nn.Module]:
+    """The repair ``(small, net, ds, kept, tell)``, the same in a search and at the end, which tells of its training."""
+    from nervure.prune.recover import recover
+
+    def mend(
+        small: nn.Module, net: nn.Module, ds: Dataset, kept: Plan | Kept, tell: Callable[[Repair], None] | None = None
+    ) -> nn.Module:
+        with training_bar(quiet) as bar:
+            return recover(
+                small,
+                net,
+                ds,
+                method=methods,
+                kept=kept,
+                seed=seed,
+                tell=tell,
+                progress=bar,
+                **options,  # type: ignore[arg-type]
+            )
+
+    return mend
+
+
+@contextlib.contextmanager
+def _interruptible(searched: Path | None) -> Iterator[None]:
+    """Say after Ctrl-C what is left: no run, but what was searched, if anything."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = f"{searched} keeps what was searched; go on with --resume" if searched and searched.exists() else ""
+        raise InterruptedWork(
+            f"interrupted, and no run was written; {kept or 'the same command starts anew'}"
+        ) from None
 
 
 def _zeros(net: nn.Module) -> float:
@@ -319,13 +361,17 @@ def _criteria(names: list[str] | None, settings: list[str] | None, seed: int) ->
     return criteria.make(asked[0], seed, options)
 
 
-def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | None = None) -> None:
+def _show(
+    plan: Plan, json_: bool, out: Path | None = None, measures: Figure | None = None, repairs: Sequence[Repair] = ()
+) -> None:
     """The plan's table, and what was measured, on stdout."""
     from nervure.evidence import Table
+    from nervure.prune.runs import told
 
     columns, rows = (measures.columns, measures.rows) if isinstance(measures, Table) else ((), ())
     if json_:
-        _print_json(plan, out, {str(row[0]): dict(zip(columns[1:], row[1:], strict=True)) for row in rows})
+        found = {str(row[0]): dict(zip(columns[1:], row[1:], strict=True)) for row in rows}
+        print_json({"run": None if out is None else str(out), **told(plan, repairs), "metrics": found})
         return
     print_figure(plan.table())
     if plan.trials:
@@ -345,19 +391,3 @@ def _show(plan: Plan, json_: bool, out: Path | None = None, measures: Figure | N
         print_table(("share", "units", "parameters", "MACs", "accuracy", "drop", "ms", "fits"), tried, "Trials")
     if rows:
         print_table(columns, rows, str(out))
-
-
-def _print_json(plan: Plan, out: Path | None, measures: dict[str, dict[str, Any]]) -> None:
-    names = ("layer", "before", "after", "macs_before", "macs_after", "why")
-    layers = [dict(zip(names, row, strict=True)) for row in plan.table().rows[:-1]]
-    print_json(
-        {
-            "run": None if out is None else str(out),
-            "params": [plan.params_before, plan.params_after],
-            "macs": [plan.macs_before, plan.macs_after],
-            "layers": layers,
-            "metrics": measures,
-            "latency_ms": None if plan.latency is None else [plan.latency.before_ms, plan.latency.after_ms],
-            "trials": [trial.model_dump() for trial in plan.trials],
-        }
-    )

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, set_threads, typed
+from nervure.cli.common import check_device, is_function, load_data, nested, own_code, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.cli.train import make_recipe
 
@@ -25,6 +25,7 @@ def command(
         float,
         typer.Option(help="Share of multiply-adds that may remain; 1 cuts nothing.", metavar="SHARE", min=0.01, max=1),
     ] = 0.5,
+    recover_set: opt.RecoverSet = None,
     recipe: opt.RecipeFile = None,
     settings: opt.RecipeField = None,
     data_option: opt.DataOption = None,
@@ -49,6 +50,8 @@ def command(
     Examples:
 
     $ nervure shape digits -o runs/shaped
+
+    $ nervure shape digits --macs 0.3 --recover-set recipe.epochs=60 -o runs/shaped
     """
     from nervure import report
     from nervure.evidence import Table
@@ -67,7 +70,8 @@ def command(
     with training_bar(quiet) as bar, stopping() as stop:
         run = shape(
             ds, out, net=net, recipe=how or default_recipe(ds, **{**pairs(settings, "--set"), **given}),
-            macs=macs, threads=threads or 1, device=device, resume=resume, overwrite=overwrite, build=build,
+            macs=macs, recover_options=nested(recover_set, "--recover-set"), threads=threads or 1, device=device,
+            resume=resume, overwrite=overwrite, build=build,
             command=typed(context), progress=bar, stop=stop, tell=lambda line: say(line, quiet=quiet),
         )  # fmt: skip
     page = report.write(out / "report.html", report.run_page(run), overwrite=True)

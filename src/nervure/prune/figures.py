@@ -9,7 +9,9 @@ from torch import Tensor
 from nervure.evidence import Figure, Table
 from nervure.judge import Judgement, Layer
 
-__all__ = ["criteria_figures", "notes_table"]
+__all__ = ["criteria_figures", "findings", "notes_table"]
+
+PLAIN = (bool, int, float, str)
 
 Verdicts = Mapping[str, Mapping[str, Judgement]]
 
@@ -47,6 +49,25 @@ def criteria_figures(
     return figures
 
 
+def findings(found: Verdicts) -> dict[str, dict[str, dict[str, object]]]:
+    """Of each criterion and layer: the scores of its units, and what it noted, as far as that is plain.
+
+    >>> import torch
+    >>> findings({"mine": {"fc": Judgement(torch.tensor([2.0, 1.0]), notes={"ties": 0})}})
+    {'mine': {'fc': {'scores': [2.0, 1.0], 'ties': 0}}}
+    """
+    return {
+        name: {
+            layer: {
+                "scores": judged.scores.flatten().tolist(),
+                **{key: value for key, value in judged.notes.items() if isinstance(value, PLAIN)},
+            }
+            for layer, judged in by_layer.items()
+        }
+        for name, by_layer in found.items()
+    }
+
+
 def notes_table(
     name: str,
     judged: Mapping[str, Judgement],
@@ -63,14 +84,13 @@ def notes_table(
     >>> notes_table("l1", judged, [layer], {"fc": torch.tensor([True, False])}, dead).rows
     (('fc', 2, 1),)
     """
-    plain = (bool, int, float, str)
     known = dict.fromkeys(
-        key for one in judged.values() for key, value in one.notes.items() if isinstance(value, plain)
+        key for one in judged.values() for key, value in one.notes.items() if isinstance(value, PLAIN)
     )
     lines, staying = [], 0
     for layer in layers:
         notes = judged[layer.name].notes
-        own = [value if isinstance(value := notes.get(key), plain) else None for key in known]
+        own = [value if isinstance(value := notes.get(key), PLAIN) else None for key in known]
         still = int((dead[layer.name] & masks[layer.name]).sum()) if layer.name in dead else None
         lines.append((layer.name, *own, still))
         staying += still or 0

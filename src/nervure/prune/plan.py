@@ -181,6 +181,7 @@ class Plan(_Data):
     inputs: tuple[Input, ...] = ()
 
     _figures: dict[str, Figure] = PrivateAttr(default_factory=dict)
+    _judged: dict[str, dict[str, dict[str, object]]] = PrivateAttr(default_factory=dict)
     _graph: Graph | None = PrivateAttr(default=None)
     _trial: list[Tensor] | None = PrivateAttr(default=None)
     _applied: Plan | None = PrivateAttr(default=None)
@@ -219,6 +220,11 @@ class Plan(_Data):
     def applied(self) -> Plan | None:
         """The plan as it was last applied, where a group had to stay whole against it; None if it was kept to."""
         return self._applied
+
+    @property
+    def judged(self) -> Mapping[str, Mapping[str, Mapping[str, object]]]:
+        """In the process that planned, what each criterion found of each layer: scores of its units, and notes."""
+        return self._judged
 
     @property
     def evidence(self) -> dict[str, Figure]:

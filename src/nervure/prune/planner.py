@@ -26,9 +26,10 @@ from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.dead import dead_units
 from nervure.prune.draft import Draft, Ranking, staying
-from nervure.prune.figures import criteria_figures
+from nervure.prune.figures import criteria_figures, findings
 from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
 from nervure.prune.probe import MaskProbe
+from nervure.prune.recover import check
 from nervure.prune.target import Target
 from nervure.registry import nearest
 
@@ -120,6 +121,8 @@ def plan(
     """
     _checked(target, ranking, rounding, combine, exclude, samples, batch)
     assert target is not None
+    if target.accuracy_drop is not None and recover is None:
+        check(target.recover, **target.recover_options)  # type: ignore[arg-type]
     criteria = scores.named(criterion, seed)
     if searched is not None:
         criteria = {name: one.keeping(Path(searched) / name) for name, one in criteria.items()}
@@ -158,6 +161,7 @@ def plan(
     )  # fmt: skip
     made._graph, made._trial = graph, trial
     made._figures = criteria_figures(found, layers, made.masks(), dead_units(net, graph, layers))
+    made._judged = findings(found)
     return made
 
 

@@ -15,7 +15,7 @@ from nervure.prune.recover import Repair, figure
 from nervure.store import Action, Run, folder
 from nervure.train.evaluate import evaluate
 
-__all__ = ["pruned_run", "save_pruned", "settings"]
+__all__ = ["pruned_run", "save_pruned", "settings", "told"]
 
 
 def pruned_run(
@@ -26,6 +26,8 @@ def pruned_run(
     mended: nn.Module | None = None,
     *,
     methods: Sequence[str] = (),
+    options: Mapping[str, object] | None = None,
+    seed: int | None = None,
     repairs: Sequence[Repair] = (),
     device: str = "auto",
     command: str = "",
@@ -33,7 +35,8 @@ def pruned_run(
     """The run of ``small``, which ``plan`` made of ``run.net``: measured on the test split, or what there is.
 
     Its evidence holds the plan's figures and a table of the measures before and after; with ``mended``, the network
-    that ``methods`` of recovery made of ``small``, the run is of that one, and the table tells all three.
+    that ``methods`` of recovery made of ``small``, with their ``options`` and their ``seed`` if it is not the plan's,
+    the run is of that one, and the table tells all three.
 
     >>> import nervure as nv
     >>> ds = nv.data.load("digits")
@@ -49,7 +52,8 @@ def pruned_run(
     last = list(found.values())[-1]
     lineage = [*run.lineage, Action("prune", settings(plan), plan.judging.seed, command)]
     if mended is not None:
-        lineage.append(Action("recover", {"methods": list(methods)}, plan.judging.seed))
+        how = {"methods": list(methods), "options": dict(options or {})}
+        lineage.append(Action("recover", how, plan.judging.seed if seed is None else seed))
     done = Run.of(small if mended is None else mended, ds, tuple(lineage))
     done.metrics, done.history = last.metrics, run.history
     rows: list[tuple[str | float, ...]] = [
@@ -85,6 +89,48 @@ def settings(plan: Plan) -> Mapping[str, object]:
         "round_to": plan.round_to,
         "shortcuts": plan.shortcuts,
         "exclude": list(plan.exclude),
+    }
+
+
+def told(plan: Plan, repairs: Sequence[Repair] = ()) -> dict[str, object]:
+    """A plan and what the repair of its layers achieved, as plain data for machines.
+
+    Of each layer: units and multiply-adds before and after, the units kept, what each criterion found (``scores`` are
+    votes where it votes; only in the process that planned), and the relative error of its output as cut and after each
+    repair. ``macs_nominal`` takes the share of its own units that stay for the share of its multiply-adds, as published
+    tables do; ``macs_after`` is what the network costs.
+
+    >>> import nervure as nv
+    >>> net = nv.nets.build("mlp", in_shape=(4,), classes=2, widths=[8])
+    >>> plan = nv.prune.plan(net, None, "l1", nv.prune.Target(keep=0.5))
+    >>> [(row["macs_before"], row["macs_nominal"], row["macs_after"]) for row in told(plan)["layers"]]
+    [(32, 16, 16), (16, 16, 8)]
+    """
+    layers: list[dict[str, object]] = [
+        {
+            "layer": row.layer,
+            "before": row.places,
+            "after": len(row.kept),
+            "macs_before": row.macs_before,
+            "macs_after": row.macs_after,
+            "macs_nominal": round(row.macs_before * len(row.kept) / row.places),
+            "why": row.why,
+            "kept": list(row.kept),
+            "judged": {name: by_layer[row.layer] for name, by_layer in plan.judged.items() if row.layer in by_layer},
+            "repairs": [
+                {"method": one.method, "error_as_cut": one.before, "error": one.after}
+                for one in repairs
+                if one.layer == row.layer
+            ],
+        }
+        for row in plan.rows
+    ]
+    return {
+        "params": [plan.params_before, plan.params_after],
+        "macs": [plan.macs_before, plan.macs_after],
+        "layers": layers,
+        "latency_ms": None if plan.latency is None else [plan.latency.before_ms, plan.latency.after_ms],
+        "trials": [trial.model_dump() for trial in plan.trials],
     }
 
 

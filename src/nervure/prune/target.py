@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
 from nervure.errors import InputError
 
@@ -73,6 +73,8 @@ class Target(BaseModel, metaclass=_Readable):
         Points of accuracy on the validation split that may be lost, after ``recover``.
     recover : str or tuple of str
         How the network is recovered before its accuracy is measured: ``"none"``, or methods of recovery in order.
+    recover_options : mapping
+        Settings of these methods, as :func:`nervure.prune.recover.recover` takes them.
     batch, threads : int
         Samples a call, and threads, when latency is measured.
 
@@ -96,6 +98,7 @@ class Target(BaseModel, metaclass=_Readable):
     latency: Share | None = None
     accuracy_drop: Annotated[float, Field(ge=0, lt=100)] | None = None
     recover: str | tuple[str, ...] = "none"
+    recover_options: dict[str, JsonValue] = Field(default_factory=dict)
     batch: Whole = 1
     threads: Whole = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -14,6 +14,7 @@ from nervure.nets.shadow import place_of
 from nervure.nets.structure.check import cut_as, small
 from nervure.prune.budget import Counts
 from nervure.prune.plan import Latency, Trial
+from nervure.prune.recover import recover as mend
 from nervure.prune.target import Target
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
         raise InputError("target accuracy_drop needs labelled classes to measure accuracy on")
     if "validation" not in ds.splits:
         raise InputError(f"target accuracy_drop: {ds.source} has no validation split to measure on; give one")
-    recovery = _recovery(target.recover, seed) if recover is None else recover
+    recovery = _recovery(target, seed) if recover is None else recover
 
     def measure(net: nn.Module) -> float:
         return evaluate(net, ds, split="validation", device="cpu").metrics["accuracy"]
@@ -71,10 +72,9 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
     return Outcome(best, tuple(made))
 
 
-def _recovery(methods: str | tuple[str, ...], seed: int) -> Recovery:
-    from nervure.prune.recover import recover
-
-    return lambda small, net, ds, kept: recover(small, net, ds, method=methods, kept=kept, seed=seed)
+def _recovery(target: Target, seed: int) -> Recovery:
+    how: dict[str, Any] = {**target.recover_options, "method": target.recover, "seed": seed}
+    return lambda small, net, ds, kept: mend(small, net, ds, kept=kept, **how)
 
 
 def latency(draft: Draft, target: Target) -> Outcome:

@@ -13,7 +13,7 @@ from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve, Figure, Matrix, Scatter, Table
 from nervure.prune.criteria import criteria as known
-from nervure.prune.recover import methods
+from nervure.prune.recover import check
 from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
@@ -178,6 +178,7 @@ def compare_pruning(
     seeds: int = 3,
     out: Path | str,
     recover: Sequence[str] = ("kernel-estimation", "batch-norm"),
+    recover_options: Mapping[str, object] | None = None,
     samples: int = 1000,
     tune: dict[str, object] | None = None,
     build: str | None = None,
@@ -201,8 +202,9 @@ def compare_pruning(
         Names, kept shares, and how many seeds; a seed draws the samples that criteria and recovery see.
     out : path
         A folder; what it holds already is not done again.
-    recover, samples, tune
-        Methods of recovery in order, how many samples criteria see, and a recipe to train by afterwards.
+    recover, recover_options, samples, tune
+        Methods of recovery in order, their settings as :func:`nervure.prune.recover.recover` takes them, how many
+        samples criteria see, and a recipe to train by afterwards.
     build : str, optional
         The ``package.module:function`` that made the run's network, if it was your own.
     jobs, minutes, threads, device, data_dir, progress, stop
@@ -212,16 +214,17 @@ def compare_pruning(
         known.row(name)
     if bad := [share for share in keep if not 0 < share <= 1]:
         raise InputError(f"keep {bad[0]}: give shares above 0 and up to 1")
-    for name in recover:
-        methods.row(name)
+    mending = dict(recover_options or {})
+    check(recover, **mending)  # type: ignore[arg-type]
     asked(criteria, keep, "kept share", ds)
     place = placed(net, ds, Path(out))
     common: dict[str, object] = {"run": str(place), "samples": samples, **({"build": build} if build else {})}
     arms: dict[str, dict[str, object]] = {
         arm(name, share): {"criterion": name, "target": {"keep": float(share)}} for share in keep for name in criteria
     }
+    recovering: dict[str, object] = {"recover": list(recover), **({"recover_options": mending} if mending else {})}
     study = study_of(
-        "pruning", ds, {**common, "recover": list(recover), "tune": tune}, arms, seeds, trial="prune",
+        "pruning", ds, {**common, **recovering, "tune": tune}, arms, seeds, trial="prune",
         measures={f"{name}_{stage}": unit for name, unit in QUALITIES.items() for stage in ("base", *STAGES)}
         | dict.fromkeys(("parameters", "macs_share", "latency_ms", "speedup"), ""),
     )  # fmt: skip

@@ -45,8 +45,8 @@ class PruneSettings(TrialSettings):
         Further arguments of :func:`nervure.prune.plan`: ``ranking``, ``shortcuts``, ``exclude``, ...
     samples : int
         How many training samples criteria see.
-    recover, recover_samples : list of str, int
-        Methods of recovery, in order, and how many samples they read.
+    recover, recover_samples, recover_options : list of str, int, dict
+        Methods of recovery, in order, how many samples they read, and their settings.
     tune : dict, optional
         A recipe for training afterwards.
     scratch : bool
@@ -68,6 +68,7 @@ class PruneSettings(TrialSettings):
     samples: int = Field(1000, ge=1)
     recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
     recover_samples: int = Field(200, ge=1)
+    recover_options: dict[str, Any] = Field(default_factory=dict)
     tune: dict[str, object] | None = None
     scratch: bool = False
     latency: bool = True
@@ -86,6 +87,7 @@ class CriteriaSettings(TrialSettings):
     samples: int = Field(1000, ge=1)
     recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
     recover_samples: int = Field(200, ge=1)
+    recover_options: dict[str, Any] = Field(default_factory=dict)
     tune: dict[str, object] | None = None
     test_samples: int | None = Field(None, ge=1)
 
@@ -146,9 +148,8 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
     measured = {"pruned": _quality(small, ds, job)}
     laps["measure"] = time.perf_counter()
     if settings.recover and not settings.scratch:
-        small = recover(
-            small, run.net, ds, method=settings.recover, kept=plan, samples=settings.recover_samples, seed=job.seed
-        )
+        how = {"samples": settings.recover_samples, **settings.recover_options}
+        small = recover(small, run.net, ds, method=settings.recover, kept=plan, seed=job.seed, **how)
         laps["recover"] = time.perf_counter()
         measured["recovered"] = _quality(small, ds, job)
     if settings.tune is not None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from nervure import nets, prune, store, train
 from nervure.data import Dataset
+from nervure.errors import InterruptedWork
 from nervure.evidence import Figure, Table
 from nervure.export.formats import extra
-from nervure.prune.recover import Repair, recover
-from nervure.prune.recover.fine_tune import FineTune
+from nervure.prune.recover import Repair, check, recover, theirs
 from nervure.prune.runs import pruned_run
 from nervure.store import Run, folder
 from nervure.study.deploy import deploy
@@ -27,6 +28,7 @@ CONTROL = "random"
 
 _STEPS = 1500  # enough for the default networks on small data; large data gets fewer epochs
 _REPAIR = ("kernel-estimation", "batch-norm")
+_TUNE = "fine-tune"
 
 
 def default_recipe(ds: Dataset, **values: object) -> Recipe:
@@ -65,6 +67,7 @@ def shape(
     recipe: Recipe | None = None,
     macs: float = 0.5,
     formats: tuple[str, ...] = ("onnx", "pt2"),
+    recover_options: Mapping[str, object] | None = None,
     threads: int = 1,
     device: str = "auto",
     resume: bool = False,
@@ -94,6 +97,8 @@ def shape(
         Share of multiply-adds that may remain; 1 cuts nothing.
     formats : tuple of str
         What to export.
+    recover_options : mapping, optional
+        Settings of the repair and of the training that follows it, as :func:`nervure.prune.recover.recover` takes them.
     resume, overwrite, build, command, progress, stop
         As in :func:`nervure.train.fit`.
     tell : callable
@@ -108,6 +113,8 @@ def shape(
     if resume and store.is_run(out):
         return store.load(out, build=build)
     _need(formats)
+    mending = {"distillation": 0.5 if ds.task == "classification" else 0.0, **(recover_options or {})}
+    check((*_REPAIR, _TUNE), **mending)  # type: ignore[arg-type]
     name, recipe = net or nets.default_for(ds), recipe or default_recipe(ds)
     module = nets.build(name, ds, seed=recipe.seed)
     if overwrite and not resume:
@@ -117,7 +124,10 @@ def shape(
         module, ds, recipe, out=out / "base", resume=True, device=device, build=build, command=command,
         progress=progress, stop=stop,
     )  # fmt: skip
-    final = base if macs >= 1 else _smaller(base, ds, recipe, macs, device, tell)
+    try:
+        final = base if macs >= 1 else _smaller(base, ds, recipe, macs, mending, device, tell, progress, stop)
+    except InterruptedWork as error:
+        raise InterruptedWork(f"{error}; {out / 'base'} is kept: go on with --resume") from error
     folder.write(out, final)
     deploy(final, ds, out / "exports", formats, threads=threads, overwrite=True, tell=tell)
     return store.load(out, build=build)
@@ -130,39 +140,45 @@ def _need(formats: tuple[str, ...]) -> None:
             extra(package, "writing ONNX")
 
 
-def _smaller(base: Run, ds: Dataset, recipe: Recipe, macs: float, device: str, tell: Callable[[str], None]) -> Run:
+def _smaller(
+    base: Run, ds: Dataset, recipe: Recipe, macs: float, options: Mapping[str, Any], device: str,
+    tell: Callable[[str], None], progress: Callable[[Progress], None] | None, stop: Callable[[], bool] | None,
+) -> Run:  # fmt: skip
+    mending = {**options, "recipe": {**_tuning(recipe), **options.get("recipe", {})}}
     cuts = []
     for criterion in (*CANDIDATES, CONTROL):
         tell(f"cutting to {macs:.0%} of multiply-adds by {criterion}")
-        cuts.append(_cut(base, ds, criterion, macs, recipe.seed, device))
+        cuts.append(_cut(base, ds, criterion, macs, recipe.seed, theirs(_REPAIR, mending), device))
     best = max(cuts[:-1], key=lambda cut: cut.repaired)
-    tuning = _tuning(recipe)
-    tell(f"{best.criterion} served best; training on for {tuning.epochs} epochs with the uncut network as teacher")
-    distillation = 0.5 if ds.task == "classification" else 0.0
-    tuned = recover(best.net, base.net, ds, method=FineTune(recipe=tuning, distillation=distillation), kept=best.plan)
+    epochs = mending["recipe"]["epochs"]
+    tell(f"{best.criterion} served best; training on for {epochs} epochs with the uncut network as teacher")
+    tuned = recover(
+        best.net, base.net, ds, method=_TUNE, kept=best.plan, progress=progress, stop=stop, **theirs(_TUNE, mending)
+    )
     better = _quality(tuned, ds, device) >= best.repaired
-    methods = [*_REPAIR, *(["fine-tune"] if better else [])]
+    methods = [*_REPAIR, *([_TUNE] if better else [])]
     run = pruned_run(
-        base, ds, best.plan, best.cut, tuned if better else best.net, methods=methods, repairs=best.repairs,
-        device=device,
+        base, ds, best.plan, best.cut, tuned if better else best.net, methods=methods,
+        options=theirs(methods, mending), repairs=best.repairs, device=device,
     )  # fmt: skip
     tried: dict[str, Figure] = {"plan-tried": _tried(cuts, best, tuned if better else None, ds, device)}
     run.evidence |= tried
     return run
 
 
-def _cut(base: Run, ds: Dataset, criterion: str, macs: float, seed: int, device: str) -> _Cut:
+def _cut(
+    base: Run, ds: Dataset, criterion: str, macs: float, seed: int, mending: Mapping[str, Any], device: str
+) -> _Cut:
     plan = prune.plan(base.net, ds, criterion, prune.Target(macs=macs), seed=seed)
     cut = plan.apply(base.net)
     repairs: list[Repair] = []
-    net = recover(cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append)
+    net = recover(cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append, **mending)
     return _Cut(criterion, plan, cut, net, _quality(cut, ds, device), _quality(net, ds, device), tuple(repairs))
 
 
-def _tuning(recipe: Recipe) -> Recipe:
+def _tuning(recipe: Recipe) -> dict[str, Any]:
     """Half of the epochs, at the same rate."""
-    values: Mapping[str, object] = recipe.to_json()
-    return Recipe.of({**values, "epochs": max(1, recipe.epochs // 2), "warmup": 0.0})
+    return {**recipe.to_json(), "epochs": max(1, recipe.epochs // 2), "warmup": 0.0}
 
 
 def _quality(net: nn.Module, ds: Dataset, device: str) -> float:

@@ -103,13 +103,13 @@ def steps_trial(job: Job) -> Measured:
     net, kept = run.net, dict[str, tuple[int, ...]]()
     for number, layer in layers.items():
         shown = number + (settings.label == "consumer")
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), net
         net = _cut(run.net if settings.judged == "original" else net, net, ds, layer.name, counts, kept, settings, job)
         durations["score"] += time.perf_counter() - begun
         if settings.each:
             metrics[f"before layer {shown}"] = accuracy(net, ds, device=job.device)
         begun = time.perf_counter()
-        net = _recovered(net, run.net, ds, layer, kept, settings, job)
+        net = _recovered(net, before, run.net, ds, layer, kept, settings, job)
         metrics["seconds"] = time.perf_counter() - begun
         durations["recover"] += metrics["seconds"]
         if settings.each:
@@ -147,7 +147,7 @@ def _cut(
 
 
 def _recovered(
-    net: nn.Module, base: nn.Module, ds: Dataset, layer: Layer, kept: dict[str, tuple[int, ...]],
+    net: nn.Module, before: nn.Module, base: nn.Module, ds: Dataset, layer: Layer, kept: dict[str, tuple[int, ...]],
     settings: StepsSettings, job: Job,
 ) -> nn.Module:  # fmt: skip
     if settings.recover == "none" or layer.name not in kept:
@@ -160,8 +160,8 @@ def _recovered(
         epochs = max(1, round(settings.tune_steps / math.ceil(len(at) / int(recipe["batch"]))))
         return fit(net, few, Recipe.of({"epochs": epochs, **recipe, "seed": job.seed}), device=job.device).net
     return prune.recover(
-        net, base, ds, method=settings.recover, kept=kept, samples=settings.recover_samples, seed=job.seed,
-        layers=layer.consumers, **settings.recover_options,
+        net, base, ds, method=settings.recover, kept=kept, current=before, samples=settings.recover_samples,
+        seed=job.seed, layers=layer.consumers, **settings.recover_options,
     )  # fmt: skip
 
 

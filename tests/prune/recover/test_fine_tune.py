@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from nervure.data.dataset import Dataset
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 from nervure.prune.recover import fine_tune, recover
-from nervure.train import Recipe
+from nervure.train import Progress, Recipe
 
 Make = Callable[..., nn.Module]
 Noise = Callable[..., Dataset]
@@ -68,6 +68,45 @@ def test_the_seed_reaches_the_usual_recipe(
     assert (asked[0].seed, asked[0].optimizer, asked[0].batch) == (7, "sgd", 32)
 
 
-def test_a_share_is_a_share() -> None:
-    with pytest.raises(InputError, match="distillation = 2"):
-        fine_tune.FineTune(distillation=2)
+@pytest.mark.parametrize(
+    ("recipe", "epochs", "rate"), [({"epochs": 3}, 3, 1e-3), ({"lr": 0.1}, 40, 0.1), (Recipe(lr=0.2), 10, 0.2)]
+)
+def test_fields_stand_in_place_of_the_usual_ones(
+    recipe: Recipe | dict[str, object], epochs: int, rate: float, pair: tuple[nn.Module, nn.Module], noise: Noise,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    asked: list[Recipe] = []
+
+    def fit(net: nn.Module, data: Dataset, recipe: Recipe, **options: object) -> object:
+        asked.append(recipe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fine_tune, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        recover(*pair, noise(6), method="fine-tune", recipe=recipe)
+    assert (asked[0].epochs, asked[0].lr) == (epochs, rate)
+    assert asked[0].optimizer == ("adam" if isinstance(recipe, Recipe) else "sgd")
+
+
+def test_progress_is_told_and_a_stop_is_heard(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:
+    told: list[Progress] = []
+    recover(*pair, noise(6), method="fine-tune", recipe={"epochs": 2}, progress=told.append)
+    assert [one.epoch for one in told if one.row is not None] == [1, 2]
+    with pytest.raises(InterruptedWork, match="stopped in epoch 1"):
+        recover(*pair, noise(6), method="fine-tune", stop=lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"distillation": 2}, "distillation = 2"),
+        ({"distillation": float("nan")}, "distillation = nan"),
+        ({"temperature": 0}, "temperature = 0"),
+        ({"recipe": 5}, "recipe = 5"),
+        ({"recipe": {"epoch": 5}}, "did you mean 'epochs'"),
+        ({"recipe": {"epochs": -1}}, "epochs"),
+    ],
+)
+def test_bad_settings(options: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        fine_tune.FineTune(**options)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import nervure as nv
 from nervure import nets, prune, train
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
-from nervure.prune.recover import Given, Recovery, Repair, figure, methods, recover
+from nervure.prune.recover import Given, Recovery, Repair, check, figure, methods, recover, theirs
 from nervure.prune.recover.bias import BiasCorrection
 
 Make = Callable[..., nn.Module]
@@ -65,7 +65,7 @@ def test_own_objects_are_methods(pair: tuple[nn.Module, nn.Module], noise: Noise
         ({"method": "kernel-estimate"}, "did you mean 'kernel-estimation'"),
         ({"method": []}, "no method"),
         ({"rigde": 1.0}, "no option 'rigde'; did you mean 'ridge'"),
-        ({"method": "bias", "ridge": 1.0}, "they take none"),
+        ({"method": "bias", "ridge": 1.0}, "no option .ridge.; There are: samples"),
         ({"samples": 0}, "samples = 0"),
         ({"method": "kernel-estimation", "kept": {"0": [0]}}, None),
     ],
@@ -78,6 +78,38 @@ def test_bad_input(
         return
     with pytest.raises(InputError, match=said):
         recover(*pair, noise(6), **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "said"),
+    [
+        ("kernel-estimate", {}, "did you mean 'kernel-estimation'"),
+        ("kernel-estimation", {"rigde": 1.0}, "did you mean 'ridge'"),
+        ("bias", {"sample": 5}, "did you mean 'samples'"),
+        ("bias", {"samples": "many"}, "samples = 'many'; give a whole number"),
+        ("kernel-estimation", {"samples": 2.5}, "samples = 2.5"),
+        ("kernel-estimation", {"ridge": "small"}, "ridge = 'small'; give 0 or more, or 'hold-out'"),
+        ("kernel-estimation", {"positions": "all"}, "positions = 'all'"),
+        ("kernel-estimation", {"bias": "no"}, "bias = 'no'; give true or false"),
+        ("kernel-estimation", {"steps": 0}, "steps = 0"),
+        ("kernel-estimation", {"tolerance": "low"}, "tolerance = 'low'"),
+        ("kernel-estimation", {"variant": "new"}, "variant 'new'"),
+        ("kernel-estimation", {"target": "old"}, "target 'old'"),
+        ("fine-tune", {"distillation": "half"}, "'fine-tune' cannot be made with distillation='half'"),
+    ],
+)
+def test_settings_are_looked_at_beforehand(method: str, options: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said) as error:
+        check(["batch-norm", method], **options)  # type: ignore[arg-type]
+    assert "\n" not in str(error.value)
+
+
+def test_options_go_to_the_methods_that_have_them() -> None:
+    both = ("kernel-estimation", "fine-tune")
+    options = {"samples": 50, "ridge": 0.1, "temperature": 2}
+    check(both, **options)  # type: ignore[arg-type]
+    assert theirs("fine-tune", options) == {"samples": 50, "temperature": 2}
+    assert theirs(both, options) == options
 
 
 def test_only_the_layers_named_are_repaired(seeded: Make, noise: Noise) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.prune.recover.kept import check_pair
-from nervure.prune.recover.recovery import Given, Kept, Recovery, Repair, figure, pick
+from nervure.prune.recover.recovery import SAMPLES, Given, Kept, Recovery, Repair, enough, figure, pick
 from nervure.registry import Table, nearest
 
 if TYPE_CHECKING:
     from nervure.prune.plan import Plan
+    from nervure.train.loop import Progress
 
-__all__ = ["Given", "Recovery", "Repair", "figure", "get", "methods", "names", "recover"]
+__all__ = ["Given", "Kept", "Recovery", "Repair", "check", "figure", "get", "methods", "names", "recover", "theirs"]
 
 _HOME = "nervure.prune.recover"
 
@@ -60,10 +61,13 @@ def recover(
     *,
     method: str | Recovery | Sequence[str | Recovery] = "kernel-estimation",
     kept: Plan | Kept | None = None,
-    samples: int = 200,
+    current: nn.Module | None = None,
+    samples: int = SAMPLES,
     seed: int = 0,
     layers: Sequence[str] | None = None,
     tell: Callable[[Repair], None] | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
     **options: object,
 ) -> nn.Module:
     """Repair a cut network with the help of the uncut one; both stay as they are.
@@ -79,6 +83,9 @@ def recover(
     kept : Plan or mapping of layer to indices, optional
         Which outputs each layer kept. Without it they are found by comparing weights, which works as long as
         the cut network's weights were not trained since.
+    current : Module, optional
+        After one more cut of several: the network just before it, which ``kernel-estimation`` follows with
+        ``target="current"``. By default ``original``: of one cut, both are the same.
     samples : int
         How many samples of the training split are read, drawn by ``seed``; ``fine-tune`` reads the whole split.
     seed : int
@@ -87,8 +94,11 @@ def recover(
         After one more cut these are the layers that read the one just cut.
     tell : callable, optional
         Given a :class:`Repair` for each layer that was repaired; :func:`figure` draws them.
+    progress, stop : callable, optional
+        As in :func:`nervure.train.fit`, for ``fine-tune``.
     **options
-        Settings of the methods, each handed to those that have it: ``ridge``, ``recipe``, ...
+        Settings of the methods, each handed to those that have it: ``ridge``, ``recipe``, ...; :func:`check` looks at
+        them beforehand.
 
     Returns
     -------
@@ -108,13 +118,17 @@ def recover(
     [('classifier.2', True), ('classifier.4', True)]
     """
     check_pair(small, original)
+    if current is not None:
+        check_pair(small, current)
     chain = _chain(method, options)
     known = dict(small.named_modules())
     for name in layers or ():
         if name not in known:
             raise InputError(f"layers: no layer {name!r} in this network; {nearest(name, tuple(known))}")
     at = pick(ds, samples, seed)
-    given = Given(small, original, ds, at, _kept(kept), seed, tell or (lambda repair: None), layers)
+    given = Given(
+        small, original, ds, at, _kept(kept), seed, tell or (lambda repair: None), layers, current, progress, stop
+    )
     modes = {name: module.training for name, module in small.named_modules()}
     net = copy.deepcopy(small)
     for recovery in chain:
@@ -122,6 +136,29 @@ def recover(
     for name, module in net.named_modules():
         module.training = modes.get(name, False)
     return net
+
+
+def check(method: str | Recovery | Sequence[str | Recovery], *, samples: int = SAMPLES, **options: object) -> None:
+    """Refuse what :func:`recover` would refuse of its methods and their settings, before any work.
+
+    >>> check("kernel-estimation", samples=500, ridge=0.01)
+    >>> check("fine-tune", ridge=0.01)
+    Traceback (most recent call last):
+    nervure.errors.InputError: recovery by fine-tune has no option 'ridge'; There are: samples, recipe, ...
+    """
+    enough(samples)
+    _chain(method, options)
+
+
+def theirs(method: str | Sequence[str], options: Mapping[str, object]) -> dict[str, Any]:
+    """Those of ``options`` that methods of these names have; all have ``samples``.
+
+    >>> theirs("batch-norm", {"samples": 50, "ridge": 0.01})
+    {'samples': 50}
+    """
+    asked = [method] if isinstance(method, str) else method
+    known = {"samples", *(name for one in asked for name in _settings(get(one)))}
+    return {name: value for name, value in options.items() if name in known}
 
 
 def _kept(kept: Plan | Kept | None) -> Kept:
@@ -137,16 +174,23 @@ def _chain(method: str | Recovery | Sequence[str | Recovery], options: Mapping[s
         raise InputError("no method of recovery; give one or more, or 'none'")
     factories = [get(one) if isinstance(one, str) else one for one in asked]
     takes = [_settings(one) if isinstance(given, str) else () for one, given in zip(factories, asked, strict=True)]
-    known = tuple(dict.fromkeys(name for one in takes for name in one))
+    known = ("samples", *dict.fromkeys(name for one in takes for name in one))
     for name in options:
         if name not in known:
-            said = nearest(name, known) if known else "they take none"
-            raise InputError(f"recovery by {_words(asked)} has no option {name!r}; {said}")
+            raise InputError(f"recovery by {_words(asked)} has no option {name!r}; {nearest(name, known)}")
     made: list[Recovery] = []
     for one, given, own in zip(factories, asked, takes, strict=True):
         mine = {name: value for name, value in options.items() if name in own}
-        made.append(one(**mine) if isinstance(given, str) else one)  # type: ignore[arg-type, call-arg]
+        made.append(_made(given, one, mine) if isinstance(given, str) else one)  # type: ignore[arg-type]
     return made
+
+
+def _made(name: str, factory: Callable[..., Recovery], options: Mapping[str, object]) -> Recovery:
+    try:
+        return factory(**options)
+    except (TypeError, ValueError) as error:
+        said = ", ".join(f"{key}={value!r}" for key, value in options.items())
+        raise InputError(f"recovery {name!r} cannot be made with {said or 'its defaults'}: {error}") from error
 
 
 def _settings(factory: object) -> tuple[str, ...]:

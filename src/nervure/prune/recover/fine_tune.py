@@ -21,13 +21,16 @@ from nervure.train.recipe import Recipe
 __all__ = ["FineTune", "usual_recipe"]
 
 
-def usual_recipe(seed: int = 0, epochs: int = 40) -> Recipe:
+def usual_recipe(fields: Mapping[str, object] | None = None) -> Recipe:
     """How the thesis fine-tunes (spec majority-voting-pruning, 11), but for the flips that only pictures bear.
 
-    >>> usual_recipe().lr
-    0.001
+    ``fields`` of the recipe stand in place of the usual ones.
+
+    >>> usual_recipe().lr, usual_recipe({"epochs": 5}).epochs
+    (0.001, 5)
     """
-    return Recipe(epochs=epochs, batch=32, optimizer="sgd", lr=1e-3, momentum=0.9, weight_decay=5e-4, seed=seed)
+    usual = {"epochs": 40, "batch": 32, "optimizer": "sgd", "lr": 1e-3, "momentum": 0.9, "weight_decay": 5e-4}
+    return Recipe.of({**usual, **(fields or {})})
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class FineTune:
     Parameters
     ----------
     recipe : Recipe or mapping, optional
-        How; by default :func:`usual_recipe` with the seed of the recovery.
+        How; or fields in place of those of :func:`usual_recipe`, whose seed is that of the recovery.
     distillation : float
         Share of the loss that follows the uncut network's softened scores. Above 0 no labels are needed: where the
         data has none, the classes that the uncut network sees stand for them.
@@ -48,6 +51,9 @@ class FineTune:
     --------
     >>> FineTune(distillation=0.5).temperature
     4.0
+    >>> FineTune(recipe={"epoch": 5})
+    Traceback (most recent call last):
+    nervure.errors.InputError: recipe: unknown field 'epoch'; did you mean 'epochs'? There are: epochs, ...
     """
 
     recipe: Recipe | Mapping[str, object] | None = None
@@ -55,13 +61,21 @@ class FineTune:
     temperature: float = 4.0
 
     def __post_init__(self) -> None:
+        if self.recipe is not None and not isinstance(self.recipe, Recipe | Mapping):
+            raise InputError(f"fine-tune: recipe = {self.recipe!r}; give fields of a recipe, such as epochs")
         if not 0 <= self.distillation <= 1:
             raise InputError(f"fine-tune: distillation = {self.distillation}; give a share from 0 to 1")
+        if not 0 < self.temperature < float("inf"):
+            raise InputError(f"fine-tune: temperature = {self.temperature}; give one above 0")
+        self._recipe(0)
+
+    def _recipe(self, seed: int) -> Recipe:
+        if isinstance(self.recipe, Recipe):
+            return self.recipe
+        return usual_recipe({"seed": seed, **(self.recipe or {})})
 
     def __call__(self, net: nn.Module, given: Given) -> nn.Module:
         """The trained network, back on the device it came from."""
-        recipe = usual_recipe(given.seed) if self.recipe is None else self.recipe
-        recipe = recipe if isinstance(recipe, Recipe) else Recipe.of(recipe)
         teacher = (
             Distillation(given.original, weight=self.distillation, temperature=self.temperature)
             if self.distillation
@@ -71,7 +85,10 @@ class FineTune:
         ds = _without_test(given.ds)
         if teacher is not None and ds.task == "none":
             ds = _labelled(ds, given.original)
-        run = fit(net, ds, recipe, objective=teacher, device=home.type)
+        run = fit(
+            net, ds, self._recipe(given.seed), objective=teacher, device=home.type, progress=given.progress,
+            stop=given.stop,
+        )  # fmt: skip
         return run.net.to(home)
 
 

@@ -1,11 +1,12 @@
 """Kernel estimation: layers that lost inputs are fitted anew to what they gave in the uncut network.
 
-Spec majority-voting-pruning, 10 (S9): shallow to deep, targets from the uncut network (a layer's own output, before
-any norm or activation), inputs from the cut one as recovered so far.
+Spec majority-voting-pruning, 10 (S9): shallow to deep, targets from the uncut network, or the one just before the cut
+(a layer's own output, before any norm or activation), inputs from the cut one as recovered so far.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -53,6 +54,9 @@ class KernelEstimation:
     steps : int
     tolerance : float
         The published variant ends when a step lessens the error by less than this share.
+    target : "original" or "current"
+        What layers are fitted to: what they gave in the uncut network, or in the network just before this cut. That is
+        the uncut one too, unless layers are cut one after the other.
 
     Examples
     --------
@@ -66,17 +70,30 @@ class KernelEstimation:
     positions: int | None = 20
     steps: int = 200
     tolerance: float = 1e-4
+    target: Literal["original", "current"] = "original"
 
     def __post_init__(self) -> None:
         if self.variant not in ("corrected", "published"):
             raise InputError(f"kernel estimation: variant {self.variant!r}; give 'corrected' or 'published'")
         if self.ridge != "hold-out" and not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
             raise InputError(f"kernel estimation: ridge = {self.ridge!r}; give 0 or more, or 'hold-out'")
-        if self.positions is not None and self.positions < 1:
-            raise InputError(f"kernel estimation: positions = {self.positions}; give 1 or more, or None for all")
+        if self.target not in ("original", "current"):
+            raise InputError(f"kernel estimation: target {self.target!r}; give 'original' or 'current'")
+        if not isinstance(self.bias, bool):
+            raise InputError(f"kernel estimation: bias = {self.bias!r}; give true or false")
+        if self.positions is not None and not _counts(self.positions):
+            raise InputError(
+                f"kernel estimation: positions = {self.positions!r}; give 1 or more, or None (JSON: null) for all"
+            )
+        if not _counts(self.steps):
+            raise InputError(f"kernel estimation: steps = {self.steps!r}; give 1 or more")
+        if not (isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1):
+            raise InputError(f"kernel estimation: tolerance = {self.tolerance!r}; give a share from 0, less than 1")
 
     def __call__(self, net: nn.Module, given: Given) -> nn.Module:
         """Estimate layer by layer, in the order of calls."""
+        if self.target == "current" and given.current is not None:
+            given = dataclasses.replace(given, original=given.current)
         closed = self.variant == "corrected"
         positions = self.positions if closed else None
         pairs = Pairs(net, given, positions, apart=closed and self.ridge == "hold-out")
@@ -135,6 +152,10 @@ class KernelEstimation:
             for one, weight, bias in zip(fit, weights, biases, strict=True)
         ]
         return best_ridge(held, zip(*paths, strict=True))
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def best_ridge(held: Sequence[CrossGramResult], path: Iterable[Sequence[Fit]]) -> float:

@@ -15,11 +15,15 @@ from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.evidence import Bars
 from nervure.prune.recover.kept import consumers, kept_outputs, other_consumers
+from nervure.train.loop import Progress
 
-__all__ = ["Given", "Kept", "Nothing", "Recovery", "Repair", "figure", "pick"]
+__all__ = ["SAMPLES", "Given", "Kept", "Nothing", "Recovery", "Repair", "enough", "figure", "pick"]
 
 Kept = Mapping[str, Sequence[int]]
 """Which outputs each cut layer kept; layers that are not named lost none."""
+
+SAMPLES = 200
+"""How many samples estimation reads, if nobody says otherwise."""
 
 _BATCH = 50
 _WORD = 0x5EC0  # keeps this draw apart from others with the same seed
@@ -60,6 +64,10 @@ class Given:
         Told of each :class:`Repair`.
     layers : sequence of str, optional
         The only layers that may be estimated; by default all that lost inputs.
+    current : Module, optional
+        The network just before the last of several cuts; with one cut it is ``original``, which stands for it then.
+    progress, stop : callable, optional
+        As :func:`nervure.train.fit` takes them, for methods that train.
     """
 
     small: nn.Module
@@ -70,6 +78,9 @@ class Given:
     seed: int
     tell: Callable[[Repair], None]
     layers: Sequence[str] | None = None
+    current: nn.Module | None = None
+    progress: Callable[[Progress], None] | None = None
+    stop: Callable[[], bool] | None = None
 
     @property
     def consumers(self) -> tuple[str, ...]:
@@ -116,6 +127,17 @@ class Nothing:
         return net
 
 
+def enough(samples: int) -> None:
+    """Refuse a number of samples that is none.
+
+    >>> enough(0)
+    Traceback (most recent call last):
+    nervure.errors.InputError: samples = 0; give a whole number from 1, 200 is usual
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
+        raise InputError(f"samples = {samples!r}; give a whole number from 1, {SAMPLES} is usual")
+
+
 def pick(ds: Dataset, samples: int, seed: int) -> Indices:
     """Positions of ``samples`` samples of the training split, or of all where it has fewer; labels play no part.
 
@@ -123,8 +145,7 @@ def pick(ds: Dataset, samples: int, seed: int) -> Indices:
     >>> len(pick(nv.data.load("digits"), 200, seed=0))
     200
     """
-    if samples < 1:
-        raise InputError(f"samples = {samples}; give 1 or more, 200 is usual")
+    enough(samples)
     train = ds.indices("train")
     if not len(train):
         raise InputError(f"{ds.source}: the training split is empty; recovery reads samples from it")

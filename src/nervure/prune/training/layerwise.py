@@ -26,6 +26,8 @@ from nervure.nets.structure.silence import by_group
 from nervure.nets.structure.surgery import Graph, trace
 from nervure.prune.plan import Plan
 from nervure.prune.planner import Recovery, plan
+from nervure.prune.recover import check
+from nervure.prune.recover import recover as mend
 from nervure.prune.target import Target
 from nervure.prune.training.figures import layer_figures
 from nervure.store import Action, Run
@@ -50,6 +52,7 @@ def layerwise(
     *,
     judged: Judged = "original",
     recover: Recover | None = None,
+    recover_options: Mapping[str, object] | None = None,
     final: Recipe | None = None,
     shortcuts: bool = False,
     samples: int | None = 1000,
@@ -79,6 +82,9 @@ def layerwise(
         Right after each cut: methods of :func:`nervure.prune.recover.recover`, which estimate only the layers that
         read the one just cut; or a function ``recover(small, net, ds, kept) -> module``; ``net`` is the network given,
         ``kept`` are the units that stay.
+    recover_options : mapping, optional
+        Settings of these methods, such as ``{"target": "current"}``: each layer is then fitted to what it gave just
+        before this cut, in place of what it gave in the network given.
     final : Recipe, optional
         A last training of the whole network.
     shortcuts : bool
@@ -111,7 +117,12 @@ def layerwise(
     target = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
     given, lineage = (net.net, net.lineage) if isinstance(net, Run) else (net, ())
     side = None if target is None else target.with_name(f"{target.name}.cycles")
-    march = _March(given, ds, keep, criterion, judged, recover, shortcuts, samples, seed, device, side, resume)
+    mending = dict(recover_options or {})
+    if recover is not None and not callable(recover):
+        check(recover, **mending)  # type: ignore[arg-type]
+    elif mending:
+        raise InputError("recover_options are settings of methods that recover names; leave them out")
+    march = _March(given, ds, keep, criterion, judged, recover, mending, shortcuts, samples, seed, device, side, resume)
     fitting = {"resume": resume, "overwrite": overwrite, "device": device, **options}
     if recipe is None:
         run = march.without_training(lineage, final, target, fitting)
@@ -156,12 +167,12 @@ class _March:
 
     def __init__(
         self, net: nn.Module, ds: Dataset, keep: Keep, criterion: str | Criterion, judged: Judged,
-        recover: Recover | None, shortcuts: bool, samples: int | None, seed: int, device: str, side: Path | None,
-        resume: bool,
+        recover: Recover | None, mending: Mapping[str, Any], shortcuts: bool, samples: int | None, seed: int,
+        device: str, side: Path | None, resume: bool,
     ) -> None:  # fmt: skip
         self.net, self.ds, self.criterion, self.recover, self.device = net, ds, criterion, recover, device
         self.judging: dict[str, Any] = {"samples": samples, "seed": seed}
-        self.side, self.resume = side, resume
+        self.mending, self.side, self.resume = mending, side, resume
         self.example = ds.batch(ds.indices("train")[:3]).x
         graph = examine(net, self.example.to(place_of(net)[0]))
         self.amounts = _amounts(graph, keep, shortcuts)
@@ -186,7 +197,7 @@ class _March:
         stage: dict[str, str | int | float | None] = {"layer": layer, "before": before, "after": after}
         stage["pruned"] = self._measured(thin)
         if self.recover is not None:
-            thin = self._recovered(thin, self.recover, self.readers[layer])
+            thin = self._recovered(thin, net, self.recover, self.readers[layer])
         stage["recovered"] = None if self.recover is None else self._measured(thin)
         stage["retrained"] = None
         self.stages.append(stage)
@@ -243,7 +254,8 @@ class _March:
         stage = self.stages[at]
         name = self.criterion if isinstance(self.criterion, str) else type(self.criterion).__name__
         settings = {"layer": self.layers[at], "criterion": name, "before": stage["before"], "after": stage["after"]}
-        return Action("prune", {**settings, "recovered": self.recover is not None}, self.judging["seed"])
+        how = {"recovered": self.recover is not None, "recover_options": self.mending}
+        return Action("prune", {**settings, **how}, self.judging["seed"])
 
     def _plan(self, net: nn.Module, amounts: dict[str, float | int], name: str) -> Plan:
         """The plan for some layers; kept beside the run, since a search may take long, and read on resume."""
@@ -261,13 +273,11 @@ class _March:
             made.save(file)
         return made
 
-    def _recovered(self, thin: nn.Module, how: Recover, readers: tuple[str, ...]) -> nn.Module:
+    def _recovered(self, thin: nn.Module, before: nn.Module, how: Recover, readers: tuple[str, ...]) -> nn.Module:
         if callable(how):
             return how(thin, self.net, self.ds, self.kept)
-        from nervure.prune.recover import recover
-
-        seed = self.judging["seed"]
-        return recover(thin, self.net, self.ds, method=how, kept=self.kept, seed=seed, layers=readers)
+        given = {"kept": self.kept, "current": before, "seed": self.judging["seed"], "layers": readers}
+        return mend(thin, self.net, self.ds, method=how, **given, **self.mending)
 
     def _measured(self, net: nn.Module) -> float:
         found = evaluate(net, self.ds, split=self.split, device=self.device).metrics
