@@ -301,3 +301,46 @@ def test_zeros_of_a_sparse_run_are_told_of_where_recovery_fills_them(base: Path,
     assert "the masks beside its weights are made zeros for good" in found.output
     assert "recovery fills them; prune before you sparsify, or give --recover none" in found.output
     assert "recovery fills them" not in call(*given, tmp_path / "zeros", "--recover", "none").output
+
+
+@pytest.mark.parametrize(
+    "methods", [["none"], ["kernel-estimation"], ["fine-tune"], ["kernel-estimation", "fine-tune"]]
+)
+def test_channel_pruning_by_votes_under_each_policy_of_recovery(base: Path, tmp_path: Path, methods: list[str]) -> None:
+    """Spec majority-voting-pruning, 11: votes of images, 0.7 kept, and what is said of each layer."""
+    tune = ("--recover-set", "recipe.epochs=1") if "fine-tune" in methods else ()
+    given = [one for name in methods for one in ("--recover", name)]
+    out = tmp_path / "small"
+    found = json.loads(
+        done(
+            "prune", base, "--criterion", "iou-vote", "--keep", "0.7", "--exclude", "classifier", "--samples", 100,
+            *given, *tune, "-o", out, "--json", "--device", "cpu", "-q",
+        )
+    )  # fmt: skip
+    plan, layers = nv.prune.Plan.load(out / "plan.json"), {row["layer"]: row for row in found["layers"]}
+    whole, run = nv.store.load(base), nv.store.load(out)
+    for layer in ("features.0", "features.4"):
+        row = layers[layer]
+        assert tuple(row["kept"]) == plan.kept[layer] and len(row["kept"]) == row["after"]
+        assert row["after"] == int(0.7 * row["before"] + 1e-9)
+        judged = row["judged"]["iou-vote"]
+        votes, mean = judged["scores"], judged["mean_iou"]
+        assert judged["images"] + judged["skipped"] == 100 and 0 < mean < 1
+        assert sum(votes) == judged["images"] * -(-row["before"] // 5)  # each image has a fifth, rounded up
+        assert min(votes[unit] for unit in row["kept"]) >= max(
+            votes[unit] for unit in range(row["before"]) if unit not in row["kept"]
+        )
+        assert row["macs_nominal"] == round(row["macs_before"] * row["after"] / row["before"])
+        assert row["macs_after"] <= row["macs_nominal"]
+    assert (
+        sum(row["macs_after"] for row in layers.values())
+        == found["macs"][1]
+        == nv.nets.count(run.net, run.in_shape).macs
+    )
+    assert found["macs"][0] == nv.nets.count(whole.net, whole.in_shape).macs
+    assert list(found["metrics"]["accuracy"]) == ["before", "as cut", "recovered"]
+    errors = {layer: row["repairs"] for layer, row in layers.items()}
+    assert [layer for layer, told in errors.items() if told] == (
+        ["features.4", "classifier.0"] if "kernel-estimation" in methods else []
+    )
+    assert all(one["error"] <= one["error_as_cut"] for told in errors.values() for one in told)

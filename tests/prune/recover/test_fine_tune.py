@@ -96,6 +96,12 @@ def test_progress_is_told_and_a_stop_is_heard(pair: tuple[nn.Module, nn.Module],
         recover(*pair, noise(6), method="fine-tune", stop=lambda: True)
 
 
+def test_a_teacher_needs_classes(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:
+    ds = dataclasses.replace(noise(6), task="regression", y=np.zeros((80, 2), dtype=np.float32))
+    with pytest.raises(InputError, match="scores of classes, not task 'regression'; leave distillation out"):
+        recover(*pair, ds, method="fine-tune", distillation=0.5)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

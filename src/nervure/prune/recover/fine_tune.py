@@ -43,7 +43,7 @@ class FineTune:
         How; or fields in place of those of :func:`usual_recipe`, whose seed is that of the recovery.
     distillation : float
         Share of the loss that follows the uncut network's softened scores. Above 0 no labels are needed: where the
-        data has none, the classes that the uncut network sees stand for them.
+        data has none, the classes that the uncut network sees stand for them. For classifiers and clusterers.
     temperature : float
         How soft they are.
 
@@ -83,7 +83,7 @@ class FineTune:
         )
         home = device_of(net)
         ds = _without_test(given.ds)
-        if teacher is not None and ds.task == "none":
+        if teacher is not None and ds.task != "classification":
             ds = _labelled(ds, given.original)
         run = fit(
             net, ds, self._recipe(given.seed), objective=teacher, device=home.type, progress=given.progress,
@@ -100,7 +100,8 @@ def _without_test(ds: Dataset) -> Dataset:
 def _labelled(ds: Dataset, original: nn.Module) -> Dataset:
     """The data with the uncut network's classes as labels."""
     scores = predict(original, ds, device=device_of(original).type)
-    if scores.ndim != 2:
-        raise InputError(f"fine-tune: distillation needs class scores; the uncut network gives {scores.shape[1:]}")
+    if ds.task != "none" or scores.ndim != 2:
+        found = f"task {ds.task!r}" if ds.task != "none" else f"outputs {scores.shape[1:]}"
+        raise InputError(f"fine-tune: distillation follows scores of classes, not {found}; leave distillation out")
     names = tuple(str(number) for number in range(scores.shape[1]))
     return dataclasses.replace(ds, y=scores.argmax(axis=1).astype(np.int64), task="classification", names=names)
