@@ -92,6 +92,26 @@ class TestNetwork:
             assert torch.allclose(value, store.load(base).net.state_dict()[name], atol=1e-6)
         assert "do not fit the network" in call("train", "digits", *QUICK, "--weights", weights, "-o", "s").err
 
+    def test_the_shape_of_a_run_with_new_weights(self, call, base: Path) -> None:
+        """The control of pruning: what the smaller network learns from scratch."""
+        assert call("prune", base, "--keep", "0.5", "-o", "small", "-q").code == 0
+        how = ("--net", "small", "--epochs", 1, "--seed", 2)
+        assert call("train", "digits", *how, "-o", "r", "-q").code == 0
+        small, scratch = store.load("small"), store.load("r")
+        assert scratch.metrics["parameters"] == small.metrics["parameters"]
+        assert [action.name for action in scratch.lineage] == ["train"]
+        assert scratch.lineage[0].settings["seed"] == 2
+        still = ("--lr", 1e-12, "--set", "keep=last", "--weights", "small/model.safetensors", "-o", "s", "-q")
+        assert call("train", "digits", *how, *still).code == 0
+        for name, value in store.load("s").net.state_dict().items():
+            assert torch.allclose(value, small.net.state_dict()[name], atol=1e-6)
+        said = call("train", "digits", *how, "--net-option", "widths=[8]", "-o", "t").err
+        assert said == "nervure: --net-option widths: small is a run, whose network has its shape; leave it out\n"
+        said = call("train", "digits", "--data-option", "task=none", *how, "-o", "t").err
+        assert said.startswith(
+            "nervure: small reads samples of (1, 8, 8) into 10 outputs; those of digits are (1, 8, 8)"
+        )
+
     def test_blueprint(self, call, tmp_path: Path) -> None:
         layers = [{"type": "conv", "units": 4, "kernel": 3}, {"type": "pool"}, {"type": "dense", "units": 10}]
         (tmp_path / "blueprint.json").write_text(json.dumps({"layers": layers}))

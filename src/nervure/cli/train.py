@@ -15,6 +15,9 @@ from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from nervure.data import Dataset
     from nervure.store import Run
     from nervure.train import Recipe
 
@@ -23,7 +26,15 @@ def command(
     context: typer.Context,
     source: opt.Source,
     out: opt.Out,
-    net: opt.Net = None,
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="A network's name, blueprint.json, package.module:function, or a run, for its shape with new weights; "
+            "by the data if not given.",
+            metavar="NAME",
+            autocompletion=complete.rows("nets/table.py", "network"),
+        ),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(help="Passes over the training split; 10 if not given.", metavar="N")
     ] = None,
@@ -103,6 +114,8 @@ def command(
 
     $ nervure train digits --net lenet5 --epochs 10 -o runs/base
 
+    $ nervure train digits --net runs/small --epochs 10 -o runs/scratch
+
     $ nervure train photos/ --net resnet20 --data-option size=32 --augment flip=0.5 -o runs/photos
     """
     from nervure import nets
@@ -120,8 +133,7 @@ def command(
     ds = load_data(source, data_dir, pairs(data_option, "--data-option"))
     net = net or nets.default_for(ds)
     own_code(net)
-    net_options: dict[str, Any] = pairs(net_option, "--net-option")
-    module = nets.build(net, ds, weights=weights, seed=how.seed, **net_options)
+    module = _network(net, ds, weights, how.seed, pairs(net_option, "--net-option"))
     build = net if is_function(net) else None
     run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet, typed(context))
     show(run, json_)
@@ -153,6 +165,27 @@ def make_recipe(
         except ValueError as error:
             raise InputError(f"--callback: the options are no JSON ({error})") from error
     return Recipe.of(values)
+
+
+def _network(net: str, ds: Dataset, weights: Path | None, seed: int, options: dict[str, Any]) -> nn.Module:
+    """A network by name, or of the shape of a run."""
+    from nervure import nets, store
+    from nervure.nets.weights_file import load_weights
+
+    if net in nets.networks or not store.is_run(Path(net)):
+        return nets.build(net, ds, weights=weights, seed=seed, **options)
+    if options:
+        raise InputError(
+            f"--net-option {next(iter(options))}: {net} is a run, whose network has its shape; leave it out"
+        )
+    module = nets.renewed(store.load(net).net, seed)
+    base = nets.origin_of(module).base  # type: ignore[union-attr]
+    if (base.in_shape, base.classes) != (ds.in_shape, ds.classes):
+        raise InputError(
+            f"{net} reads samples of {base.in_shape} into {base.classes} outputs; "
+            f"those of {ds.source} are {ds.in_shape}, for {ds.classes}"
+        )
+    return module if weights is None else load_weights(module, weights)
 
 
 def _fit(

@@ -12,6 +12,7 @@ from nervure.nets.build import build, rebuild
 from nervure.nets.cost import Cost, count, weights
 from nervure.nets.default import default_autoencoder, default_for
 from nervure.nets.origin import Base, Origin, Step, origin_of
+from nervure.nets.renewed import renewed
 from nervure.nets.steps import derive
 from nervure.nets.table import get, names, networks
 
@@ -31,6 +32,7 @@ __all__ = [
     "networks",
     "origin_of",
     "rebuild",
+    "renewed",
     "steps",
     "weights",
 ]

@@ -84,8 +84,8 @@ def build(
     return attach(net, Origin(base))
 
 
-def rebuild(origin: Origin, build: str | Network | None = None) -> nn.Module:
-    """The network that an Origin describes, with fresh weights: its base, then its steps.
+def rebuild(origin: Origin, build: str | Network | None = None, seed: int = 0) -> nn.Module:
+    """The network that an Origin describes: its base, with fresh weights by ``seed``, then its steps.
 
     A base that is the caller's own function is never imported from what the Origin says: the caller
     gives it again, as ``"package.module:function"`` or as the function itself.
@@ -108,7 +108,7 @@ def rebuild(origin: Origin, build: str | Network | None = None) -> nn.Module:
     else:
         spec = base.spec if isinstance(base.spec, str) else Blueprint.from_json(base.spec)
         _, function = _resolve(spec, base.in_shape, base.classes, dict(base.settings))
-    net = attach(_construct(base, function, 0), Origin(base))
+    net = attach(_construct(base, function, seed), Origin(base))
     return steps.replay(net, origin.steps)
 
 
