@@ -221,21 +221,13 @@ def _mender(methods: Sequence[str], options: Mapping[str, object], seed: int, qu
     """The repair ``(small, net, ds, kept, tell)``, the same in a search and at the end, which tells of its training."""
     from nervure.prune.recover import recover
 
+    how: dict[str, Any] = {**options, "method": methods, "seed": seed}
+
     def mend(
         small: nn.Module, net: nn.Module, ds: Dataset, kept: Plan | Kept, tell: Callable[[Repair], None] | None = None
     ) -> nn.Module:
         with training_bar(quiet) as bar:
-            return recover(
-                small,
-                net,
-                ds,
-                method=methods,
-                kept=kept,
-                seed=seed,
-                tell=tell,
-                progress=bar,
-                **options,  # type: ignore[arg-type]
-            )
+            return recover(small, net, ds, kept=kept, tell=tell, progress=bar, **how)
 
     return mend
 
