@@ -255,7 +255,7 @@ def test_a_search_for_accuracy_repairs_with_the_same_settings(base: Path, tmp_pa
     [
         (("ridge",), "--recover-set 'ridge': write it as key=value"),
         (("rigde=1",), "no option 'rigde'; did you mean 'ridge'"),
-        (("ridge=big",), "ridge = 'big'; give 0 or more"),
+        (("ridge=big",), "ridge = 'big'; give a valid number"),
         (("samples=0",), "samples = 0"),
         (("recipe.epoch=5",), "recipe: unknown field 'epoch'; did you mean 'epochs'"),
         (("recipe.epochs=few",), "recipe: epochs"),

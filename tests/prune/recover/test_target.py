@@ -59,5 +59,5 @@ def test_of_one_cut_the_network_before_it_is_the_uncut_one(net: nn.Module, ds: D
 def test_what_stood_before_must_be_of_the_same_kind(net: nn.Module, ds: Dataset) -> None:
     with pytest.raises(InputError, match="has no layer '1'"):
         recover(net, net, ds, current=nn.Sequential(nn.Linear(2, 2)))
-    with pytest.raises(InputError, match="target 'now'"):
+    with pytest.raises(InputError, match="target = 'now'"):
         recover(net, net, ds, target="now")

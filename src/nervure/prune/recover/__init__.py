@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -13,7 +12,7 @@ from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.prune.recover.kept import check_pair
 from nervure.prune.recover.recovery import SAMPLES, Given, Kept, Recovery, Repair, enough, figure, pick
-from nervure.registry import Table, nearest
+from nervure.registry import Table, nearest, takes
 
 if TYPE_CHECKING:
     from nervure.prune.plan import Plan
@@ -157,7 +156,7 @@ def theirs(method: str | Sequence[str], options: Mapping[str, object]) -> dict[s
     {'samples': 50}
     """
     asked = [method] if isinstance(method, str) else method
-    known = {"samples", *(name for one in asked for name in _settings(get(one)))}
+    known = {"samples", *(name for one in asked for name in _settings(one))}
     return {name: value for name, value in options.items() if name in known}
 
 
@@ -172,33 +171,21 @@ def _chain(method: str | Recovery | Sequence[str | Recovery], options: Mapping[s
     asked = list(method) if isinstance(method, Sequence) and not isinstance(method, str) else [method]
     if not asked:
         raise InputError("no method of recovery; give one or more, or 'none'")
-    factories = [get(one) if isinstance(one, str) else one for one in asked]
-    takes = [_settings(one) if isinstance(given, str) else () for one, given in zip(factories, asked, strict=True)]
-    known = ("samples", *dict.fromkeys(name for one in takes for name in one))
+    own = [_settings(one) if isinstance(one, str) else () for one in asked]
+    known = ("samples", *dict.fromkeys(name for one in own for name in one))
     for name in options:
         if name not in known:
             raise InputError(f"recovery by {_words(asked)} has no option {name!r}; {nearest(name, known)}")
-    made: list[Recovery] = []
-    for one, given, own in zip(factories, asked, takes, strict=True):
-        mine = {name: value for name, value in options.items() if name in own}
-        made.append(_made(given, one, mine) if isinstance(given, str) else one)  # type: ignore[arg-type]
-    return made
+    return [
+        methods.make(one, {name: value for name, value in options.items() if name in mine})
+        if isinstance(one, str)
+        else one
+        for one, mine in zip(asked, own, strict=True)
+    ]
 
 
-def _made(name: str, factory: Callable[..., Recovery], options: Mapping[str, object]) -> Recovery:
-    try:
-        return factory(**options)
-    except (TypeError, ValueError) as error:
-        said = ", ".join(f"{key}={value!r}" for key, value in options.items())
-        raise InputError(f"recovery {name!r} cannot be made with {said or 'its defaults'}: {error}") from error
-
-
-def _settings(factory: object) -> tuple[str, ...]:
-    if is_dataclass(factory):
-        return tuple(field.name for field in fields(factory) if field.init)
-    import inspect
-
-    return tuple(inspect.signature(factory).parameters)  # type: ignore[arg-type]
+def _settings(name: str) -> tuple[str, ...]:
+    return takes(get(name)) or ()
 
 
 def _words(asked: Sequence[str | Recovery]) -> str:

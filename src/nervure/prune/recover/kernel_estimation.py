@@ -75,20 +75,16 @@ class KernelEstimation:
     def __post_init__(self) -> None:
         if self.variant not in ("corrected", "published"):
             raise InputError(f"kernel estimation: variant {self.variant!r}; give 'corrected' or 'published'")
-        if self.ridge != "hold-out" and not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
-            raise InputError(f"kernel estimation: ridge = {self.ridge!r}; give 0 or more, or 'hold-out'")
         if self.target not in ("original", "current"):
             raise InputError(f"kernel estimation: target {self.target!r}; give 'original' or 'current'")
-        if not isinstance(self.bias, bool):
-            raise InputError(f"kernel estimation: bias = {self.bias!r}; give true or false")
-        if self.positions is not None and not _counts(self.positions):
-            raise InputError(
-                f"kernel estimation: positions = {self.positions!r}; give 1 or more, or None (JSON: null) for all"
-            )
-        if not _counts(self.steps):
-            raise InputError(f"kernel estimation: steps = {self.steps!r}; give 1 or more")
-        if not (isinstance(self.tolerance, int | float) and 0 <= self.tolerance < 1):
-            raise InputError(f"kernel estimation: tolerance = {self.tolerance!r}; give a share from 0, less than 1")
+        if self.ridge != "hold-out" and not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
+            raise InputError(f"kernel estimation: ridge = {self.ridge!r}; give 0 or more, or 'hold-out'")
+        if self.positions is not None and self.positions < 1:
+            raise InputError(f"kernel estimation: positions = {self.positions}; give 1 or more, or None for all")
+        if self.steps < 1:
+            raise InputError(f"kernel estimation: steps = {self.steps}; give 1 or more")
+        if not 0 <= self.tolerance < 1:
+            raise InputError(f"kernel estimation: tolerance = {self.tolerance}; give a share from 0, less than 1")
 
     def __call__(self, net: nn.Module, given: Given) -> nn.Module:
         """Estimate layer by layer, in the order of calls."""
@@ -152,10 +148,6 @@ class KernelEstimation:
             for one, weight, bias in zip(fit, weights, biases, strict=True)
         ]
         return best_ridge(held, zip(*paths, strict=True))
-
-
-def _counts(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def best_ridge(held: Sequence[CrossGramResult], path: Iterable[Sequence[Fit]]) -> float:
