@@ -60,11 +60,9 @@ what = "larger"
 settings = { epochs = 9 }
 
 [[published]]
-arm = "better"
-measure = "accuracy"
-value = 80.0
 work = "A. Person, A Book"
 place = "Person 1999, Table 1"
+values.better = { accuracy = 80.0 }
 """
 
 

@@ -90,7 +90,7 @@ def test_methods_stand_side_by_side_with_their_controls(name: str) -> None:
 
 
 def test_every_published_table_has_its_study() -> None:
-    places = {one.place for name in CLUSTERED for one in table.load(name).published}
+    places = {one.place for name in CLUSTERED for one in table.load(name).figures}
     said = " ".join([*places, *(table.load(name).unpublished for name in CLUSTERED)])
     for chapter, number in ((3, "3.3"), (4, "4.3"), (4, "4.4"), (4, "4.5"), (4, "4.6"), (4, "4.7"), (7, "7.3")):
         assert f"Alqahtani, chapter {chapter}, Table {number}" in said
@@ -145,7 +145,7 @@ def test_made_up_movement_has_no_figure_beside_it() -> None:
     ],
 )
 def test_figures_are_those_printed(name: str, arm: str, measure: str, value: float) -> None:
-    found = [one.value for one in table.load(name).published if (one.arm, one.measure) == (arm, measure)]
+    found = [one.value for one in table.load(name).figures if (one.arm, one.measure) == (arm, measure)]
     assert value in found
 
 

@@ -69,7 +69,7 @@ def test_settings_of_every_arm_and_profile_are_read(name: str) -> None:
 
 def test_every_published_table_has_its_study() -> None:
     """Spec majority-voting-pruning: Tables 2.1, 5.2 to 5.5, 6.1 to 6.9; spec ssim-kmeans-pruning: Tables 1 to 6."""
-    places = " ".join(one.place for name in PRUNED for one in table.load(name).published)
+    places = " ".join(one.place for name in PRUNED for one in table.load(name).figures)
     tables = ("2.1", "5.2", "5.3", "5.4", "5.5", *(f"6.{number}" for number in range(1, 10)))
     assert [one for one in tables if f"Table {one}" not in places] == []
     assert [one for one in (*range(1, 7),) if f"Al Dallal, Table {one}" not in places] == []
@@ -106,7 +106,7 @@ def test_every_drawn_figure_has_its_study() -> None:
     ],
 )
 def test_figures_are_those_printed(name: str, arm: str, measure: str, value: float) -> None:
-    found = [one.value for one in table.load(name).published if (one.arm, one.measure) == (arm, measure)]
+    found = [one.value for one in table.load(name).figures if (one.arm, one.measure) == (arm, measure)]
     assert value in found
 
 
@@ -115,7 +115,7 @@ def test_counts_of_the_ssim_thesis_are_met_to_the_integer() -> None:
     wrong = []
     for arm in study.arms:
         found = trials.get(study.trial)(Job("digits", settings=study.trial_settings(arm, "cpu"))).metrics
-        printed = [one for one in study.published if one.arm == arm]
+        printed = [one for one in study.figures if one.arm == arm]
         assert len(printed) == 27
         wrong += [(arm, one.measure) for one in printed if found[one.measure] != one.value]
     assert wrong == []

@@ -66,7 +66,7 @@ def test_json_holds_every_trial_and_its_environment(results: Results) -> None:
 
 
 def test_two_printed_figures_of_one_arm_are_two_lines(table: str) -> None:
-    more = table + '\n[[published]]\narm = "better"\nmeasure = "accuracy"\nvalue = 79.0\nwork = "B"\nplace = "C"\n'
+    more = table + '\n[[published]]\nwork = "B"\nplace = "C"\nvalues.better = { accuracy = 79.0 }\n'
     study = parse(more, "mine", "mine.toml")
     rows = Results(study, "smoke", grid(study, "smoke"), ()).rows()
     assert [(row.arm, row.published, row.ours, row.n) for row in rows] == [
@@ -116,25 +116,10 @@ seeds = 2
 settings = { recipe = { batch = 16 } }
 
 [[published]]
-arm = "base"
-measure = "accuracy"
-value = 90.0
 work = "A"
 place = "Table 1"
-
-[[published]]
-arm = "isparse"
-measure = "accuracy 0.5"
-value = 80.0
-work = "A"
-place = "Table 1"
-
-[[published]]
-arm = "isparse"
-measure = "accuracy 0.9"
-value = 30.0
-work = "A"
-place = "Table 1"
+values.base = { accuracy = 90.0 }
+values.isparse = { "accuracy {0.5,0.9}" = [80.0, 30.0] }
 """
 
 

@@ -151,7 +151,7 @@ def test_settings_of_every_arm_and_profile_are_read(name: str) -> None:
 
 def test_every_published_cell_is_there() -> None:
     """Spec isparse, 4: 90 cells by 5 methods with 15 bases and L1, Tables 4.2 and 4.3, and the text's figures."""
-    printed = [(name, one) for name in STUDIES for one in table.load(name).published]
+    printed = [(name, one) for name in STUDIES for one in table.load(name).figures]
     places = [one.place.rpartition(", ")[2] for _, one in printed]
     assert places.count("Table 4.1") == 90 * 5 + 15 * 3
     assert places.count("Table 4.2") == 93
@@ -163,7 +163,7 @@ def test_the_summary_of_the_published_cells_holds() -> None:
     """Spec isparse, 4: iSparse is above magnitude in 89 of 90 cells, by 1.10 points in the mean."""
     cells = []
     for name in STUDIES:
-        of = {(one.arm, one.measure): one.value for one in table.load(name).published if "Table 4.1" in one.place}
+        of = {(one.arm, one.measure): one.value for one in table.load(name).figures if "Table 4.1" in one.place}
         cells += [value - of["magnitude", measure] for (arm, measure), value in of.items() if arm == "isparse"]
     assert (len(cells), sum(one > 0 for one in cells)) == (90, 89)
     assert sum(cells) / 90 == pytest.approx(1.10, abs=0.005)
@@ -183,7 +183,7 @@ def test_the_summary_of_the_published_cells_holds() -> None:
     ],
 )
 def test_figures_are_those_printed(name: str, arm: str, measure: str, value: float) -> None:
-    found = [one.value for one in table.load(name).published if (one.arm, one.measure) == (arm, measure)]
+    found = [one.value for one in table.load(name).figures if (one.arm, one.measure) == (arm, measure)]
     assert found == [value]
 
 

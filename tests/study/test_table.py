@@ -34,7 +34,7 @@ def test_every_trained_network_can_be_built(name: str) -> None:
 
 
 def test_published_figures_are_those_printed() -> None:
-    printed = {(name, one.place.split(", ", 1)[1]): one.value for name in TRAINED for one in table.load(name).published}
+    printed = {(name, one.place.split(", ", 1)[1]): one.value for name in TRAINED for one in table.load(name).figures}
     assert printed == {
         ("mnist-lenet5", "chapter 4, Table 4.1"): 98.79,
         ("mnist-lenet5", "chapter 5, Table 5.4"): 98.37,
@@ -68,9 +68,11 @@ def test_settings_are_laid_over_each_other(table: str) -> None:
         ("seeds = 3", "sedes = 3", r"sedes: Extra inputs"),
         ('source = "digits"', "", r"data\.source: Field required"),
         ("[profiles.cpu]", "[profiles.huge]", r"profiles\.huge.*'smoke', 'cpu', 'gpu' or 'published'"),
-        ('arm = "better"', 'arm = "bettr"', r"published\.0\.arm: there is no arm 'bettr'"),
-        ('measure = "accuracy"', 'measure = "f1"', r"published\.0\.measure: 'f1' is not among"),
-        ("value = 80.0", "value = nan", r"published\.0\.value"),
+        ("values.better", "values.bettr", r"published, Person 1999, Table 1: there is no arm 'bettr'"),
+        ("{ accuracy = 80.0", "{ f1 = 80.0", r"published, Person 1999, Table 1: 'f1' is not among"),
+        ("accuracy = 80.0", "accuracy = nan", r"published\.0\.values\.better\.accuracy"),
+        ("accuracy = 80.0", "accuracy = [80.0, 81.0]", r"better\.'accuracy' stands for 1 measures, and has 2 values"),
+        ("values.better = { accuracy = 80.0 }", "values = {}", r"published\.0\.values"),
         ('measures = { accuracy = "%" }', "measures = {}", r"measures: "),
         ("seeds = 3", 'seeds = 3\nname = "x"', r"name: a study is called as its file"),
     ],

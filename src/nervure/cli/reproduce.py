@@ -138,7 +138,7 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     if len(few) < len(found.tests):
         say("differences to controls, with their p, are many: --page shows them, --json has them", quiet=quiet)
     chosen = results.study
-    for work in dict.fromkeys(one.work for one in chosen.published):
+    for work in dict.fromkeys(one.work for one in chosen.figures):
         say(f"published: {work}", quiet=quiet)
     if chosen.unpublished:
         say(chosen.unpublished, quiet=quiet)
@@ -177,7 +177,7 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
 
     chosen = results.study
     found = study.shown(results)
-    works = list(dict.fromkeys(one.work for one in chosen.published))
+    works = list(dict.fromkeys(one.work for one in chosen.figures))
     sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
     left = f"{_left_out(found.unmeasured)}." if found.unmeasured else ""
     made = study.machines(results)

@@ -157,7 +157,7 @@ class Results:
 
     def printed(self, arm: str, measure: str) -> tuple[Published, ...]:
         """What was published of a measure of an arm."""
-        return tuple(one for one in self.study.published if (one.arm, one.measure) == (arm, measure))
+        return tuple(one for one in self.study.figures if (one.arm, one.measure) == (arm, measure))
 
     def _row(self, arm: str, measure: str, printed: Published | None) -> Row:
         n, mean, sd = self.summary(arm, measure)
@@ -183,7 +183,7 @@ class Results:
             "data": {"source": self.study.data.source, "options": self.study.data.options},
             "table": [row._asdict() for row in self.rows()],
             "tests": [one._asdict() for one in self.tests()],
-            "published": [one.model_dump() for one in self.study.published],
+            "published": [one.model_dump() for one in self.study.figures],
             "unpublished": self.study.unpublished,
             "settings": {arm: self.study.trial_settings(arm, self.profile) for arm in self.study.arms},
             "environments": environments,

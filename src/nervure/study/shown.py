@@ -255,10 +255,8 @@ def _bars(results: Results, measure: str) -> Bars:
     arms = [arm for arm in results.study.arms if results.summary(arm, measure).n]
     found = [results.summary(arm, measure) for arm in arms]
     series = {"ours": ([one.mean for one in found], [one.sd for one in found])}
-    for place in dict.fromkeys(one.place for one in results.study.published if one.measure == measure):
-        printed = {
-            one.arm: one.value for one in results.study.published if (one.measure, one.place) == (measure, place)
-        }
+    for place in dict.fromkeys(one.place for one in results.study.figures if one.measure == measure):
+        printed = {one.arm: one.value for one in results.study.figures if (one.measure, one.place) == (measure, place)}
         series[place] = ([printed.get(arm) for arm in arms], [None] * len(arms))
     best = ", ".join(f"{arm} {one.mean:.4g}" for arm, one in zip(arms, found, strict=True))
     return Bars(

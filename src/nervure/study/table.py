@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nervure.errors import InputError
 from nervure.registry import nearest
+from nervure.study.braces import spelled_out
 from nervure.study.merge import merged
 from nervure.study.sweeps import Sweep, plain, sweeps
 
-__all__ = ["Data", "Profile", "Published", "Study", "load", "names", "parse"]
+__all__ = ["Data", "Profile", "Publication", "Published", "Study", "load", "names", "parse"]
 
 ProfileName = Literal["smoke", "cpu", "gpu", "published"]
 
@@ -45,9 +47,45 @@ class Published(_Data):
 
     arm: str = "base"
     measure: str
-    value: float = Field(allow_inf_nan=False)
+    value: float
     work: str
     place: str
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Publication(_Data):
+    """Figures as they were printed at one place of one work.
+
+    ``values`` are by arm and measure; of measures that differ in a number they are a list, as a printed line is.
+
+    >>> printed = Publication(work="A. Person", place="Table 1", values={"base": {"before layer {2..3}": (90.5, 81.0)}})
+    >>> [(one.arm, one.measure, one.value) for one in printed.each()]
+    [('base', 'before layer 2', 90.5), ('base', 'before layer 3', 81.0)]
+    """
+
+    work: str
+    place: str
+    values: dict[str, dict[str, Finite | tuple[Finite, ...]]] = Field(min_length=1)
+
+    def each(self) -> Iterator[Published]:
+        """One after the other."""
+        for arm, printed in self.values.items():
+            for name, given in printed.items():
+                measures, values = spelled_out(name), given if isinstance(given, tuple) else (given,)
+                if len(measures) != len(values):
+                    raise ValueError(
+                        f"{arm}.{name!r} stands for {len(measures)} measures, and has {len(values)} values"
+                    )
+                for measure, value in zip(measures, values, strict=True):
+                    yield Published(arm=arm, measure=measure, value=value, work=self.work, place=self.place)
+
+
+def _spelled_out(measures: object) -> object:
+    if not isinstance(measures, Mapping):
+        return measures
+    return {name: unit for key, unit in measures.items() for name in spelled_out(str(key))}
 
 
 def _one_arm() -> dict[str, dict[str, object]]:
@@ -74,12 +112,13 @@ class Study(_Data):
     seeds : int
         Trials of each arm, with seeds 0, 1, ...
     measures : dict of str to str
-        Which measures are tabulated, and their unit; ``"%"`` shows a share times 100.
+        Which measures are tabulated, and their unit; ``"%"`` shows a share times 100. In a file, braces stand for many:
+        ``"{l1,votes} layer {2..13}"``.
     curves : dict of str to str
         Series that are drawn alone, and their unit: all measures called ``NAME NUMBER`` that trials gave, such as
         accuracy by cycle, whose number nobody knows before.
-    published : sequence of Published
-        Printed figures; empty if there are none, and then ``unpublished`` says so.
+    published : sequence of Publication
+        Printed figures by place; empty if there are none, and then ``unpublished`` says so.
     controls : sequence of str
         What the others are held against, seed by seed: arms, the last word of arms, or criteria of a study of one arm.
     axis : str, or dict of str to str
@@ -106,9 +145,9 @@ class Study(_Data):
     arms: dict[str, dict[str, object]] = Field(default_factory=_one_arm, min_length=1)
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     seeds: int = Field(3, ge=1)
-    measures: dict[str, Literal["", "%"]] = Field(min_length=1)
+    measures: Annotated[dict[str, Literal["", "%"]], BeforeValidator(_spelled_out), Field(min_length=1)]
     curves: dict[str, Literal["", "%"]] = Field(default_factory=dict)
-    published: tuple[Published, ...] = ()
+    published: tuple[Publication, ...] = ()
     unpublished: str = ""
     controls: tuple[str, ...] = ()
     axis: str | dict[str, str] = ""
@@ -116,11 +155,11 @@ class Study(_Data):
 
     @model_validator(mode="after")
     def _agree(self) -> Study:
-        for place, one in enumerate(self.published):
+        for one in self.figures:
             if one.arm not in self.arms:
-                raise ValueError(f"published.{place}.arm: there is no arm {one.arm!r}")
+                raise ValueError(f"published, {one.place}: there is no arm {one.arm!r}")
             if one.measure not in self.measures:
-                raise ValueError(f"published.{place}.measure: {one.measure!r} is not among the measures")
+                raise ValueError(f"published, {one.place}: {one.measure!r} is not among the measures")
         if not self.published and not self.unpublished:
             raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
         columns = {*self.arms, *(column for sweep in self.sweeps for column in sweep.columns)}
@@ -129,6 +168,11 @@ class Study(_Data):
             if control not in known:
                 raise ValueError(f"controls.{place}: {nearest(control, tuple(sorted(known)))}")
         return self
+
+    @functools.cached_property
+    def figures(self) -> tuple[Published, ...]:
+        """Every figure that was printed."""
+        return tuple(one for place in self.published for one in place.each())
 
     @property
     def sweeps(self) -> tuple[Sweep, ...]:
