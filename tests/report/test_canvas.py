@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 
-from nervure.report.canvas import colour, still
+from nervure.report.canvas import colour, still, themed
 
 
 def paint(axes):
@@ -57,3 +57,12 @@ def test_it_scales_to_the_room_there_is(svg):
     opening = svg[: svg.index(">")]
     assert "viewBox" in opening
     assert "width=" not in opening
+
+
+def test_an_id_that_begins_as_a_colour_does_stays_an_id():
+    made = themed(
+        '<svg viewBox="0 0 1 1"><path id="m1" fill="#fe0004"/><use xlink:href="#m1"/></svg>', ident="fe00ff", alt=""
+    )
+    assert 'id="fe00ff-0"' in made
+    assert 'href="#fe00ff-0"' in made
+    assert 'fill="var(--accent)"' in made

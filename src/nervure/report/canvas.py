@@ -144,9 +144,10 @@ def _tag(tag: str, short: dict[str, str]) -> str:
     def renamed(found: re.Match[str]) -> str:
         return f' id="{short[found[1]]}"' if found[1] in short else ""
 
+    # Colours before ids: one of ours may begin as a colour does.
+    tag = re.sub(r"#fe00([0-9a-f]{2})", lambda found: f"var(--{_NAMES[int(found[1], 16)]})", tag)
     tag = re.sub(r' id="([^"]*)"', renamed, tag)
     tag = re.sub(r"url\(#([^)]+)\)", lambda found: f"url(#{short[found[1]]})", tag)
     tag = re.sub(r'(?:xlink:)?href="#([^"]+)"', lambda found: f'href="#{short[found[1]]}"', tag)
-    tag = re.sub(r"#fe00([0-9a-f]{2})", lambda found: f"var(--{_NAMES[int(found[1], 16)]})", tag)
     tag = tag.replace(" \n", " ").replace("\n", " ")
     return re.sub(r"-?\d+\.\d{2,}", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), tag)
