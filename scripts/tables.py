@@ -5,7 +5,8 @@
 
 A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
 that profile from ``benchmarks/results``; ``headlines`` and ``claims`` are the figures that the files of these names
-in ``benchmarks`` ask for, ``rivals`` what criteria of pruning reach beside controls. What was not measured yet says so.
+in ``benchmarks`` ask for, ``rivals`` what criteria of pruning reach beside controls, ``peaks`` where silhouettes of
+SSIM k-means peak. What was not measured yet says so.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def table(name: str, results: Path) -> str:
     """The table of that name, ending in a line break."""
     if name.startswith("studies."):
         return studies(name.removeprefix("studies."), results)
-    return {"headlines": headlines, "claims": claims, "rivals": rivals}[name](results)
+    return {"headlines": headlines, "claims": claims, "rivals": rivals, "peaks": peaks}[name](results)
 
 
 def headlines(results: Path) -> str:
@@ -115,6 +116,25 @@ def rival(data: Data) -> str:
 def against(test: Data | None) -> str:
     """A paired difference in points, with its p."""
     return "" if test is None else f"{number(test['points'])} ({number(test['p'])})"
+
+
+def peaks(results: Path) -> str:
+    """How many clusters each silhouette likes best, layer by layer, beside what was published for a trained network."""
+    data = read(results / "ssim_search.json")
+    if data is None:
+        return "Not measured yet; `python benchmarks/ssim_search.py` measures it.\n"
+    kinds = list(data["layers"][0]["peaks"])
+    lines = [
+        (
+            row["layer"],
+            str(row["units"]),
+            *(f"{row['peaks'][kind]['k']} ({number(row['peaks'][kind]['score'])})" for kind in kinds),
+            str(printed),
+        )
+        for row, printed in zip(data["layers"], data["kept"]["published"]["A"], strict=True)
+    ]
+    header = ("layer", "filters", *(f"{data['weights']} weights, `{kind}`" for kind in kinds), "published, scenario A")
+    return grid(header, lines)
 
 
 def holds(value: float, limit: str) -> str:

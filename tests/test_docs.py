@@ -297,6 +297,17 @@ class TestTables:
         (root / "benchmarks" / "results" / "x.json").write_text(json.dumps(data))
         assert line in tables.table("claims", root / "benchmarks" / "results")
 
+    def test_of_peaks_have_what_was_published_beside_them(self, tables: ModuleType, tmp_path: Path) -> None:
+        assert "ssim_search.py" in tables.table("peaks", tmp_path)
+        layer = {
+            "layer": "first",
+            "units": 64,
+            "peaks": {"thesis_min": {"k": 27, "score": 0.26}, "distance": {"k": 2, "score": 0.0}},
+        }
+        data = {"weights": "random", "layers": [layer], "kept": {"published": {"A": [24]}}}
+        (tmp_path / "ssim_search.json").write_text(json.dumps(data))
+        assert "| first | 64 | 27 (0.26) | 2 (0.00) | 24 |" in tables.table("peaks", tmp_path)
+
     def test_of_rivals_have_the_best_criterion_first(self, tables: ModuleType, tmp_path: Path) -> None:
         criteria = {
             "random": {"as_cut": 10.0, "recovered": 50.0, "against": {}},
