@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import gc
 import json
 import os
 import platform
@@ -88,6 +89,7 @@ def measure(rounds: int, threads: int, keep: float) -> dict[str, object]:
     made = {}
     for turn in range(rounds + 1):
         for name in sorted(calls, reverse=bool(turn % 2)):
+            gc.collect()  # so that neither clears away in its time what the other left
             took, small, kept = calls[name](net, keep, example)
             if turn:  # the first round warms up
                 seconds[name].append(took)

@@ -138,7 +138,7 @@ class TestJudgement:
         with pytest.raises(InputError, match="one value for each score"):
             Judgement(torch.zeros(3), tiebreak=torch.zeros(2))
         figure = Curve(title="a", alt="b", x=np.arange(2), y=np.zeros((1, 2)))
-        assert Judgement(torch.zeros(3), torch.zeros(3), (figure,), {"why": 1}).evidence == (figure,)
+        assert Judgement(torch.zeros(3), torch.zeros(3), {"why": 1}, lambda stays: (figure,)).evidence == (figure,)
 
 
 def test_layers_of() -> None:

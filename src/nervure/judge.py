@@ -61,15 +61,14 @@ class Judgement:
     """A criterion's verdict on one layer: higher scores stay longer.
 
     ``scores`` has a value a unit, or a value an edge in the weight's own shape. ``tiebreak`` decides between
-    equal scores before the index does. ``evidence`` is what the verdict rests on, and ``drawn``, where a criterion
-    gives it, the same once it is known which units stay, (units,) bool.
+    equal scores before the index does. ``drawn``, where a criterion gives it, draws what the verdict rests on: beside
+    which units stay, (units,) bool, or for None before that is known.
     """
 
     scores: Tensor
     tiebreak: Tensor | None = None
-    evidence: tuple[Figure, ...] = ()
     notes: Mapping[str, object] = field(default_factory=dict)
-    drawn: Callable[[Tensor], tuple[Figure, ...]] | None = None
+    drawn: Callable[[Tensor | None], tuple[Figure, ...]] | None = None
 
     def __post_init__(self) -> None:
         # A sum is finite only if every part is, and costs a fraction of a look at each.
@@ -78,13 +77,18 @@ class Judgement:
         if self.tiebreak is not None and self.tiebreak.shape != self.scores.shape:
             raise InputError("a tiebreak needs one value for each score")
 
-    def figures(self, stays: Tensor) -> tuple[Figure, ...]:
-        """What the verdict rests on, beside which units stay, (units,) bool.
+    def figures(self, stays: Tensor | None = None) -> tuple[Figure, ...]:
+        """What the verdict rests on, beside which units stay, (units,) bool, if that is known.
 
         >>> Judgement(torch.ones(2)).figures(torch.tensor([True, False]))
         ()
         """
-        return self.evidence if self.drawn is None else self.drawn(stays)
+        return () if self.drawn is None else self.drawn(stays)
+
+    @property
+    def evidence(self) -> tuple[Figure, ...]:
+        """What the verdict rests on, before it is known which units stay."""
+        return self.figures()
 
 
 @runtime_checkable

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 from nervure.nets.seed import seeded
+from nervure.nets.structure.copying import copied
 
 __all__ = ["on_meta", "place_of", "try_out"]
 
@@ -23,13 +24,11 @@ def on_meta(net: nn.Module) -> nn.Module:
     >>> on_meta(nn.Linear(3, 2)).weight.device.type
     'meta'
     """
-    memo: dict[int, object] = {}
-    for parameter in net.parameters():
-        empty = torch.empty_like(parameter.detach(), device="meta")
-        memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
-    for buffer in net.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer.detach(), device="meta")
-    return copy.deepcopy(net, memo)
+
+    def empty(one: Tensor) -> Tensor:
+        return torch.empty_like(one.detach(), device="meta")
+
+    return copied(net, lambda one: nn.Parameter(empty(one), requires_grad=one.requires_grad), empty)
 
 
 def place_of(net: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -15,9 +15,10 @@ from nervure.judge import Layer
 from nervure.nets.structure.surgery import Graph
 from nervure.prune.criteria.norms import rows
 
-__all__ = ["SILENT", "dead_units", "loudness", "norm_behind"]
+__all__ = ["SILENT", "dead_units", "loudness", "norm_behind", "zero_rows"]
 
 NORMS = nn.modules.batchnorm._BatchNorm
+FEW = 16
 SILENT = 1e-3  # a batch norm gives a unit a standard deviation of 1 before training
 
 
@@ -50,6 +51,17 @@ def loudness(norm: nn.Module) -> Tensor:
     return scale * (variance / (variance + norm.eps)).sqrt()
 
 
+def zero_rows(values: Tensor) -> Tensor:
+    """Which rows of (rows, values) are zeros throughout: the first few values tell of nearly all that they are not.
+
+    >>> zero_rows(torch.tensor([[0.0, 0.0], [0.0, 1.0]]))
+    tensor([ True, False])
+    """
+    zero = ~values[:, :FEW].any(dim=1)
+    zero[zero.clone()] = ~values[zero].any(dim=1)
+    return zero
+
+
 def dead_units(net: nn.Module, graph: Graph, layers: Sequence[Layer]) -> dict[str, Tensor]:
     """Which units of each layer are dead, (units,) bool; layers whose units have no row of weights are left out.
 
@@ -65,7 +77,7 @@ def dead_units(net: nn.Module, graph: Graph, layers: Sequence[Layer]) -> dict[st
             own = rows(layer, dict(layer.module.named_parameters(recurse=False)))
         except InputError:
             continue
-        dead = (own == 0).all(dim=1).cpu()
+        dead = zero_rows(own).cpu()
         norm = norm_behind(net, graph, layer)
         if norm is not None and len(loud := loudness(norm)) == len(dead):
             dead |= loud < SILENT

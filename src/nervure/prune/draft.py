@@ -116,7 +116,8 @@ def staying(group: Group, layer: str, keep: Mapping[str, Places]) -> list[int]:
     """The units of ``layer`` that stay of those that belong to ``group``, ascending; ``keep`` is by group's name."""
     side = group.side(layer)
     stays = np.isin(side.units, keep[group.name]) if group.name in keep else np.ones(len(side.units), dtype=bool)
-    return [int(one) for one in np.unique(side.places[stays])]
+    found: list[int] = np.unique(side.places[stays]).tolist()
+    return found
 
 
 def _first(group: Group, count: int) -> Places:

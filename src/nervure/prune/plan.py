@@ -343,15 +343,13 @@ def weights_digest(net: nn.Module, values: int = 64) -> str:
     return digest.hexdigest()
 
 
-def spread(scores: Tensor, kept: Mapping[int, object] | set[int]) -> Spread:
-    """Scores (units,) in short.
+def spread(scores: Tensor, stays: Tensor) -> Spread:
+    """Scores (units,) in short, with those of units that stay, (units,) bool, beside those of others.
 
-    >>> spread(torch.tensor([1.0, 3.0, 2.0]), {1, 2})
+    >>> spread(torch.tensor([1.0, 3.0, 2.0]), torch.tensor([False, True, True]))
     Spread(low=1.0, mean=2.0, high=3.0, kept=2.0, cut=1.0)
     """
     values = scores.detach().to(device="cpu", dtype=torch.float64)
-    stays = torch.zeros(len(values), dtype=torch.bool)
-    stays[sorted(kept)] = True
     return Spread(
         low=float(values.min()),
         mean=float(values.mean()),

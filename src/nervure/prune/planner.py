@@ -373,7 +373,7 @@ def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ..
             if not group.why and group.name not in draft.choosers:
                 raw = next(iter(found.values()))[layer].scores[torch.from_numpy(side.places)]
                 own = raw if len(found) == 1 else draft.scores[group.name].scores[torch.from_numpy(side.units)]
-                short = spread(own, set(np.flatnonzero(np.isin(side.places, kept)).tolist()))
+                short = spread(own, torch.from_numpy(np.isin(side.places, kept)))
             rows.append(
                 Row(
                     layer=layer, group=group.name, units=side.size, places=len(side.places), kept=tuple(kept),

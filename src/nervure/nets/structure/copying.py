@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import copy
+import types
 from collections.abc import Callable
 
 import torch
@@ -12,11 +14,18 @@ from nervure.errors import InputError
 
 __all__ = ["copied"]
 
-_PLAIN = (int, float, str, bool, type(None), torch.dtype)
+_PLAIN = (int, float, str, bool, type(None), torch.dtype, types.FunctionType)
+_EMPTY = (dict, list, set, collections.OrderedDict)
 
 
-def copied(net: nn.Module, weight: Callable[[nn.Parameter], nn.Parameter] | None = None) -> nn.Module:
+def copied(
+    net: nn.Module,
+    weight: Callable[[nn.Parameter], nn.Parameter] | None = None,
+    buffer: Callable[[Tensor], Tensor] | None = None,
+) -> nn.Module:
     """A deep copy, whose parameters are what ``weight`` makes of the old ones; a parameter held twice stays one.
+
+    Buffers likewise are what ``buffer`` makes of them.
 
     Layers of PyTorch's own that hold nothing but numbers and tensors are copied here; everything else by ``deepcopy``.
 
@@ -28,6 +37,8 @@ def copied(net: nn.Module, weight: Callable[[nn.Parameter], nn.Parameter] | None
     memo: dict[int, object] = {}
     for parameter in net.parameters():
         memo[id(parameter)] = copy.deepcopy(parameter) if weight is None else weight(parameter)
+    for one in net.buffers() if buffer is not None else ():
+        memo[id(one)] = buffer(one)  # type: ignore[misc]
     for module in net.modules():
         twin = _plain_layer(module, memo)
         if twin is not None:
@@ -52,8 +63,10 @@ def _plain_layer(module: nn.Module, memo: dict[int, object]) -> nn.Module | None
             kept[name] = value
         elif name in ("_parameters", "_buffers"):
             kept[name] = {key: _tensor(one, memo) for key, one in value.items()}
-        elif name == "_non_persistent_buffers_set" or (isinstance(value, dict | list) and not value):
-            kept[name] = copy.copy(value)
+        elif type(value) in _EMPTY and not value:
+            kept[name] = type(value)()
+        elif name == "_non_persistent_buffers_set":
+            kept[name] = set(value)
         else:
             return None
     twin = type(module).__new__(type(module))

@@ -62,4 +62,4 @@ def verdict(
     def drawn(stays: Tensor | None = None) -> tuple[Figure, ...]:
         return (bars(f"{label} by unit of {layer.name}", label, scores, stays), *figures, *marked(stays))
 
-    return Judgement(scores, tiebreak, drawn(), notes, drawn)
+    return Judgement(scores, tiebreak, notes, drawn)

@@ -110,14 +110,16 @@ class OneOfEach(Criterion):
         norms = weight.detach().double().flatten(1).norm(dim=1).cpu()
         matrix = grouper.matrix
 
-        def drawn(stays: Tensor) -> tuple[Figure, ...]:
+        own = torch.zeros(len(weight), dtype=torch.bool)
+        own[torch.from_numpy(best.representatives())] = True
+
+        def drawn(stays: Tensor | None) -> tuple[Figure, ...]:
             """Of the clustering that chose the units that stay, where one did."""
+            stays = own if stays is None else stays
             shown = self._chosen.get((layer.name, fingerprint(weight), int(stays.sum())), best)
             measure, kind = self.method.measure_name, self.method.silhouette
             return figures(layer.name, weight, found, shown, matrix, kind, measure, stays.numpy())
 
-        stays = torch.zeros(len(weight), dtype=torch.bool)
-        stays[torch.from_numpy(best.representatives())] = True
         notes = {
             "natural_keep": best.k,
             "search": found,
@@ -125,7 +127,7 @@ class OneOfEach(Criterion):
             "stop": best.stop,
             "repaired": best.repaired,
         }
-        return Judgement(_scores(best), tiebreak=norms, evidence=drawn(stays), notes=notes, drawn=drawn)
+        return Judgement(_scores(best), tiebreak=norms, notes=notes, drawn=drawn)
 
     def choose(self, layer: Layer, judgement: Judgement, keep: int) -> Tensor:
         """The units to keep, ascending: a representative of each of ``keep`` clusters.
