@@ -13,7 +13,7 @@ from nervure.study.grid import grid
 from nervure.study.records import Record
 from nervure.study.results import Results
 from nervure.study.shown import figures, settings_of, shown
-from nervure.study.table import parse
+from nervure.study.table import load, parse
 
 HERE = {"cpu": "a", "device": "cpu", "threads": 1}
 THERE = {"cpu": "b", "device": "cuda", "threads": 1}
@@ -192,3 +192,11 @@ def test_before_anything_is_measured_what_was_published_is_shown() -> None:
 def test_a_control_must_be_there() -> None:
     with pytest.raises(InputError, match="controls.0: did you mean 'random'"):
         parse(SWEEP.replace('controls = ["random"]', 'controls = ["randon"]'), "mine", "mine.toml")
+
+
+@pytest.mark.parametrize(("name", "told"), [("mnist-lenet5", True), ("prune-iterative-mnist", False)])
+def test_defaults_of_a_recipe_are_told_where_they_are_those_of_the_trial(name: str, told: bool) -> None:
+    study = load(name)
+    found = settings_of(Results(study, "cpu", grid(study, "cpu"), ()))
+    assert ("recipe optimizer" in found) == told
+    assert "recipe epochs" in found

@@ -182,7 +182,9 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
     left = f"{_left_out(found.unmeasured)}." if found.unmeasured else ""
     made = study.machines(results)
     sections = [
-        report.Section("Published and ours" if works else "Measured", " ".join(filter(None, (sources, left))), found.tables),
+        report.Section(
+            "Published and ours" if works else "Measured", " ".join(filter(None, (sources, left))), found.tables
+        ),
         report.Section("Drawn", "Means over seeds, with one standard deviation.", found.drawings),
         report.Section("Differences to controls", "", found.tests),
         report.Section("Settings", f"Made on {made}." if made else "", [found.settings]),

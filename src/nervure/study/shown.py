@@ -17,6 +17,10 @@ __all__ = ["Shown", "figures", "machines", "settings_of", "shown"]
 
 _AXES = {"layer": "layer", "keep": "kept share", "cycle": "cycle"}
 _TOLD = ("optimizer", "lr", "batch", "epochs", "schedule")  # of a recipe, also where it leaves them at their defaults
+_CHANGED = (
+    "cluster",
+    "prune-iterative",
+)  # trials whose recipe changes one that the method has, with defaults of its own
 
 Line = list[str | int | float | None]
 
@@ -97,13 +101,14 @@ def settings_of(results: Results, *, arms: bool = True) -> dict[str, str]:
     ('digits', '2', '64')
     """
     study = results.study
-    each = {arm: _flat(study.trial_settings(arm, results.profile)) for arm in study.arms}
+    usual = {} if study.trial in _CHANGED else {told: Recipe.model_fields[told].default for told in _TOLD}
+    each = {arm: _flat(study.trial_settings(arm, results.profile), usual) for arm in study.arms}
     names = dict.fromkeys(name for one in each.values() for name in one)
     shared = [name for name in names if len({one.get(name) for one in each.values()}) == 1]
     first = next(iter(each.values()))
     return {
         "data": study.data.source,
-        **_flat({"data": study.data.options}),
+        **_flat({"data": study.data.options}, usual),
         "trial": study.trial,
         "seeds": str(len({trial.seed for trial in results.trials})),
         **{name: first[name] for name in shared},
@@ -116,13 +121,13 @@ def settings_of(results: Results, *, arms: bool = True) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _flat(settings: Mapping[str, object], above: str = "") -> dict[str, str]:
+def _flat(settings: Mapping[str, object], usual: Mapping[str, object], above: str = "") -> dict[str, str]:
+    """Settings by the names that lead to them; of a recipe also what is ``usual``."""
     found: dict[str, str] = {}
     for key, value in settings.items():
         name = f"{above} {key}".strip()
         if isinstance(value, Mapping):
-            usual = {told: Recipe.model_fields[told].default for told in _TOLD} if key == "recipe" else {}
-            found |= _flat({**usual, **value}, name)
+            found |= _flat({**usual, **value} if key == "recipe" else value, usual, name)
         else:
             found[name] = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return found
