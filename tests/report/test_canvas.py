@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 import matplotlib as mpl
 import pytest
 
-from nervure.report.canvas import colour, still, themed
+from nervure.report.canvas import colour, name_axes, still, themed
 
 
 def paint(axes):
@@ -66,3 +66,12 @@ def test_an_id_that_begins_as_a_colour_does_stays_an_id():
     assert 'id="fe00ff-0"' in made
     assert 'href="#fe00ff-0"' in made
     assert 'fill="var(--accent)"' in made
+
+
+def test_numbers_of_an_axis_are_told_apart():
+    def close(axes):
+        axes.plot([0, 1], [0.99951, 0.99999])
+        name_axes(axes, "", "")
+
+    labels = re.findall(r">(0\.999\d+)<", still(close, ident="f2", alt=""))
+    assert len(labels) == len(set(labels)) > 2

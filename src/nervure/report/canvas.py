@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nervure.report.extra import need
-from nervure.report.markup import COLOURS, compact, escape
+from nervure.report.markup import COLOURS, compact, escape, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.ticker import Formatter
 
-__all__ = ["colour", "name_axes", "still", "themed"]
+__all__ = ["colour", "name_axes", "numbers", "still", "themed"]
 
 _NAMES = (
     "ink",
@@ -111,11 +112,20 @@ def still(paint: Callable[[Axes], None], *, ident: str, alt: str, width: float =
     return themed(buffer.getvalue(), ident=ident, alt=alt)
 
 
-def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
-    """Name the axes; the upright one above its own end, where it is read without turning the head."""
+def numbers() -> Formatter:
+    """Short numbers along an axis, no two of them alike."""
     from matplotlib.ticker import FuncFormatter
 
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    class Numbers(FuncFormatter):
+        def format_ticks(self, values: Any) -> list[str]:
+            return told_apart([float(value) for value in values])
+
+    return Numbers(lambda value, _: compact(value))
+
+
+def name_axes(axes: Axes, x_label: str, y_label: str) -> None:
+    """Name the axes; the upright one above its own end, where it is read without turning the head."""
+    axes.yaxis.set_major_formatter(numbers())
     if x_label:
         axes.set_xlabel(x_label)
     if y_label:

@@ -29,6 +29,7 @@ __all__ = [
     "number",
     "real",
     "shorten",
+    "told_apart",
 ]
 
 COLOURS = 10
@@ -99,6 +100,19 @@ def compact(value: float) -> str:
             scaled = value / (1e3 if suffix == "k" else least)
             return f"{scaled:.{0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2}f}{suffix}"
     return f"{value:.3g}" if size < 1000 else f"{value:.0f}"
+
+
+def told_apart(values: Sequence[float]) -> list[str]:
+    """The numbers of an axis, with as many digits as it takes to tell them from each other.
+
+    >>> told_apart([0.5, 1, 20000]), told_apart([0.9998, 0.9999, 1])
+    (['0.5', '1', '20.0k'], ['0.9998', '0.9999', '1'])
+    """
+    shown = [compact(float(value)) for value in values]
+    if len(set(shown)) == len(set(values)):
+        return shown
+    each = ([f"{value:.{digits}g}" for value in values] for digits in range(4, 17))
+    return next((texts for texts in each if len(set(texts)) == len(set(values))), shown)
 
 
 def real(values: ArrayLike | None, ndim: int) -> Reals:

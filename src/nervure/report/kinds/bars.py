@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nervure.evidence import Bars
-from nervure.report.canvas import colour, name_axes, still
-from nervure.report.markup import COLOURS, Reals, compact, empty, identity, legend, note, real, shorten
+from nervure.report.canvas import colour, name_axes, numbers, still
+from nervure.report.markup import COLOURS, Reals, empty, identity, legend, note, real, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +61,6 @@ def draw(figure: Bars) -> str:
 def _paint(
     axes: Axes, values: Reals, spread: Reals | None, groups: NDArray[np.generic], names: list[str], lying: bool
 ) -> None:
-    from matplotlib.ticker import FuncFormatter
-
     series, count = values.shape
     thick = 0.74 / series
     for index, row in enumerate(values):
@@ -78,7 +76,7 @@ def _paint(
             lines(at[known], low, high, color=colour("ink"), linewidth=1.1)
     place, across = (axes.yaxis, axes.xaxis) if lying else (axes.xaxis, axes.yaxis)
     place.set_ticks(np.arange(count), names)
-    across.set_major_formatter(FuncFormatter(lambda value, _: compact(value)))
+    across.set_major_formatter(numbers())
     axes.grid(visible=False, axis="y" if lying else "x")
     if lying:
         axes.set_ylim(count - 0.5, -0.5)
