@@ -100,10 +100,11 @@ def noise(values: Values) -> float:
 def last_gain(values: Values) -> int:
     """The first place whose running median no later one exceeds by more than the noise.
 
-    >>> last_gain(np.array([0.1, 0.3, 0.5, 0.8, 0.8, 0.8, 0.8, 0.8]))
-    3
+    >>> last_gain(np.array([0.1, 0.3, 0.5, 0.8, 0.8, 0.8, 0.8, 0.8])), last_gain(np.array([0.0, 0.8, 0.8, 0.8]))
+    (3, 1)
     """
     smooth = np.array([np.median(values[max(0, at - 2) : at + 3]) for at in range(len(values))])
+    smooth[:2] = np.minimum(smooth[:2], values[:2])  # the first medians look ahead more than back
     best_from = np.maximum.accumulate(smooth[::-1])[::-1]
     return int(np.flatnonzero(best_from - smooth <= max(LEAST, noise(values)))[0])
 
