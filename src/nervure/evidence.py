@@ -149,7 +149,8 @@ class Bars(Figure):
 class Scatter(Figure):
     """Points: ``points`` is (n, 2); ``groups`` (n,) numbers into ``labels``; ``thumbnails`` (n, c, h, w) u8.
 
-    A group of -1 is unknown. ``hover`` has a text a point.
+    A group of -1 is unknown. ``hover`` has a text a point; ``joined`` (m,) are places of points that a line joins in
+    this order, such as those that no other beats.
 
     >>> Scatter(title="latent", alt="two groups", points=np.zeros((3, 2)), groups=[0, 0, 1]).kind
     'scatter'
@@ -161,6 +162,7 @@ class Scatter(Figure):
     thumbnails: Array | None = field(default=None, metadata=_ARRAY)
     labels: Sequence[str] = field(default=(), metadata=_WORDS)
     hover: Sequence[str] = field(default=(), metadata=_WORDS)
+    joined: Array | None = field(default=None, metadata=_ARRAY)
     x_label: str = ""
     y_label: str = ""
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nervure import data, nets, train
 from nervure.errors import InputError
 from nervure.study.compare_pruning import Comparison, compare_pruning
+from nervure.study.side_by_side import front
 from nervure.train import Recipe
 
 
@@ -94,8 +97,11 @@ def test_training_afterwards_is_what_criteria_are_compared_by(base: Path, made: 
     assert line["parameters"] == found.values("l1", 0.5, "parameters").mean()
     assert line["latency ms"] == pytest.approx(np.median(found.values("l1", 0.5, "latency_ms")))
     assert [figure.title for figure in found.figures()][:4] == [
-        "Accuracy as cut", "Accuracy after recovery", "Accuracy after training", "Accuracy against cost",
-    ]  # fmt: skip
+        "Accuracy as cut",
+        "Accuracy after recovery",
+        "Accuracy after training",
+        "Accuracy against cost, and the Pareto front",
+    ]
     assert "Uncut: accuracy 8" in found.table().alt or "Uncut: accuracy 9" in found.table().alt
 
 
@@ -112,3 +118,10 @@ def test_regression_is_compared_by_its_error(made: list[str], tmp_path: Path) ->
     assert line["recovered"] == pytest.approx(found.values("l1", 0.5, "rmse_recovered").mean())
     assert line["recovered"] > 0
     assert "less is better" in found.table().alt
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12))
+def test_the_front_is_what_no_other_beats(points: list[tuple[int, int]]) -> None:
+    found = {points[at] for at in front([float(cost) for cost, _ in points], [float(quality) for _, quality in points])}
+    beaten = {one for one in points if any(two != one and two[0] <= one[0] and two[1] >= one[1] for two in points)}
+    assert found == set(points) - beaten

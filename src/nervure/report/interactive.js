@@ -42,12 +42,16 @@
     type: "scatter", mode: "markers", x: data.x, y: data.y, hoverinfo: "none",
     marker: { color: data.colour.map(style), size: data.x.length > 1500 ? 5 : 7, opacity: 0.78, line: { width: 0 } },
   });
+  const line = (data) => ({
+    type: "scatter", mode: "lines", x: data.line[0], y: data.line[1], hoverinfo: "skip",
+    line: { color: style("--muted"), width: 1.2, dash: "dash" },
+  });
   const settings = { displaylogo: false, displayModeBar: false, scrollZoom: false, responsive: false };
 
   for (const place of document.querySelectorAll('[data-plotly="scatter"]')) {
     const data = JSON.parse(document.getElementById(place.dataset.from).textContent);
     const still = [...place.childNodes];
-    const paint = () => Plotly.react(place, [trace(data)], layout(data, place.clientWidth), settings);
+    const paint = () => Plotly.react(place, [trace(data), line(data)], layout(data, place.clientWidth), settings);
     still.forEach((node) => node.remove());
     paint().then(() => {
       place.on("plotly_hover", (event) => show(data, event.points[0].pointNumber, event.event));

@@ -18,7 +18,7 @@ from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
-from nervure.study.side_by_side import asked, curve, placed, study_of
+from nervure.study.side_by_side import asked, curve, front, placed, study_of
 from nervure.study.statistics import against
 
 __all__ = ["Comparison", "compare_pruning", "reached"]
@@ -127,10 +127,15 @@ class Comparison:
             (self.values(name, keep, "macs_share").mean(), self.values(name, keep, f"{self.quality}_{last}").mean())
             for _, name, keep in places
         ]
+        better = 1 if QUALITIES[self.quality] else -1
+        best = front([cost for cost, _ in points], [better * quality for _, quality in points])
+        named = ", ".join(f"{places[at][1]} at {places[at][2]}" for at in best)
         return Scatter(
-            title=f"{self.quality.capitalize()} against cost",
-            alt=f"Each point is a criterion at a kept share: share of multiply-adds, {self.quality} {STAGES[last]}.",
+            title=f"{self.quality.capitalize()} against cost, and the Pareto front",
+            alt=f"Each point is a criterion at a kept share: share of multiply-adds, {self.quality} {STAGES[last]}. "
+            f"A line joins those that no other beats: {named}.",
             points=np.array(points).reshape(-1, 2),
+            joined=np.array(best, dtype=np.int64),
             groups=np.array([number for number, _, _ in places]),
             labels=self.criteria,
             hover=[f"{name}, keep {keep}" for _, name, keep in places],

@@ -16,7 +16,7 @@ from nervure.store import Run
 from nervure.study.statistics import summary
 from nervure.study.table import Data, Profile, Study
 
-__all__ = ["asked", "curve", "placed", "study_of"]
+__all__ = ["asked", "curve", "front", "placed", "study_of"]
 
 
 def asked(criteria: Sequence[str], shares: Sequence[float], what: str, ds: Dataset) -> None:
@@ -32,6 +32,19 @@ def asked(criteria: Sequence[str], shares: Sequence[float], what: str, ds: Datas
         raise InputError(
             f"{ds.source}: no test split to compare on; train a network that leaves one out, or give other data"
         )
+
+
+def front(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
+    """The places that no other beats, being cheaper or as cheap, and better or as good: the Pareto front, by cost.
+
+    >>> front([0.3, 0.3, 0.5, 0.6], [80.0, 75.0, 82.0, 81.0])
+    [0, 2]
+    """
+    found: list[int] = []
+    for at in sorted(range(len(cost)), key=lambda at: (cost[at], -quality[at])):
+        if not found or quality[at] > quality[found[-1]]:
+            found.append(at)
+    return found
 
 
 def placed(net: Run | nn.Module | str | Path, ds: Dataset, out: Path) -> Path:

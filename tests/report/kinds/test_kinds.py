@@ -153,6 +153,14 @@ class TestScatter:
         assert len(trace.x) == 6
         assert set(data["colour"]) == {"--c0", "--c1", "--c2"}
 
+    def test_a_line_joins_points_that_are_there(self):
+        figure = self.lively(6, hover=["a"] * 6, joined=np.array([3, 1, 9]))
+        html = draw(figure)
+        assert "stroke-dasharray" in html
+        line = self.payload(html)["line"]
+        assert np.allclose(np.array(line).T, figure.points[[3, 1]], atol=1e-5)
+        assert "stroke-dasharray" not in draw(self.lively(6))
+
     def test_pictures_are_bounded_and_it_is_said(self):
         n = scatter.MOST_PICTURES + 400
         html = draw(self.lively(n, thumbnails=np.zeros((n, 1, 4, 4), np.uint8)))

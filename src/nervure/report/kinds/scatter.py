@@ -49,7 +49,8 @@ def draw(figure: Scatter) -> str:
     lively = wanted and available("plotly")
     drawn = _some(there, MOST_POINTS)
     ident = identity(figure)
-    body = _still(figure, points[drawn], groups[drawn], ident)
+    line = _line(figure, points)
+    body = _still(figure, points[drawn], groups[drawn], line, ident)
     notes = []
     if len(drawn) < len(there):
         notes.append(f"{len(drawn)} of {len(there)} points are drawn, evenly chosen.")
@@ -57,7 +58,7 @@ def draw(figure: Scatter) -> str:
         notes.append(f"{len(points) - len(there)} points that are not finite are left out.")
     if lively:
         hovering = _some(there, MOST_HOVERING)
-        data, shown = _payload(figure, points, groups, hovering)
+        data, shown = _payload(figure, points, groups, line, hovering)
         body = (
             f'<div class="nv-plot" data-plotly="scatter" data-from="{ident}-data" role="img" '
             f'aria-label="{escape(figure.alt)}">{body}</div>'
@@ -83,6 +84,13 @@ def _some(where: Array, most: int) -> Array:
     return where if len(where) <= most else where[np.linspace(0, len(where) - 1, most).astype(np.int64)]
 
 
+def _line(figure: Scatter, points: Array) -> Array:
+    """The points that a line joins, (m, 2): those that are there."""
+    wanted = np.zeros(0, dtype=np.int64) if figure.joined is None else np.ravel(figure.joined).astype(np.int64)
+    found = points[wanted[(wanted >= 0) & (wanted < len(points))]]
+    return np.asarray(found[np.isfinite(found).all(axis=1)])
+
+
 def _variable(group: int) -> str:
     return "muted" if group < 0 else f"c{group % COLOURS}"
 
@@ -102,7 +110,7 @@ def _legend(figure: Scatter, groups: Array) -> str:
     return legend([(f"--{_variable(int(one))}", _name(figure, int(one)), "") for one in there], "dot")
 
 
-def _still(figure: Scatter, points: Array, groups: Array, ident: str) -> str:
+def _still(figure: Scatter, points: Array, groups: Array, line: Array, ident: str) -> str:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
@@ -110,6 +118,8 @@ def _still(figure: Scatter, points: Array, groups: Array, ident: str) -> str:
     there = np.unique(groups)
 
     def paint(axes: Axes) -> None:
+        if len(line) > 1:
+            axes.plot(*line.T, color=colour("muted"), linewidth=1.1, linestyle=(0, (4, 3)), zorder=0.5)
         for group in there:
             spots = points[groups == group]
             # A dot is a line of no length with round ends: one path a group, in the page's own colour.
@@ -129,7 +139,7 @@ def _still(figure: Scatter, points: Array, groups: Array, ident: str) -> str:
     return still(paint, ident=ident, alt=figure.alt, height=220)
 
 
-def _payload(figure: Scatter, points: Array, groups: Array, hovering: Array) -> tuple[str, int]:
+def _payload(figure: Scatter, points: Array, groups: Array, line: Array, hovering: Array) -> tuple[str, int]:
     """What the page's script draws, as JSON that cannot end its own element; and how many pictures it has."""
     data: dict[str, object] = {
         "x": [round(float(value), 5) for value in points[hovering, 0]],
@@ -138,6 +148,7 @@ def _payload(figure: Scatter, points: Array, groups: Array, hovering: Array) -> 
         "text": [_words(figure, int(at), int(groups[at])) for at in hovering],
         "xLabel": escape(figure.x_label),
         "yLabel": escape(figure.y_label),
+        "line": [[round(float(value), 5) for value in axis] for axis in line.T],
     }
     shown = 0
     if figure.thumbnails is not None and len(figure.thumbnails) == len(points):
