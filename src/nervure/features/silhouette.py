@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nervure.errors import InputError
 
-__all__ = ["KINDS", "Kind", "score", "scores", "silhouettes"]
+__all__ = ["KINDS", "Kind", "numbered", "score", "scores", "silhouettes"]
 
 Kind = Literal["thesis_min", "sim_max", "distance"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -68,6 +68,20 @@ def scores(similarity: ArrayLike, labels: ArrayLike) -> dict[Kind, float]:
     return {kind: float(_silhouettes(within, between, single, kind).mean()) for kind in KINDS}
 
 
+def numbered(what: str, labels: ArrayLike, given: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which cluster each sample of a matrix (n, n) is in, counted from 0; ``what`` is to be measured, for messages.
+
+    >>> numbered("silhouette", [7, 3, 7], np.eye(3)).tolist()
+    [1, 0, 1]
+    """
+    _, own = np.unique(np.asarray(labels), return_inverse=True)
+    if given.shape != (len(own), len(own)):
+        raise InputError(f"{what}: a matrix of shape {given.shape} and {len(own)} labels do not fit")
+    if not own.any():
+        raise InputError(f"{what}: all samples are in one cluster; it takes two or more")
+    return own.astype(np.int64)
+
+
 def _mean_similarity(
     similarity: ArrayLike, labels: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
@@ -76,12 +90,8 @@ def _mean_similarity(
     Its own cluster's column there holds NaN. Also, which samples are alone in their cluster.
     """
     given = np.asarray(similarity, dtype=np.float64)
-    _, own = np.unique(np.asarray(labels), return_inverse=True)
-    n, k = len(own), int(own.max()) + 1 if len(own) else 0
-    if given.shape != (n, n):
-        raise InputError(f"silhouette: similarities of shape {given.shape} and {n} labels do not fit")
-    if k < 2:
-        raise InputError("silhouette: all samples are in one cluster; it takes two or more")
+    own = numbered("silhouette", labels, given)
+    n = len(own)
     order = np.argsort(own, kind="stable")
     counts = np.bincount(own)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from nervure.errors import InputError
+from nervure.features.silhouette import numbered
 
 __all__ = ["INDICES", "Index", "calinski_harabasz", "davies_bouldin", "dunn", "indices", "inner_products"]
 
@@ -75,7 +75,7 @@ def dunn(similarity: ArrayLike, labels: ArrayLike) -> float:
     1.5
     """
     given = np.asarray(similarity, dtype=np.float64)
-    own = _clusters(labels, given)
+    own = numbered("validity of clusters", labels, given)
     apart = own[:, None] != own
     # Similarities, not distances: no second matrix is needed for either extreme.
     nearest = float(np.max(given, initial=-np.inf, where=apart))
@@ -147,16 +147,6 @@ def indices(similarity: ArrayLike, products: ArrayLike, labels: ArrayLike) -> di
     }
 
 
-def _clusters(labels: ArrayLike, given: Reals) -> NDArray[np.int64]:
-    """Which cluster each sample is in, counted from 0."""
-    _, own = np.unique(np.asarray(labels), return_inverse=True)
-    if given.shape != (len(own), len(own)):
-        raise InputError(f"validity of clusters: a matrix of shape {given.shape} and {len(own)} labels do not fit")
-    if not own.any():
-        raise InputError("validity of clusters: all samples are in one cluster; it takes two or more")
-    return own.astype(np.int64)
-
-
 class _Centroids(NamedTuple):
     """Which cluster each sample is in (n,), and inner products.
 
@@ -172,7 +162,7 @@ class _Centroids(NamedTuple):
     @classmethod
     def of(cls, products: ArrayLike, labels: ArrayLike) -> _Centroids:
         given = np.asarray(products, dtype=np.float64)
-        own = _clusters(labels, given)
+        own = numbered("validity of clusters", labels, given)
         order, sizes = np.argsort(own, kind="stable"), np.bincount(own)
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         to = np.add.reduceat(given[order], starts, axis=0) / sizes[:, None]

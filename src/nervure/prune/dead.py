@@ -14,10 +14,10 @@ from nervure.errors import InputError
 from nervure.judge import Layer
 from nervure.nets.structure.surgery import Graph
 from nervure.prune.criteria.norms import rows
+from nervure.prune.criteria.trail import NORMS
 
 __all__ = ["SILENT", "dead_units", "loudness", "norm_behind", "zero_rows"]
 
-NORMS = nn.modules.batchnorm._BatchNorm
 FEW = 16
 SILENT = 1e-3  # a batch norm gives a unit a standard deviation of 1 before training
 

@@ -6,30 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer, Probe
 from nervure.prune.criteria.verdict import verdict
 
-__all__ = ["L1", "L2", "rows", "sums"]
+__all__ = ["L1", "L2", "by_unit", "rows", "sums"]
+
+
+def by_unit(weight: Tensor, module: nn.Module) -> Tensor:
+    """Weights (units, channels, *kernel); a transposed convolution stores them inputs first.
+
+    >>> module = torch.nn.ConvTranspose2d(4, 6, 3, groups=2)
+    >>> module.weight.shape, by_unit(module.weight, module).shape
+    (torch.Size([4, 3, 3, 3]), torch.Size([6, 2, 3, 3]))
+    """
+    if not getattr(module, "transposed", False):
+        return weight
+    groups = int(module.groups)  # type: ignore[arg-type]
+    inputs, units, *kernel = weight.shape
+    split = weight.reshape(groups, inputs // groups, units, *kernel)
+    return split.transpose(1, 2).flatten(0, 1)
 
 
 def rows(layer: Layer, weights: Mapping[str, Tensor]) -> Tensor:
-    """(units, values): the incoming weights of each unit; a transposed convolution stores them inputs first.
+    """(units, values): the incoming weights of each unit.
 
-    >>> from torch import nn
-    >>> conv = nn.Conv2d(3, 4, 3)
+    >>> conv = torch.nn.Conv2d(3, 4, 3)
     >>> rows(Layer("conv", conv, 4), dict(conv.named_parameters())).shape
     torch.Size([4, 27])
     """
     weight = weights.get("weight")
     if weight is None:
         weight = getattr(layer.module, "weight", None)
-    if weight is not None and getattr(layer.module, "transposed", False):
-        groups = int(layer.module.groups)  # type: ignore[arg-type]
-        inputs, units = weight.shape[0] // groups, weight.shape[1]
-        weight = weight.reshape(groups, inputs, units, -1).transpose(1, 2).reshape(groups * units, -1)
+    weight = None if weight is None else by_unit(weight, layer.module)
     if weight is None or len(weight) != layer.units:
         raise InputError(f"layer {layer.name!r} has no weight with a row for each unit; leave it out")
     return weight.detach().flatten(1)

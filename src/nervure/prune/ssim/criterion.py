@@ -19,6 +19,7 @@ from nervure.errors import InputError
 from nervure.evidence import Figure
 from nervure.features.silhouette import score
 from nervure.judge import Criterion, Judgement, Layer, Probe, select
+from nervure.prune.criteria.norms import by_unit
 from nervure.prune.criteria.seen import example_of
 from nervure.prune.ssim.choose import choose
 from nervure.prune.ssim.figures import figures
@@ -27,7 +28,7 @@ from nervure.prune.ssim.methods import Grouper, Method
 from nervure.prune.ssim.profiles import Effort, effort_of
 from nervure.prune.ssim.record import fingerprint
 from nervure.prune.ssim.search import LayerSearch, file_of, job_of, search_layer
-from nervure.prune.ssim.weights import Weights, by_unit, folded, scales, standardised
+from nervure.prune.ssim.weights import Weights, folded, scales, standardised
 
 __all__ = ["OneOfEach"]
 

@@ -14,24 +14,9 @@ from torch import Tensor, nn
 from nervure.judge import Layer
 from nervure.prune.criteria.trail import NORMS, trails
 
-__all__ = ["Weights", "by_unit", "folded", "scales", "standardised"]
+__all__ = ["Weights", "folded", "scales", "standardised"]
 
 Weights = Literal["own", "standardised", "folded"]
-
-
-def by_unit(weight: Tensor, module: nn.Module) -> Tensor:
-    """Weights (units, channels, *kernel); a transposed convolution stores them inputs first.
-
-    >>> module = nn.ConvTranspose2d(4, 6, 3, groups=2)
-    >>> module.weight.shape, by_unit(module.weight, module).shape
-    (torch.Size([4, 3, 3, 3]), torch.Size([6, 2, 3, 3]))
-    """
-    if not getattr(module, "transposed", False):
-        return weight
-    groups = int(module.groups)  # type: ignore[arg-type]
-    inputs, units, *kernel = weight.shape
-    split = weight.reshape(groups, inputs // groups, units, *kernel)
-    return split.transpose(1, 2).flatten(0, 1)
 
 
 def standardised(weight: Tensor) -> Tensor:
