@@ -20,14 +20,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nervure.study.sweeps import Sweep, plain, sweeps
+from nervure.study.environment import machine
+from nervure.study.layout import brackets, layouts, number, ours
+from nervure.study.results import Row
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
-SMALL = 0.095  # below it two decimals say too little
 
 Data = Mapping[str, Any]
-Cells = Mapping[tuple[str, str], Sequence[Data]]
 
 
 def fill(text: str, results: Path) -> str:
@@ -64,7 +64,7 @@ def headline(asked: Data, results: Path) -> tuple[str, ...]:
         if (row["arm"], row["measure"]) == (asked.get("arm", "base"), asked["measure"])
         and (asked.get("place") is None or row["place"] == asked["place"])
     )
-    return (asked["what"], number(row["published"]), "", ours(row), command)
+    return (asked["what"], number(row["published"]), "", ours(Row(**row)), command)
 
 
 def claims(results: Path) -> str:
@@ -79,7 +79,7 @@ def claim(asked: Data, results: Path) -> tuple[str, ...]:
     value: Any = read(results / f"{asked.get('file', asked['benchmark'])}.json")
     if value is None:
         return (asked["what"], limit, "not measured yet", "", "", command, "")
-    place = machine(value)
+    place = processor(value)
     for key in asked["path"]:
         value = value[key]
     around = ""
@@ -109,7 +109,7 @@ def rival(data: Data) -> str:
         for name, one in sorted(data["criteria"].items(), key=lambda item: -item[1]["recovered"])
     ]
     header = ("criterion", "as cut (%)", "recovered (%)", *(f"less {control} (p)" for control in controls))
-    said = f"Uncut {number(data['base'])} %; {data['seeds']} seeds, {machine(data)}."
+    said = f"Uncut {number(data['base'])} %; {data['seeds']} seeds, {processor(data)}."
     return f"### {data['of_study']}, {data['profile']}\n\n{said}\n\n{grid(header, lines)}"
 
 
@@ -144,13 +144,13 @@ def holds(value: float, limit: str) -> str:
     return "" if not limit else "yes" if kept[words](float(bound)) else "no"
 
 
-def machine(data: Data) -> str:
+def processor(data: Data) -> str:
     """The machine of a benchmark's result, in a few words."""
     about = data.get("machine")
     about = about if isinstance(about, Mapping) else data
-    processor = about.get("processor") or about.get("cpu") or about.get("machine", "")
+    name = about.get("processor") or about.get("cpu") or about.get("machine", "")
     threads = about.get("threads")
-    said = [str(processor), f"{threads} thread{'s' * (threads != 1)}" if threads else ""]
+    said = [str(name), f"{threads} thread{'s' * (threads != 1)}" if threads else ""]
     return ", ".join(part for part in said if part)
 
 
@@ -160,7 +160,7 @@ def studies(profile: str, results: Path) -> str:
     made = [data for data in found if data is not None and data.get("study") and data.get("profile") == profile]
     if not made:
         return f"No study of the profile `{profile}` was measured yet.\n"
-    places = sorted({environment(one) for data in made for one in data["environments"]})
+    places = sorted({machine(one) for data in made for one in data["environments"]})
     command = f"Made by `nervure reproduce NAME --profile {profile} --data-dir DATA -o benchmarks/results`"
     return f"{command}, on {' and '.join(places) or 'no machine yet'}.\n\n" + "\n".join(section(data) for data in made)
 
@@ -169,69 +169,18 @@ def section(data: Data) -> str:
     """One study: what it is, its size, and its tables."""
     counts = sorted({row["n"] for row in data["table"] if row["n"]})
     seeds = " to ".join(dict.fromkeys(str(counts[at]) for at in (0, -1) if counts)) or "no"
-    printed = dict.fromkeys(row["place"] for row in data["table"] if row["n"] and row["published"] is not None)
-    brackets = f"\nIn brackets: {'; and '.join(printed)}.\n" if printed else ""
+    printed = brackets([Row(**row) for row in data["table"]])
+    places = f"\nIn brackets: {printed}.\n" if printed else ""
     plural = "" if counts == [1] else "s"
     said = f"{data['what']}. Size: {data['size']}; measured with {seeds} seed{plural}{missing(data)}."
-    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + brackets
+    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + places
 
 
 def tables(data: Data) -> Iterator[str]:
     """The tables of a study: its single measures, and one of each sweep."""
-    arms, measures = tuple(data["settings"]), {row["measure"]: row["unit"] for row in data["table"]}
-    cells: dict[tuple[str, str], list[Data]] = {}
-    for row in data["table"]:
-        if row["n"]:
-            cells.setdefault((row["arm"], row["measure"]), []).append(row)
-    alone = plain(arms, measures)
-    if len(arms) > 1:
-        header = ("", *(unit(one.name, one.unit) for one in alone))
-        lines = [(arm, *(cell(cells.get((arm, one.name))) for one in alone)) for arm in arms]
-        yield from filled(header, lines)
-    else:
-        yield from by_words(arms[0], measures, alone, cells)
-    for sweep in sweeps(arms, measures):
-        header = (unit(sweep.name, sweep.unit), *sweep.columns)
-        lines = [(label, *(cell(cells.get(sweep.cells.get((one, label), ("", "")))) for one in sweep.columns))
-                 for label in sweep.labels]  # fmt: skip
-        yield from filled(header, lines)
-
-
-def by_words(arm: str, measures: Mapping[str, str], alone: Sequence[Sweep], cells: Cells) -> Iterator[str]:
-    """Measures of a study with one arm: a column for each first word, such as one measure of many criteria."""
-    stems: dict[str, dict[str, str]] = {}
-    for one in alone:
-        stem, _, rest = one.name.partition(" ")
-        stems.setdefault(rest, {})[stem] = one.name
-    for single in (True, False):
-        chosen = {rest: found for rest, found in stems.items() if (rest == "") is single}
-        columns = list(dict.fromkeys(stem for found in chosen.values() for stem in found))
-        header = ("", *(unit(one, next(measures[f[one]] for f in chosen.values() if one in f)) for one in columns))
-        lines = [
-            (rest, *(cell(cells.get((arm, found[one]))) if one in found else "" for one in columns))
-            for rest, found in chosen.items()
-        ]
-        yield from filled(header, lines)
-
-
-def filled(header: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table of the lines that hold anything; none if no line does."""
-    kept = [line for line in lines if any(line[1:])]
-    if kept:
-        yield grid(header, kept)
-
-
-def cell(rows: Sequence[Data] | None) -> str:
-    """Ours, with what was published behind it."""
-    if not rows:
-        return ""
-    printed = [number(row["published"]) for row in rows if row["published"] is not None]
-    return f"{ours(rows[0])} [{'; '.join(printed)}]" if printed else ours(rows[0])
-
-
-def unit(measure: str, of: str) -> str:
-    """A measure's name in words."""
-    return f"{measure.replace('_', ' ')}{' (' + of + ')' if of else ''}"
+    rows = [Row(**row) for row in data["table"]]
+    for one in layouts(tuple(data["settings"]), rows, by_layer=data.get("by_layer", False)):
+        yield grid((one.name or one.columns[0], *one.columns[1:]), one.rows)
 
 
 def missing(data: Data) -> str:
@@ -241,31 +190,6 @@ def missing(data: Data) -> str:
     return said + (
         f"; {lines} figures are not measured" if lines > 1 else "; one figure is not measured" if lines else ""
     )
-
-
-def ours(row: Data) -> str:
-    """Mean and spread over seeds."""
-    if row["sd"] is None:
-        return number(row["ours"])
-    like = number(row["sd"]) if abs(row["ours"]) < SMALL else f"{row['sd']:,.2f}"
-    return f"{number(row['ours'])} ± {like}"
-
-
-def environment(data: Data) -> str:
-    """A machine in one line."""
-    threads = f"{data['threads']} thread{'s' * (data['threads'] != 1)}"
-    return f"{data['device']} ({data['cpu']}, {threads}, torch {data['torch']})"
-
-
-def number(value: float | None) -> str:
-    """Two decimals, or two digits of what is smaller, or a large whole number; with a true minus. Nothing for None."""
-    if value is None:
-        return ""
-    if value == int(value) and abs(value) >= 1000:
-        text = f"{value:,.0f}"
-    else:
-        text = f"{value:.2g}" if 0 < abs(value) < SMALL else f"{value:.2f}"
-    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

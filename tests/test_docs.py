@@ -257,7 +257,7 @@ class TestTables:
         assert "one figure is not measured" in text
 
     def test_have_arms_as_lines_and_a_table_for_each_sweep(self, tables: ModuleType, tmp_path: Path) -> None:
-        row = {"unit": "%", "published": None, "sd": None, "n": 1, "place": ""}
+        row = {"unit": "%", "published": None, "sd": None, "n": 1, "difference": None, "place": ""}
         made = {("a", "size"): 1.0, ("b", "size"): 2.0, ("a", "hit 1"): 3.0, ("a", "hit 2"): 4.0, ("b", "hit 1"): 5.0}
         rows = [{**row, "arm": arm, "measure": measure, "ours": value} for (arm, measure), value in made.items()]
         (tmp_path / "a.cpu.json").write_text(json.dumps(study(settings={"a": {}, "b": {}}, table=rows)))
@@ -266,7 +266,7 @@ class TestTables:
         assert "| hit (%) | a | b |\n| --- | --- | --- |\n| 1 | 3.00 | 5.00 |\n| 2 | 4.00 |  |\n" in text
 
     def test_of_one_arm_have_a_column_for_each_first_word(self, tables: ModuleType, tmp_path: Path) -> None:
-        row = {"arm": "base", "unit": "", "published": None, "sd": None, "n": 1, "place": ""}
+        row = {"arm": "base", "unit": "", "published": None, "sd": None, "n": 1, "difference": None, "place": ""}
         made = {"whole": 1.0, "cut l1": 2.0, "kept l1": 3.0, "cut random": 4000.0, "kept random": 0.01234}
         rows = [{**row, "measure": measure, "ours": value} for measure, value in made.items()]
         (tmp_path / "a.cpu.json").write_text(json.dumps(study(table=rows)))

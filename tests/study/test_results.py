@@ -80,7 +80,7 @@ def test_figures_keep_and_draw(results: Results, tmp_path: Path) -> None:
     table, bars, settings, trials = figures(results)
     assert isinstance(bars, evidence.Bars)
     assert bars.values == pytest.approx(np.array([[52.0, 80.0], [np.nan, 80.0]]), nan_ok=True)
-    assert bars.series == ("ours", "Person 1999, Table 1")
+    assert bars.series == ("ours", "published")
     assert isinstance(trials, evidence.Table)
     assert len(trials.rows) == 3
     for number, figure in enumerate((table, bars, settings, trials)):
@@ -88,7 +88,7 @@ def test_figures_keep_and_draw(results: Results, tmp_path: Path) -> None:
         assert evidence.load(tmp_path / f"{number}.npz").title == figure.title
     html = report.page("Study", [("Results", "", (table, bars, trials))])
     assert html.count("<svg") >= 1
-    assert "Person 1999, Table 1" in html
+    assert "80.00 [80.00]" in html
 
 
 SWEEP = """
@@ -140,15 +140,12 @@ def swept() -> Results:
 def test_a_sweep_is_a_table_of_rates_by_arms_and_a_curve(swept: Results) -> None:
     found = shown(swept)
     [pivot] = found.tables
-    assert pivot.columns == ("share of edges removed", "figure", "base", "random", "isparse")
-    rows = {row[:2]: row[2:] for row in pivot.rows}
-    assert rows[None, "seeds"] == (2, 2, 2)
-    assert rows["none", "published"] == (90.0, None, None)
-    assert rows["none", "ours"] == (pytest.approx(91.0), None, None)
-    assert rows["0.5", "published"] == (None, None, 80.0)
-    assert rows["0.5", "ours"] == (None, pytest.approx(42.0), pytest.approx(75.0))
-    assert rows["0.5", "spread"] == (None, pytest.approx(math.sqrt(8)), pytest.approx(math.sqrt(50)))
-    assert not any(row[0] == "0.9" for row in pivot.rows)
+    assert pivot.columns == ("share of edges removed", "base", "random", "isparse")
+    assert pivot.rows == (
+        ("none", "91.00 ± 1.41 [90.00]", "", ""),
+        ("0.1", "", "81.00 ± 1.41", "89.00 ± 1.41"),
+        ("0.5", "", "42.00 ± 2.83", "75.00 ± 7.07 [80.00]"),
+    )
     assert found.unmeasured == sum(row.n == 0 for row in swept.rows()) > 0
     [curve] = found.drawings
     assert isinstance(curve, evidence.Curve)
@@ -181,11 +178,8 @@ def test_settings_name_data_seeds_and_recipe_defaults(swept: Results) -> None:
 def test_before_anything_is_measured_what_was_published_is_shown() -> None:
     study = parse(SWEEP, "mine", "mine.toml")
     found = shown(Results(study, "cpu", grid(study, "cpu"), ()))
-    assert [row[:2] for row in found.tables[-1].rows] == [
-        ("none", "published"),
-        ("0.5", "published"),
-        ("0.9", "published"),
-    ]
+    assert [row[0] for row in found.tables[-1].rows] == ["none", "0.5", "0.9"]
+    assert found.tables[-1].rows[0][1] == "[90.00]"
     assert (found.drawings, found.tests, found.trials, found.unmeasured) == ((), (), (), 0)
 
 

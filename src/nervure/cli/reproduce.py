@@ -138,6 +138,8 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     if len(few) < len(found.tests):
         say("differences to controls, with their p, are many: --page shows them, --json has them", quiet=quiet)
     chosen = results.study
+    if printed := study.brackets(results.rows()):
+        say(f"in brackets: {printed}", quiet=quiet)
     for work in dict.fromkeys(one.work for one in chosen.figures):
         say(f"published: {work}", quiet=quiet)
     if chosen.unpublished:
@@ -178,7 +180,9 @@ def _write(results: Results, page: Path, overwrite: bool) -> None:
     chosen = results.study
     found = study.shown(results)
     works = list(dict.fromkeys(one.work for one in chosen.figures))
-    sources = f"Published figures: {'; '.join(works)}." if works else chosen.unpublished
+    printed = study.brackets(results.rows())
+    places = f"In brackets: {printed}." if printed else ""
+    sources = f"Published figures: {'; '.join(works)}. {places}" if works else chosen.unpublished
     left = f"{_left_out(found.unmeasured)}." if found.unmeasured else ""
     made = study.machines(results)
     sections = [

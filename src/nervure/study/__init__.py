@@ -1,5 +1,6 @@
 """Many trials side by side: comparisons, published tables run again, and the whole way in one go."""
 
+from nervure.study.layout import brackets
 from nervure.study.results import Results
 from nervure.study.run import Progress, run
 from nervure.study.shown import figures, machines, settings_of, shown
@@ -10,6 +11,7 @@ __all__ = [
     "Progress",
     "Results",
     "Study",
+    "brackets",
     "figures",
     "load",
     "machines",

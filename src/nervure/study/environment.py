@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from nervure.store.run import versions
 from nervure.train.runtime import pick_device
 
-__all__ = ["cores", "environment"]
+__all__ = ["cores", "environment", "machine"]
 
 
 def environment(device: str = "auto") -> dict[str, str | int]:
@@ -29,6 +30,16 @@ def environment(device: str = "auto") -> dict[str, str | int]:
         "device": name,
         "threads": torch.get_num_threads(),
     }
+
+
+def machine(found: Mapping[str, str | int]) -> str:
+    """An environment in a few words.
+
+    >>> machine({"device": "cpu", "cpu": "a", "threads": 1, "torch": "2"})
+    'cpu (a, 1 thread, torch 2)'
+    """
+    threads = f"{found['threads']} thread{'s' * (found['threads'] != 1)}"
+    return f"{found['device']} ({found['cpu']}, {threads}, torch {found['torch']})"
 
 
 def cores() -> int:

@@ -181,6 +181,7 @@ class Results:
             "profile": self.profile,
             "size": self.study.profile(self.profile).what,
             "data": {"source": self.study.data.source, "options": self.study.data.options},
+            "by_layer": self.study.by_layer,
             "table": [row._asdict() for row in self.rows()],
             "tests": [one._asdict() for one in self.tests()],
             "published": [one.model_dump() for one in self.study.figures],

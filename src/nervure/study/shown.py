@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nervure.evidence import Bars, Curve, Figure, Table
+from nervure.study.environment import machine
+from nervure.study.layout import brackets, in_words, layouts, swept
 from nervure.study.results import Results
 from nervure.study.side_by_side import curve
 from nervure.study.sweeps import WHOLE, Sweep
@@ -21,8 +23,6 @@ _CHANGED = (
     "cluster",
     "prune-iterative",
 )  # trials whose recipe changes one that the method has, with defaults of its own
-
-Line = list[str | int | float | None]
 
 
 class Shown(NamedTuple):
@@ -41,9 +41,9 @@ def figures(results: Results) -> tuple[Figure, ...]:
 
     >>> from nervure.study.grid import grid
     >>> from nervure.study.table import load
-    >>> study = load("digits-lenet5")
+    >>> study = load("mnist-lenet5")
     >>> [figure.title for figure in figures(Results(study, "smoke", grid(study, "smoke"), ()))]
-    ['digits-lenet5, profile smoke: ours; nothing was published', 'digits-lenet5, profile smoke: settings']
+    ['means over seeds ± standard deviation [published]', 'settings']
     """
     found = shown(results)
     return (*found.tables, *found.drawings, *found.tests, found.settings, *found.trials)
@@ -57,9 +57,9 @@ def shown(results: Results) -> Shown:
     >>> from nervure.study.grid import grid
     >>> from nervure.study.table import load
     >>> study = load("sparsify-lenet5-mnist")
-    >>> table, pivot = shown(Results(study, "cpu", grid(study, "cpu"), ())).tables
-    >>> pivot.columns[:4], pivot.rows[0][:4]
-    (('share of edges removed', 'figure', 'base', 'l1'), ('none', 'published', 98.79, 98.22))
+    >>> *_, rates = shown(Results(study, "cpu", grid(study, "cpu"), ())).tables
+    >>> rates.columns[:3], rates.rows[0][:3]
+    (('share of edges removed', 'base', 'l1'), ('none', '[98.79]', '[98.22]'))
     """
     lines = results.rows()
     made = any(row.n for row in lines)
@@ -68,7 +68,7 @@ def shown(results: Results) -> Shown:
     several = len(results.study.arms) > 1
     bars = [_bars(results, one.name) for one in results.study.plain if several and _columns(results, one)]
     return Shown(
-        tuple(one for one in (_table(results, made), *(_pivot(results, sweep, made) for sweep in sweeps)) if one.rows),
+        _tables(results),
         tuple(one for one in drawn if one is not None) + tuple(bars if made else ()),
         _tests(results),
         _settings(results),
@@ -84,10 +84,7 @@ def machines(results: Results) -> str:
     >>> machines(Results(load("digits-lenet5"), "smoke", (), ()))
     ''
     """
-    return "; ".join(
-        f"{one['device']} ({one['cpu']}), {one['threads']} threads, torch {one['torch']}"
-        for one in results.environments()
-    )
+    return "; ".join(map(machine, results.environments()))
 
 
 def settings_of(results: Results, *, arms: bool = True) -> dict[str, str]:
@@ -136,26 +133,11 @@ def _flat(settings: Mapping[str, object], usual: Mapping[str, object], above: st
 def _settings(results: Results) -> Table:
     rows = list(settings_of(results).items())
     return Table(
-        title=f"{_title(results)}: settings",
+        title="settings",
         alt=f"{len(rows)} settings; one that arms differ in has the arm before it.",
         columns=("setting", "value"),
         rows=rows,
     )
-
-
-def _title(results: Results) -> str:
-    return f"{results.study.name}, profile {results.profile}"
-
-
-def _unit(measure: str, unit: str) -> str:
-    name = measure.replace("_", " ")
-    return f"{name} ({unit})" if unit else name
-
-
-def _swept(sweep: Sweep) -> str:
-    """What a sweep shows, and its unit."""
-    name = sweep.name.removesuffix(" keep")
-    return _unit(sweep.name if name == sweep.name else f"{name} by kept share", sweep.unit)
 
 
 def _values(results: Results, sweep: Sweep, column: str, label: str) -> list[float]:
@@ -168,67 +150,21 @@ def _columns(results: Results, sweep: Sweep) -> list[str]:
     return [one for one in sweep.columns if any(_values(results, sweep, one, label) for label in sweep.labels)]
 
 
-def _table(results: Results, made: bool) -> Table:
-    inside = {cell for sweep in results.study.sweeps for cell in sweep.cells.values()}
-    rows = [row for row in results.rows() if (row.arm, row.measure) not in inside and (row.n or not made)]
-    printed = any(row.published is not None for row in rows)
-    alone = "ours" if results.study.published else "ours; nothing was published"
-    return Table(
-        title=f"{_title(results)}: {'published and ours' if printed else alone}",
-        alt=f"{len(rows)} lines; mean and standard deviation over seeds.",
-        columns=("arm", "measure", "published", "ours", "spread", "n", "difference", "printed in"),
-        rows=[
-            (
-                row.arm,
-                _unit(row.measure, row.unit),
-                row.published,
-                row.ours,
-                row.sd,
-                row.n,
-                row.difference,
-                row.place,
-            )
-            for row in rows
-        ],
+def _tables(results: Results) -> tuple[Table, ...]:
+    """Single measures, and each sweep, as papers print them."""
+    rows, axes = results.rows(), {swept(sweep): _axis(results, sweep) for sweep in results.study.sweeps}
+    printed = brackets(rows)
+    said = f", in brackets what was published: {printed}." if printed else "."
+    heading = f"means over seeds ± standard deviation{' [published]' if printed else ''}"
+    return tuple(
+        Table(
+            title=one.name or heading,
+            alt=f"Means over seeds and standard deviations{said}",
+            columns=(axes.get(one.name, one.columns[0]), *one.columns[1:]),
+            rows=one.rows,
+        )
+        for one in layouts(tuple(results.study.arms), rows, by_layer=results.study.by_layer)
     )
-
-
-def _pivot(results: Results, sweep: Sweep, made: bool) -> Table:
-    """A line for each number and kind of figure: published ones, our mean, our spread."""
-    columns = _columns(results, sweep) if made else list(sweep.columns)
-    several = any(len(results.printed(*cell)) > 1 for cell in sweep.cells.values())
-    printed = {
-        at: {one.place if several else "published": one.value for one in results.printed(*cell)}
-        for at, cell in sweep.cells.items()
-    }
-    places = dict.fromkeys(place for found in printed.values() for place in found)
-    works = dict.fromkeys(one.place for cell in sweep.cells.values() for one in results.printed(*cell))
-    rows: list[Line] = [[None, "seeds", *(_seeds(results, sweep, one) for one in columns)]] if made else []
-    for label in sweep.labels:
-        ours = [results.summary(*cell) if (cell := sweep.cells.get((one, label))) else None for one in columns]
-        if made and not any(one is not None and one.n for one in ours):
-            continue
-        for place in places:
-            values = [printed.get((one, label), {}).get(place) for one in columns]
-            if any(one is not None for one in values):
-                rows.append([label, place, *values])
-        if made:
-            rows.append([label, "ours", *(None if one is None else one.mean for one in ours)])
-            if any(one is not None and one.sd is not None for one in ours):
-                rows.append([label, "spread", *(None if one is None else one.sd for one in ours)])
-    said = f" Printed in {'; '.join(works)}." if works else ""
-    return Table(
-        title=f"{_title(results)}: {_swept(sweep)}",
-        alt=f"By {_axis(results, sweep) or 'number'}, for {len(columns)} columns: mean and standard deviation.{said}",
-        columns=(_axis(results, sweep), "figure", *columns),
-        rows=rows if columns else (),
-    )
-
-
-def _seeds(results: Results, sweep: Sweep, column: str) -> int:
-    """How many seeds every value of a column has at least."""
-    counts = [len(_values(results, sweep, column, label)) for label in sweep.labels]
-    return min(count for count in counts if count)
 
 
 def _curve(results: Results, sweep: Sweep) -> Curve | None:
@@ -243,10 +179,10 @@ def _curve(results: Results, sweep: Sweep) -> Curve | None:
     return curve(
         {column: [row[at] for at in kept] for column, row in lines.items()},
         [float(sweep.numbers[at]) for at in kept],
-        f"{_title(results)}: {_swept(sweep)}",
+        swept(sweep),
         x_label=_axis(results, sweep),
         y_label=sweep.unit,
-        what=_swept(sweep).capitalize(),
+        what=swept(sweep).capitalize(),
     )
 
 
@@ -256,16 +192,18 @@ def _axis(results: Results, sweep: Sweep) -> str:
 
 
 def _bars(results: Results, measure: str) -> Bars:
-    unit = _unit(measure, results.study.measures[measure])
+    unit = in_words(measure, results.study.measures[measure])
     arms = [arm for arm in results.study.arms if results.summary(arm, measure).n]
     found = [results.summary(arm, measure) for arm in arms]
     series = {"ours": ([one.mean for one in found], [one.sd for one in found])}
-    for place in dict.fromkeys(one.place for one in results.study.figures if one.measure == measure):
-        printed = {one.arm: one.value for one in results.study.figures if (one.measure, one.place) == (measure, place)}
-        series[place] = ([printed.get(arm) for arm in arms], [None] * len(arms))
+    printed = [one for arm in arms for one in results.printed(arm, measure)]
+    several = len({one.arm for one in printed}) < len(printed)
+    for place in dict.fromkeys(one.place if several else "published" for one in printed):
+        values = {one.arm: one.value for one in printed if not several or one.place == place}
+        series[place] = ([values.get(arm) for arm in arms], [None] * len(arms))
     best = ", ".join(f"{arm} {one.mean:.4g}" for arm, one in zip(arms, found, strict=True))
     return Bars(
-        title=f"{_title(results)}: {unit}",
+        title=unit,
         alt=f"Mean over seeds, with one standard deviation: {best}.",
         values=np.array([values for values, _ in series.values()], dtype=np.float64),
         spread=np.array([spread for _, spread in series.values()], dtype=np.float64),
@@ -284,7 +222,7 @@ def _tests(results: Results) -> tuple[Table, ...]:
         return ()
     return (
         Table(
-            title=f"{_title(results)}: differences to controls",
+            title="differences to controls",
             alt="Mean difference seed by seed, its standard deviation, and the two-sided p of Student's paired t and "
             "of Wilcoxon's signed ranks; differences that no seed changes have no p.",
             columns=("measure", "what", "against", "n", "difference", "sd", "p of t", "p of Wilcoxon"),
@@ -297,9 +235,9 @@ def _trials(results: Results) -> Table:
     done = [record for record in results.records if record.done]
     measures = [name for name in results.study.measures if any(name in one.metrics for one in done)]
     return Table(
-        title=f"{_title(results)}: every trial",
+        title="every trial",
         alt=f"Measures and seconds of {len(done)} trials, each by arm and seed.",
-        columns=("arm", "seed", *(_unit(name, results.study.measures[name]) for name in measures), "seconds"),
+        columns=("arm", "seed", *(in_words(name, results.study.measures[name]) for name in measures), "seconds"),
         rows=[
             (
                 record.trial.arm,
