@@ -7,7 +7,7 @@ import pytest
 from nervure import data, nets, prune, train
 from nervure.errors import InputError
 from nervure.study.asked import accuracy
-from nervure.study.base import base_of, renewed
+from nervure.study.base import base_of
 from nervure.study.prune_trial import agreement_trial, criteria_trial, prune_trial
 from nervure.study.trials import Job
 from nervure.train import Recipe
@@ -84,17 +84,6 @@ def test_base_is_a_run_or_trained_once(cache: str, tmp_path: Path) -> None:
     assert sum(one.numel() for one in held.net.parameters()) < sum(one.numel() for one in first.net.parameters())
     with pytest.raises(InputError, match="from a run, or from the settings to train one: give one of them"):
         base_of(given, None, None)
-
-
-def test_renewed_has_other_weights_and_refuses_what_was_cut(cache: str) -> None:
-    run, ds = base_of(job(cache), None, BASE)
-    other = renewed(run, ds, 5)
-    mine, theirs = run.net.state_dict(), other.state_dict()
-    assert {name: value.shape for name, value in mine.items()} == {name: value.shape for name, value in theirs.items()}
-    assert not (mine["classifier.0.weight"] == theirs["classifier.0.weight"]).any()
-    run.net = prune.plan(run.net, None, "l1", prune.Target(keep=0.5)).apply(run.net)
-    with pytest.raises(InputError, match="built by name and not changed since"):
-        renewed(run, ds, 5)
 
 
 @pytest.mark.parametrize(

@@ -11,18 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from nervure import data, nets, store
 from nervure.data import Dataset
 from nervure.errors import InputError
-from nervure.nets.origin import origin_of
 from nervure.store import Run
 from nervure.study.train_trial import TrainSettings, fewer
 from nervure.study.trials import Job
 from nervure.train import Recipe, fit
 
-__all__ = ["base_of", "renewed"]
+__all__ = ["base_of"]
 
 
 def base_of(
@@ -75,18 +72,3 @@ def _shared(job: Job, ds: Dataset, settings: TrainSettings) -> Iterator[Path]:
     with open(Path(job.cache) / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield Path(job.cache) / name
-
-
-def renewed(run: Run, ds: Dataset, seed: int) -> nn.Module:
-    """A network like a run's, with new weights: one that was built by name and not changed since.
-
-    >>> ds = data.load("digits")
-    >>> run = Run.of(nets.build("lenet-300-100", ds), ds)
-    >>> type(renewed(run, ds, 1)) is type(run.net)
-    True
-    """
-    origin = origin_of(run.net)
-    if origin is None or origin.steps or origin.base.kind != "name":
-        raise InputError("training from scratch needs a base that was built by name and not changed since")
-    settings: dict[str, Any] = dict(origin.base.settings)
-    return nets.build(str(origin.base.spec), ds, seed=seed, **settings)

@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from nervure import prune
+from nervure import nets, prune
 from nervure.data import Dataset, batches
 from nervure.export import compare_latency
 from nervure.judge import judge
@@ -21,7 +21,7 @@ from nervure.prune.recover import recover
 from nervure.prune.scores import sample
 from nervure.store import Run
 from nervure.study.asked import Asked, TrialSettings, measured_on
-from nervure.study.base import base_of, renewed
+from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, evaluate, fit
 
@@ -143,7 +143,7 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
         **settings.plan,
     )
     laps["select"] = time.perf_counter()
-    small = plan.apply(renewed(run, ds, job.seed + 1) if settings.scratch else run.net)
+    small = plan.apply(nets.renewed(run.net, job.seed + 1, settings.build) if settings.scratch else run.net)
     laps["apply"] = time.perf_counter()
     measured = {"pruned": _quality(small, ds, job)}
     laps["measure"] = time.perf_counter()

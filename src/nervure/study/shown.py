@@ -19,10 +19,7 @@ __all__ = ["Shown", "figures", "machines", "settings_of", "shown"]
 
 _AXES = {"layer": "layer", "keep": "kept share", "cycle": "cycle"}
 _TOLD = ("optimizer", "lr", "batch", "epochs", "schedule")  # of a recipe, also where it leaves them at their defaults
-_CHANGED = (
-    "cluster",
-    "prune-iterative",
-)  # trials whose recipe changes one that the method has, with defaults of its own
+_CHANGED = ("cluster", "prune-iterative")  # trials whose recipe changes one with defaults of the method's own
 
 
 class Shown(NamedTuple):

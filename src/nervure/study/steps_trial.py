@@ -21,7 +21,7 @@ from nervure.prune.criteria import make
 from nervure.prune.recover.recovery import pick
 from nervure.prune.training import cut_layer
 from nervure.study.asked import Kind, TrialSettings, accuracy, measured_on, numbered, widths
-from nervure.study.base import base_of, renewed
+from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit
 
@@ -115,7 +115,7 @@ def steps_trial(job: Job) -> Measured:
         if settings.each:
             metrics[f"after layer {shown}"] = accuracy(net, ds, device=job.device)
     if settings.scratch:
-        net = cut_layer(renewed(run, ds, job.seed + 1), kept, ds.batch(ds.indices("train")[:3]).x)
+        net = cut_layer(nets.renewed(run.net, job.seed + 1), kept, ds.batch(ds.indices("train")[:3]).x)
     if settings.final is not None:
         begun = time.perf_counter()
         net = fit(net, ds, Recipe.of({**settings.final, "seed": job.seed}), device=job.device).net
