@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nervure import nets
+from nervure import nets, prune
 from nervure.errors import InputError
 from nervure.nets.structure.cut import cut
 from nervure.nets.structure.layers import examine
@@ -221,3 +221,68 @@ def test_only_plain_networks_are_beyond_doubt(zoo: Zoo) -> None:
     assert not trace(Hides(), torch.zeros(2, 1, 8, 8)).certain
     whole = {one.name: one.why for one in examine(Hides(), torch.randn(2, 1, 8, 8)).groups}
     assert "fails" in whole["a"]
+
+
+class Shuffled(nn.Module):
+    """Units that work on one half of the channels and shuffle both, one after the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 8, 3, padding=1), nn.Linear(8, 3)
+        self.units = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(4, 6, 1), nn.ReLU(), nn.Conv2d(6, 4, 1), nn.ReLU()) for _ in range(3)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for unit in self.units:
+            one, two = x.chunk(2, dim=1)
+            x = torch.cat((one, unit(two)), 1)
+            n, c, h, w = x.shape
+            x = x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+        out: Tensor = self.head(x.mean((2, 3)))
+        return out
+
+
+def test_channels_that_are_shuffled_again_and_again_are_followed() -> None:
+    net = Shuffled()
+    graph = examine(net, torch.randn(3, 1, 8, 8))
+    assert {"units.0.0", "units.1.0", "units.2.0"} <= {group.name for group in graph.free}
+    plan = prune.plan(net, None, "l1", prune.Target(keep=0.5), example=torch.randn(3, 1, 8, 8))
+    x = torch.randn(4, 1, 8, 8)
+    assert torch.allclose(plan.apply(net).eval()(x), plan.masked(net).eval()(x), atol=1e-5)
+
+
+class Turned(nn.LayerNorm):
+    """A norm over the units of maps, as ConvNeXt has it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+def test_a_norm_that_turns_its_units_to_the_last_axis_is_cut() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 8, 3), Turned(8), nn.Conv2d(8, 6, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 3)
+    )
+    nn.init.uniform_(net[1].weight, 0.5, 2)
+    x = torch.randn(3, 1, 10, 10)  # maps of 8 x 8 before 8 units, so that no size tells the axis
+    assert [group.name for group in examine(net, x).free] == ["0", "2"]
+    plan = prune.plan(net, None, "l1", prune.Target(keep=0.5), example=x)
+    assert torch.allclose(plan.apply(net).eval()(x), plan.masked(net).eval()(x), atol=1e-5)
+
+
+def test_pooled_and_flattened_maps_join_a_table() -> None:
+    class Fused(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.maps, self.table, self.head = nn.Conv2d(1, 8, 3), nn.Linear(5, 12), nn.Linear(20, 3)
+
+        def forward(self, x: Tensor, y: Tensor) -> Tensor:
+            pooled = F.adaptive_avg_pool2d(F.relu(self.maps(x)), 1).flatten(1)
+            out: Tensor = self.head(torch.cat([pooled, F.relu(self.table(y))], 1))
+            return out
+
+    graph = examine(Fused(), [torch.randn(3, 1, 8, 8), torch.randn(3, 5)])
+    assert [(group.name, group.layers, group.units) for group in graph.free] == [
+        ("maps", ("maps",), 8), ("table", ("table",), 12)
+    ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from nervure.errors import InputError
 from nervure.nets.seed import seeded
 from nervure.nets.structure.cut import cut
 from nervure.nets.structure.groups import Group, Places
+from nervure.nets.structure.idle import called_in_training
 from nervure.nets.structure.silence import attach
 from nervure.nets.structure.surgery import Graph
 from nervure.nets.structure.twin import tensors
@@ -69,10 +71,13 @@ def difference(one: Sequence[Tensor], two: Sequence[Tensor]) -> float:
     return worst
 
 
-def checked(net: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs) -> tuple[nn.Module | None, str]:
+def checked(
+    net: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs, training: bool = False
+) -> tuple[nn.Module | None, str]:
     """The cut network, and nothing; or nothing, and why it is not what the masked one is.
 
-    A difference that might be rounding is decided in double precision.
+    A difference that might be rounding is decided in double precision. With ``training`` the cut network must run in
+    training mode too, where it may call layers that it does not call in evaluation.
     """
     try:
         thin = cut(net, groups, kept)
@@ -82,11 +87,19 @@ def checked(net: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs)
             doubled = [one.double() if one.is_floating_point() else one for one in inputs]
             gap = _gap(wide, copy.deepcopy(thin).double(), groups, kept, doubled)
     except Exception as error:  # a stranger's forward may raise anything once its sizes have changed
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return None, f"without some of its units the network fails: {reason}"
+        return None, f"without some of its units the network fails: {_line(error)}"
     if gap <= TOLERANCE:
+        try:
+            if training:
+                called_in_training(thin, inputs)
+        except Exception as error:
+            return None, f"without some of its units the network fails in training: {_line(error)}"
         return thin, ""
     return None, f"without some of its units the network gives another result than with them silenced ({gap:.1e})"
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _gap(net: nn.Module, thin: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs) -> float:
@@ -99,17 +112,19 @@ def _gap(net: nn.Module, thin: nn.Module, groups: Sequence[Group], kept: Kept, i
     return difference(masked, outputs(thin, inputs))
 
 
-def offenders(net: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs) -> dict[str, str]:
+def offenders(
+    net: nn.Module, groups: Sequence[Group], kept: Kept, inputs: Inputs, training: bool = False
+) -> dict[str, str]:
     """The groups that spoil the cut, and how: each alone first, then one after the other."""
     found: dict[str, str] = {}
     for name in kept:
-        if reason := checked(net, groups, {name: kept[name]}, inputs)[1]:
+        if reason := checked(net, groups, {name: kept[name]}, inputs, training)[1]:
             found[name] = reason
     good = {name: units for name, units in kept.items() if name not in found}
-    if checked(net, groups, good, inputs)[1]:
+    if checked(net, groups, good, inputs, training)[1]:
         together: dict[str, Places] = {}
         for name, units in good.items():
-            if reason := checked(net, groups, {**together, name: units}, inputs)[1]:
+            if reason := checked(net, groups, {**together, name: units}, inputs, training)[1]:
                 found[name] = f"together with others: {reason}"
             else:
                 together[name] = units
@@ -141,24 +156,35 @@ def proven(twin: nn.Module, graph: Graph, inputs: Inputs) -> Graph:
 
     Either half of the units is tried, because a single unit may decide what the others do, such as the largest one.
     ``twin`` is a copy of the network whose weights may be replaced: vectors are drawn anew, because a fresh network's
-    norms and scales hide mistakes.
+    norms and scales hide mistakes. Layers that are called in training alone are no longer idle in what is returned.
     """
     half = halves(graph)
     if not half or graph.certain:
         return graph
+    awake = _awake(twin, graph, inputs)
+    training = bool(awake)
+    graph = replace(graph, idle=tuple(name for name in graph.idle if name not in awake))
     held = {name: tensor.data for name, tensor in _all(twin)}
     redraw(twin)
     for trial in (half, _others(graph, half)):
         free = {group.name for group in graph.free}
         kept = {name: units for name, units in trial.items() if name in free}
-        thin, reason = checked(twin, graph.groups, kept, inputs)
+        thin, reason = checked(twin, graph.groups, kept, inputs, training)
         if reason and not all(bool(one.isfinite().all()) for one in outputs(twin, inputs) if one.is_floating_point()):
             for name, tensor in _all(twin):
                 tensor.data = held[name]
-            thin, reason = checked(twin, graph.groups, kept, inputs)
+            thin, reason = checked(twin, graph.groups, kept, inputs, training)
         if thin is None:
-            graph = graph.without(offenders(twin, graph.groups, kept, inputs))
+            graph = graph.without(offenders(twin, graph.groups, kept, inputs, training))
     return graph
+
+
+def _awake(net: nn.Module, graph: Graph, inputs: Inputs) -> set[str]:
+    """The idle layers that the network calls in training; none where it cannot be trained on samples alone."""
+    try:
+        return called_in_training(net, inputs, graph.idle) if graph.idle else set()
+    except Exception:  # such as a forward that in training wants labels too
+        return set()
 
 
 def _all(net: nn.Module) -> Iterator[tuple[str, Tensor]]:
@@ -277,7 +303,6 @@ def refuse_broken(net: nn.Module, inputs: Sequence[Tensor]) -> None:
         given = outputs(net, inputs)
     except Exception as error:
         shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
-        line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {line}") from error
+        raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {_line(error)}") from error
     if not all(bool(one.isfinite().all()) for one in given if one.is_floating_point()):
         raise InputError(f"{type(net).__name__} gives NaN or infinite values before anything is cut; check its weights")

@@ -6,6 +6,7 @@ that in evaluation the network computes what the cut one computes. A norm over u
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from nervure.errors import InputError
@@ -49,26 +51,48 @@ class Gate:
 
 
 class NormOver:
-    """A hook that gives what a norm over units would give if the silenced ones were not there."""
+    """A hook that gives what a norm over units would give if the silenced ones were not there.
+
+    The norm's own forward runs again, so that one that turns its units to the last axis and back is understood too.
+    """
 
     def __init__(self, size: int, places: Places) -> None:
-        self.stays = torch.from_numpy(np.delete(np.arange(size), places))
+        self.size, self.stays = size, torch.from_numpy(np.delete(np.arange(size), places))
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         """The norm of the units that stay, in their places; 0 elsewhere."""
-        x = args[0]
-        stays = self.stays.to(x.device)
-        axis = 1 if isinstance(module, nn.GroupNorm) else -1
-        part = x.index_select(axis, stays)
-        held = (getattr(module, name, None) for name in ("weight", "bias"))
-        weight, bias = (one[stays] if isinstance(one, Tensor) else None for one in held)
-        if isinstance(module, nn.GroupNorm):
-            part = F.group_norm(part, module.num_groups, weight, bias, module.eps)
-        elif isinstance(module, nn.RMSNorm):
-            part = F.rms_norm(part, (len(stays),), weight, module.eps)
-        else:
-            part = F.layer_norm(part, (len(stays),), weight, bias, module.eps)  # type: ignore[arg-type]
-        return torch.zeros_like(output).index_copy(axis, stays, part)
+        with _Over(self.size, self.stays.to(output.device)):
+            found: Tensor = module.forward(*args)
+        return found
+
+
+_AXES = {F.layer_norm: -1, F.rms_norm: -1, F.group_norm: 1}
+
+
+class _Over(TorchFunctionMode):
+    """Has norms over ``size`` units see only those that stay."""
+
+    def __init__(self, size: int, stays: Tensor) -> None:
+        super().__init__()
+        self.size, self.stays = size, stays
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        axis = _AXES.get(func)
+        if axis is None:
+            return func(*args, **(kwargs or {}))
+        given = inspect.signature(func).bind(*args, **(kwargs or {}))
+        held = given.arguments
+        x = held["input"]
+        if x.shape[axis] != self.size:
+            return func(*args, **(kwargs or {}))
+        held["input"] = x.index_select(axis, self.stays)
+        if "normalized_shape" in held:
+            held["normalized_shape"] = (len(self.stays),)
+        for name in ("weight", "bias"):
+            if held.get(name) is not None:
+                held[name] = held[name][self.stays]
+        part = func(*given.args, **given.kwargs)
+        return part.new_zeros(x.shape).index_copy(axis, self.stays, part)
 
 
 def unit_axis(module: nn.Module) -> int:

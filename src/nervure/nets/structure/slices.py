@@ -56,7 +56,7 @@ def effects(module: nn.Module, kind: Kind) -> Effects:
     Effects(tensors=(('weight', 1),), sizes=('in_channels',), blocks=1, divide=False)
     """
     if parametrize.is_parametrized(module):
-        raise Unsupported("its weights are parametrized; remove the parametrization first")
+        raise Unsupported("its weights are parametrized; call torch.nn.utils.parametrize.remove_parametrizations first")
     known = _known(module, kind)
     held = {*module._parameters, *module._buffers}
     # A subclass, or weight normalisation of the old kind, may hold more than we know how to cut.

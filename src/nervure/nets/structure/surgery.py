@@ -6,8 +6,9 @@ runs the cut network beside the masked one (:mod:`nervure.nets.structure.check`)
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from nervure.nets.shadow import on_meta, place_of
 from nervure.nets.structure.certain import certain
 from nervure.nets.structure.cut import cut
 from nervure.nets.structure.groups import Group, make_groups
+from nervure.nets.structure.idle import idle
 from nervure.nets.structure.twin import Call, Fed, Source, opaque, shadow, tensors, watched
 from nervure.nets.structure.walk import Walk
 
@@ -30,7 +32,8 @@ __all__ = ["Graph", "cut", "follow", "trace"]
 class Graph:
     """Groups of units, in the order in which the network calls their first layers, and how it was called.
 
-    ``gives`` has the shapes of its outputs; ``certain`` says that nothing in it could be followed wrongly.
+    ``gives`` has the shapes of its outputs; ``certain`` says that nothing in it could be followed wrongly; ``idle``
+    names the layers that it does not call.
     """
 
     groups: tuple[Group, ...]
@@ -38,6 +41,7 @@ class Graph:
     calls: tuple[Call, ...] = field(repr=False)
     gives: tuple[tuple[int, ...], ...] = ()
     certain: bool = False
+    idle: tuple[str, ...] = ()
 
     def group(self, name: str) -> Group:
         """The group of that name."""
@@ -102,7 +106,7 @@ def _follow(net: nn.Module, twin: nn.Module, inputs: list[Tensor]) -> Graph:
         gave.extend(_visible(out))
         return gave
 
-    with watched(twin, running, calls, flattened), opaque(twin):
+    with watched(twin, running, calls, flattened), opaque(twin), _mended(torch_pruning):
         try:
             tracer.build_dependency(
                 Fed(twin, len(inputs)),
@@ -122,7 +126,33 @@ def _follow(net: nn.Module, twin: nn.Module, inputs: list[Tensor]) -> Graph:
     walk = Walk(torch_pruning, tracer, twin, order)
     shapes = tuple(tuple(one.shape) for one in gave)
     sure = certain(torch_pruning.ops.OPTYPE, tracer, twin, calls, flattened)
-    return Graph(make_groups(net, walk.found()), order, tuple(calls), shapes, sure)
+    unheard = idle(twin, order, gave)
+    return Graph(make_groups(net, walk.found()), order, tuple(calls), shapes, sure and not unheard, unheard)
+
+
+@contextlib.contextmanager
+def _mended(torch_pruning: Any) -> Iterator[None]:
+    """Keep Torch-Pruning from two inferences that go wrong beside joins.
+
+    Where it finds no width of what flows into a join, or less than none, it would divide by it. And maps of one value
+    are the units themselves when they are flattened, whatever the width of the join that they go into.
+    """
+    infer, mapping = torch_pruning.dependency.shape_infer, torch_pruning.dependency.index_mapping
+    width, reshape = infer.infer_in_channels_recursively, mapping.update_reshape_index_mapping
+
+    def told(graph: Any, node: Any, recursive_depth: list[int]) -> int | None:
+        found: int | None = width(graph, node, recursive_depth)
+        return found if found is None or found > 0 else None
+
+    def spread(graph: Any, node: Any) -> None:
+        if tuple(getattr(node.grad_fn, "_saved_self_sym_sizes", ()))[2:] != (1, 1):
+            reshape(graph, node)
+
+    infer.infer_in_channels_recursively, mapping.update_reshape_index_mapping = told, spread
+    try:
+        yield
+    finally:
+        infer.infer_in_channels_recursively, mapping.update_reshape_index_mapping = width, reshape
 
 
 def _visible(out: object) -> list[Tensor]:

@@ -85,10 +85,14 @@ class Walk:
             if self.note(root, at, node, outward, places):
                 done.add(self.names[node.module])
             for dependency in node.dependencies:
-                if dependency.is_triggered_by(handler):
-                    target = dependency.target
-                    out = dependency.handler == self.tracer.get_pruner_of_module(target.module).prune_out_channels
+                if not dependency.is_triggered_by(handler):
+                    continue
+                target = dependency.target
+                out = dependency.handler == self.tracer.get_pruner_of_module(target.module).prune_out_channels
+                try:
                     waiting.append((target, out, dependency.handler, *self.mapped(dependency, places, at)))
+                except IndexError:  # a split of which Torch-Pruning knows fewer parts than it has
+                    self.result.flags.append((root, every, "its units cannot be followed through a split"))
         return done
 
     def mapped(self, dependency: Any, places: Places, at: Places) -> tuple[Places, Places]:
