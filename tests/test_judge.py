@@ -223,3 +223,10 @@ class TestSelect:
         for keep in (-1, 4):
             with pytest.raises(InputError, match=f"cannot keep {keep} of 3"):
                 select(torch.zeros(3), keep)
+
+
+def test_looking_for_layers_moves_no_parametrization() -> None:
+    net = nn.utils.parametrizations.spectral_norm(nn.Linear(6, 5)).train()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    assert [layer.units for layer in layers_of(net)] == [5]
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())

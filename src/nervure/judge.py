@@ -161,7 +161,7 @@ def layers_of(net: nn.Module) -> tuple[Layer, ...]:
     ['0', '2']
     """
     return tuple(
-        Layer(name, module, int(module.weight.shape[0]))
+        Layer(name, module, module.out_features if isinstance(module, nn.Linear) else module.out_channels)
         for name, module in net.named_modules()
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d)
     )

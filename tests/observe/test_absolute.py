@@ -187,3 +187,25 @@ def test_a_network_that_weighs_by_time_is_followed_whole() -> None:
     names = [name for name, module in net.named_modules() if isinstance(module, nn.Conv1d | nn.Linear)]
     found = backed_scores(net, torch.zeros(1, 2, 16), torch.ones(2), names)
     assert all(float(score.sum()) == pytest.approx(1) for score in found.values())
+
+
+def test_gates_that_are_widened_to_their_maps_and_largest_values() -> None:
+    class Gated(nn.Module):
+        def __init__(self, wide: bool) -> None:
+            super().__init__()
+            self.wide = wide
+            self.a, self.gate, self.head = nn.Conv2d(1, 4, 3), nn.Linear(4, 4), nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            maps = self.a(x)
+            gate = torch.sigmoid(self.gate(maps.mean((2, 3)))).view(-1, 4, 1, 1)
+            maps = maps * (gate.expand_as(maps) if self.wide else gate)
+            out: Tensor = self.head(maps.amax((2, 3)) if self.wide else maps.mean((2, 3)))
+            return out
+
+    wide = Gated(wide=True)
+    plain = Gated(wide=False)
+    plain.load_state_dict(wide.state_dict())
+    final = torch.tensor([1.0, 2.0])
+    one, two = (backed_scores(net, torch.randn(3, 1, 6, 6), final, ["a", "gate", "head"]) for net in (wide, plain))
+    assert all(torch.allclose(one[name], two[name]) for name in two)

@@ -22,10 +22,10 @@ __all__ = ["Call", "Rewritten", "name_of", "running"]
 WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 NORMS = frozenset({"batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm"})
 SHAPED = frozenset({
-    "T", "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "flatten", "float",
-    "double", "flip", "hsplit", "index_select", "mT", "movedim", "narrow", "pad", "permute", "pixel_shuffle",
-    "pixel_unshuffle", "reshape", "roll", "select", "split", "squeeze", "stack", "to", "transpose", "unbind",
-    "unflatten", "unsqueeze", "view", "view_as",
+    "T", "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "expand_as",
+    "flatten", "float", "double", "flip", "hsplit", "index_select", "mT", "movedim", "narrow", "pad", "permute",
+    "pixel_shuffle", "pixel_unshuffle", "reshape", "reshape_as", "roll", "select", "split", "squeeze", "stack",
+    "swapaxes", "to", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
 })  # fmt: skip
 PASSED = frozenset({
     "alpha_dropout", "celu", "clamp", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "gelu", "hardsigmoid",
