@@ -19,7 +19,7 @@ from nervure.evidence import Curve
 from nervure.nets import Step, derive
 from nervure.nets.resize import difference
 from nervure.store import Action, Run, record
-from nervure.store.folder import claim, discard
+from nervure.store.folder import _fits, claim, discard
 
 
 @pytest.fixture
@@ -230,3 +230,10 @@ class TestClaim:
         run.evidence["../x"] = run.evidence["loss"]
         with pytest.raises(InputError, match="letters, digits"):
             store.save(tmp_path / "run", run)
+
+
+def test_weights_of_another_network_are_told_shortly() -> None:
+    deep = nn.Sequential(*(nn.Linear(2, 2) for _ in range(50)))
+    with pytest.raises(RunError, match="the weights do not fit the network: ") as told, _fits(Path("run")):
+        nn.Linear(2, 2).load_state_dict(deep.state_dict())
+    assert len(str(told.value)) < 400

@@ -278,10 +278,15 @@ def _writable(folder: Path, path: Path) -> None:
         raise InputError(f"cannot write {path}: no permission to write there; choose another folder")
 
 
+_SAID = 300
+"""So many characters of what PyTorch says, which names every weight, tell enough."""
+
+
 @contextlib.contextmanager
 def _fits(path: Path) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        lines = str(error).splitlines()
-        raise RunError(f"{path}: the weights do not fit the network: {lines[-1].strip()}") from error
+        last = str(error).splitlines()[-1].strip()
+        said = last if len(last) <= _SAID else f"{last[:_SAID]} ..."
+        raise RunError(f"{path}: the weights do not fit the network: {said}") from error
