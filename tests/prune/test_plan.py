@@ -544,3 +544,23 @@ def test_a_search_goes_on_from_what_it_kept(tmp_path: Path, digits: Dataset, mon
     found = prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path)
     monkeypatch.setattr(prune.MaskProbe, "_evaluate", None)
     assert prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path) == found
+
+
+def test_layers_that_other_samples_may_lead_through_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Either(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.low, self.high = nn.Linear(4, 8), nn.Linear(8, 6), nn.Linear(8, 6)
+            self.head = nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            way = self.high if x.mean() > 9 else self.low
+            out: Tensor = self.head(way(torch.relu(self.a(x))))
+            return out
+
+    prune.plan(Either(), None, "l1", Target(keep=0.5), example=torch.rand(3, 4))
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["high"]
+    assert "exclude" in caplog.text
+    caplog.clear()
+    prune.plan(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2)), None, "l1", Target(keep=0.5), example=torch.rand(3, 4))
+    assert not caplog.records

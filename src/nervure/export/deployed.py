@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from nervure.data.dataset import Preprocessing, Task
 from nervure.data.stretch import stretch
 from nervure.errors import InputError
+from nervure.observe.ready import refuse_closed
 
 __all__ = ["CHOICES", "Deployable", "Deployed", "name_outputs", "own_copy", "takes_mask"]
 
@@ -91,6 +92,7 @@ def own_copy(net: nn.Module) -> nn.Module:
     >>> own_copy(nn.Linear(2, 2)).training
     False
     """
+    refuse_closed(net)
     try:
         given = net.deployable() if isinstance(net, Deployable) else copy.deepcopy(net)
         return given.cpu().eval().requires_grad_(False)

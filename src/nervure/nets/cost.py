@@ -22,6 +22,7 @@ from nervure import evidence
 from nervure.errors import InputError
 from nervure.nets.parts import choose
 from nervure.nets.shadow import place_of, try_out
+from nervure.observe.ready import refuse_closed
 
 __all__ = ["Cost", "LayerCost", "count", "weights"]
 
@@ -170,6 +171,7 @@ def count(
     (58, 48, 80)
     """
     choose("unit", unit, ("mac", "flop2"))
+    refuse_closed(net)
     inputs = _inputs(net, shape_or_example)
     ledger = try_out(net, inputs, _watch)
     factor = 1 if unit == "mac" else 2

@@ -18,18 +18,33 @@ _TAKES_MASK: dict[type[nn.Module], bool] = {}
 def call(net: nn.Module, batch: Batch) -> Tensor:
     """The network's output for a batch; unequal lengths reach networks whose ``forward`` takes ``mask``.
 
-    Of several outputs the first tensor is taken.
+    Of several outputs the first tensor is taken. Weights of another type of number than the batch are named, where
+    that makes the network fail.
 
     >>> import torch
     >>> batch = Batch(torch.ones(2, 3), None, torch.arange(2))
     >>> call(nn.Identity(), batch).shape
     torch.Size([2, 3])
     """
-    if batch.mask is not None and takes_mask(net):
-        out = net(batch.x, mask=batch.mask)
-    else:
-        out = net(batch.x)
+    try:
+        if batch.mask is not None and takes_mask(net):
+            out = net(batch.x, mask=batch.mask)
+        else:
+            out = net(batch.x)
+    except RuntimeError as error:
+        if (said := _other_numbers(net, batch.x)) is None:
+            raise
+        raise InputError(said) from error
     return first_tensor(out)
+
+
+def _other_numbers(net: nn.Module, x: Tensor) -> str | None:
+    """What to say of the first weights of another type of floating-point number than samples (n, ...), if any."""
+    for name, one in net.named_parameters():
+        if one.is_floating_point() and x.is_floating_point() and one.dtype != x.dtype:
+            mine, theirs = (str(kind).removeprefix("torch.") for kind in (one.dtype, x.dtype))
+            return f"{name!r} of {type(net).__name__} is {mine}, and samples are {theirs}; call .float() on a copy"
+    return None
 
 
 def first_tensor(out: object) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -29,7 +30,8 @@ def borrowed(
     """Evaluation mode on ``device``; afterwards each submodule's mode, flags and place are as before.
 
     ``frozen`` keeps gradients away from parameters, so that a backward pass leaves no trace in ``.grad`` and
-    costs no more than activations need. Fused attention is off meanwhile, because it skips hooks.
+    costs no more than activations need. Fused attention is off meanwhile, because it skips hooks, and what was
+    compiled runs as it was written, because hooks of ours are not to be compiled.
 
     >>> net = nn.Sequential(nn.Dropout())
     >>> with borrowed(net):
@@ -46,6 +48,8 @@ def borrowed(
     with ExitStack() as stack:
         stack.callback(lambda: torch.backends.mha.set_fastpath_enabled(fused))
         torch.backends.mha.set_fastpath_enabled(False)
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
         if there != home:
             stack.callback(lambda: net.to(home))
             net.to(there)

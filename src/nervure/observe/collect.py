@@ -14,6 +14,7 @@ from nervure.objectives.call import call
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
 from nervure.observe.place import Place
+from nervure.observe.ready import refuse_closed
 from nervure.observe.statistic import Site, Statistic
 from nervure.registry import nearest
 
@@ -75,6 +76,7 @@ def collect(
     >>> found[Site("1")][Moments().key].result().examples
     3
     """
+    refuse_closed(net)
     places = _places(net, wanted, compiled, axes or {})
     gradient = any(place.gradient for place in places)
     if gradient and objective is None:

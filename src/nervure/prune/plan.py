@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 from nervure.evidence import Figure, Flow, Table
+from nervure.observe.ready import refuse_compiled
 from nervure.prune.target import Target
 
 if TYPE_CHECKING:
@@ -288,6 +289,7 @@ class Plan(_Data):
 
     def check(self, net: nn.Module) -> None:
         """Refuse a network of another structure, naming the first difference; other weights only warn."""
+        refuse_compiled(net)
         now = structure(net)
         for name in (*self.structure, *now):
             mine, theirs = self.structure.get(name), now.get(name)

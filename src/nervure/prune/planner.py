@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -22,6 +23,7 @@ from nervure.nets.structure.layers import examined, layers_in
 from nervure.nets.structure.silence import default_example
 from nervure.nets.structure.surgery import Graph
 from nervure.nets.structure.twin import lighten
+from nervure.observe.ready import refuse_compiled
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.dead import dead_units
@@ -35,6 +37,7 @@ from nervure.registry import nearest
 
 __all__ = ["plan"]
 
+log = logging.getLogger(__name__)
 Objective = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
 Recovery = trials.Recovery
 
@@ -120,6 +123,7 @@ def plan(
     {'classifier.0': (8, 3), 'classifier.2': (6, 6), 'classifier.4': (2, 2)}
     """
     _checked(target, ranking, rounding, combine, exclude, samples, batch)
+    refuse_compiled(net)
     assert target is not None
     if target.accuracy_drop is not None and recover is None:
         check(target.recover, **target.recover_options)  # type: ignore[arg-type]
@@ -133,6 +137,12 @@ def plan(
     if not graph.free:
         why = next((f": {group.name!r}: {group.why}" for group in graph.groups), "")
         raise InputError(f"{type(net).__name__} has no layer whose units could be cut{why}")
+    if graph.idle:
+        log.warning(
+            "%s: not called on the example, so kept as they are; where other samples lead through them, give an "
+            "example= that does, or exclude what they read and what reads them",
+            ", ".join(graph.idle),
+        )
     layers = layers_in(net, graph, graph.free)
     if probe is None and any(one.needs_probe for one in criteria.values()):
         probe = _probe(net, ds, graph, samples, seed, batch, objective, searched)

@@ -15,6 +15,7 @@ from nervure.errors import InputError
 from nervure.judge import Criterion
 from nervure.nets.structure.silence import default_example
 from nervure.observe.collect import Objective
+from nervure.observe.ready import refuse_compiled
 from nervure.sparsify import rates
 from nervure.sparsify.criteria import make, name_of, settings_of
 from nervure.sparsify.decide import Rules, decide, lost_units
@@ -103,8 +104,7 @@ def plan(
     >>> [(row.layer, row.edges, row.kept) for row in mask.rows]
     [('classifier.0', 32, 16), ('classifier.2', 24, 12)]
     """
-    if getattr(net, "training", None) is None:
-        raise InputError(f"{type(net).__name__} is no network")
+    refuse_compiled(net)
     net = bake(net) if masks_of(net) else net
     known = rates.known_order(order)
     shape = rates.known_pattern(pattern)

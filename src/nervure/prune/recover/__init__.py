@@ -10,6 +10,7 @@ from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.observe.ready import refuse_compiled
 from nervure.prune.recover.kept import check_pair
 from nervure.prune.recover.recovery import SAMPLES, Given, Kept, Recovery, Repair, enough, figure, pick
 from nervure.registry import Table, nearest, takes
@@ -116,6 +117,8 @@ def recover(
     >>> [(repair.layer, repair.after < repair.before) for repair in told]
     [('classifier.2', True), ('classifier.4', True)]
     """
+    for net in (small, original):
+        refuse_compiled(net)
     check_pair(small, original)
     if current is not None:
         check_pair(small, current)
