@@ -119,10 +119,18 @@ class TestOtherTasks:
         run = store.load(tmp_path / "r")
         np.save(tmp_path / "s.npy", np.zeros((3, *run.in_shape), np.float32))
         assert len(rows(call("predict", "r", "s.npy").out)) == 3
-        np.save(tmp_path / "short.npy", np.zeros((3, run.in_shape[0], 7), np.float32))
-        said = call("predict", "r", "short.npy")
+        channels, steps = run.in_shape
+        x = np.random.default_rng(0).normal(size=(3, channels, 7)).astype(np.float32)
+        np.save(tmp_path / "short.npy", x)
+        np.save(tmp_path / "padded.npy", np.pad(x, ((0, 0), (0, 0), (0, steps - 7)), constant_values=np.nan))
+        short, padded = (rows(call("predict", "r", f"{name}.npy").out) for name in ("short", "padded"))
+        assert [list(one.values())[1:] for one in short] == [list(one.values())[1:] for one in padded]
+        np.save(tmp_path / "long.npy", np.zeros((3, channels, steps + 1), np.float32))
+        said = call("predict", "r", "long.npy")
         assert (said.code, said.err.count("\n")) == (2, 1)
-        assert f"shape {(run.in_shape[0], 7)}" in said.err
+        assert f"up to {steps + 1} steps, r reads up to {steps}; cut them" in said.err
+        np.save(tmp_path / "other.npy", np.zeros((3, channels + 1, steps), np.float32))
+        assert f"shape {(channels + 1, steps)}" in call("predict", "r", "other.npy").err
         Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "a.png")
         assert "a picture, but r reads series" in call("predict", "r", "a.png").err
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nervure.cluster import DCAEKMeans
 from nervure.cluster.samples import known_labels
 from nervure.errors import InputError
 
@@ -31,3 +32,24 @@ class TestKnownLabels:
     def test_refuses_others(self, labels: list[object], parents: tuple[int, ...], words: str) -> None:
         with pytest.raises(InputError, match=words):
             known_labels(labels, 3, parents)
+
+
+class TestSeriesOfUnequalLengths:
+    @pytest.fixture(scope="class")
+    def model(self) -> DCAEKMeans:
+        rng = np.random.default_rng(0)
+        series = [rng.normal(size=(2, length)) for length in (9, 12, 10) * 8]
+        return DCAEKMeans(2, profile="quick", epochs=1, random_state=0).fit(series)
+
+    def test_a_list_is_what_ends_in_nan(self, model: DCAEKMeans) -> None:
+        new = [np.ones((2, 5)), np.zeros((2, 12))]
+        padded = np.stack([np.pad(one, ((0, 0), (0, 12 - one.shape[1])), constant_values=np.nan) for one in new])
+        assert model.run_.in_shape == (2, 12)
+        np.testing.assert_array_equal(model.transform(new), model.transform(padded))
+
+    @pytest.mark.parametrize("steps", [5, 20])
+    def test_what_no_decoder_gives_back_has_no_score(self, model: DCAEKMeans, steps: int) -> None:
+        x = np.ones((3, 2, steps), np.float32)
+        assert model.predict(x).shape == (3,)
+        with pytest.raises(InputError, match=f"series of {steps} steps, and the decoder gives back 12"):
+            model.score(x)

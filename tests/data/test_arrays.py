@@ -49,3 +49,28 @@ def test_bad_arrays(x, y, message):
         return
     with pytest.raises(InputError, match=message):
         from_arrays(x, y)
+
+
+class TestSeriesOfUnequalLengths:
+    def test_a_list_is_padded_and_masked(self):
+        series = [np.arange(6.0).reshape(2, 3), np.ones((2, 1)), np.ones((2, 2))]
+        ds = from_arrays(series, standardize=False)
+        assert (ds.kind, ds.in_shape) == ("series", (2, 3))
+        assert ds.mask.tolist() == [[True] * 3, [True, False, False], [True, True, False]]
+        assert ds.x[0].tolist() == series[0].tolist()
+        held = np.empty(3, dtype=object)
+        held[:] = series
+        np.testing.assert_array_equal(from_arrays(held, standardize=False).x, ds.x)
+
+    @pytest.mark.parametrize(
+        ("x", "message"),
+        [
+            ([np.ones((2, 3)), np.ones((1, 3))], "series 1 has 1 channels where the first has 2"),
+            ([np.ones((2, 3, 3)), np.ones((2, 2, 2))], "only series"),
+            ([["a", "b"], ["c"]], "give numbers"),
+            (np.array([1, None], dtype=object), "sample 1 is NaN"),
+        ],
+    )
+    def test_others_are_refused(self, x, message):
+        with pytest.raises(InputError, match=message):
+            from_arrays(x)

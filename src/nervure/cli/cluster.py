@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -283,8 +284,11 @@ def _in_shell(message: str) -> str:
 
     >>> _in_shell("n_clusters = 1; give a whole number from 2")
     '-k 1; give a whole number from 2'
+    >>> _in_shell("take network='dilated-autoencoder'")
+    'take --net dilated-autoencoder'
     """
-    return message.replace("n_clusters = ", "-k ").replace("n_clusters=", "-k ")
+    said = message.replace("n_clusters = ", "-k ").replace("n_clusters=", "-k ")
+    return re.sub(r"network='([\w-]+)'", r"--net \1", said)
 
 
 def _tell_trouble(estimator: DeepClusterer, ds: Dataset, processes: int) -> None:

@@ -49,7 +49,8 @@ def command(
 ) -> None:
     """Write a label, or a cluster, and the probabilities for each sample (or the outputs, for other tasks).
 
-    Pictures are brought to the size and the channels that the network reads; other samples must have its shape.
+    Pictures are brought to the size and the channels that the network reads; other samples must have its shape,
+    but series may be shorter if it reads unequal lengths.
 
     Examples:
 

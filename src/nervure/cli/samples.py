@@ -99,9 +99,35 @@ def _holds_pictures(folder: Path) -> bool:
 
 
 def _stored_as(run: Run, ds: Dataset) -> Dataset:
-    """Arrays in the form that the run's own data had."""
+    """Arrays in the form that the run's own data had; series that end earlier are padded where a mask is read."""
+    from nervure.objectives.call import takes_mask
+
+    masks = takes_mask(getattr(run.net, "encoder", run.net))
+    if masks and ds.kind == run.kind == "series" and ds.in_shape[0] == run.in_shape[0]:
+        ds = _padded(run, ds)
     _check_shape(run, ds)
+    if run.task == "clustering":
+        from nervure.cluster.samples import check_padding
+
+        check_padding(ds, masks)
     return dataclasses.replace(ds, preprocessing=run.preprocessing)
+
+
+def _padded(run: Run, ds: Dataset) -> Dataset:
+    """Series (n, channels, time) as long as those that the run was trained on, with a mask of what is theirs."""
+    import numpy as np
+
+    lack = run.in_shape[-1] - ds.in_shape[-1]
+    if lack < 0:
+        raise InputError(
+            f"{ds.source} holds series of up to {ds.in_shape[-1]} steps, {run.path} reads up to {run.in_shape[-1]}; "
+            "cut them"
+        )
+    if lack == 0:
+        return ds
+    mask = np.ones((len(ds), ds.in_shape[-1]), dtype=bool) if ds.mask is None else ds.mask
+    x = np.pad(np.asarray(ds.x), ((0, 0), (0, 0), (0, lack)))
+    return dataclasses.replace(ds, x=x, mask=np.pad(mask, ((0, 0), (0, lack))))
 
 
 def _read_as(run: Run, ds: Dataset) -> Dataset:

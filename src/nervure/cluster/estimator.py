@@ -304,6 +304,11 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         """Minus the objective, in the mean over samples: higher is better."""
         check_is_fitted(self, "run_")
         ds = new_data(self, x)
+        if self.net_.decoder is not None and ds.in_shape != tuple(self.run_.in_shape):
+            raise InputError(
+                f"series of {ds.in_shape[-1]} steps, and the decoder gives back {self.run_.in_shape[-1]}: "
+                "let shorter ones end in NaN, and cut longer ones"
+            )
         recipe = Recipe.of(next(one for one in reversed(self.run_.lineage) if one.name == "train").settings)
         options = {key: value for key, value in recipe.objective_options.items() if key != "label_weight"}
         objective = make_objective(recipe.objective, options)

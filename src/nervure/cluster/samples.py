@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nervure.data import from_arrays
 from nervure.data.dataset import Dataset, Kind
+from nervure.data.series import joined
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def checked(estimator: BaseEstimator, x: Any, *, reset: bool) -> NDArray[np.gene
 
     if sparse.issparse(x):
         raise TypeError("Sparse data was passed for X, but dense data is required. Use X.toarray() to make it dense.")
+    if isinstance(x, list | tuple) and np.ndim(x[0] if len(x) else 0) == 2:
+        x = joined(x, "arrays")
     kinds = [np.float64, np.float32, np.uint8, np.uint16, np.int16, np.int32, np.int64]
     if np.asarray(x).ndim <= 2:
         table: NDArray[np.generic] = validate_data(estimator, x, reset=reset, dtype=kinds)

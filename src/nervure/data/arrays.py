@@ -14,6 +14,7 @@ from nervure.data.fingerprint import fingerprint
 from nervure.data.labels import encode
 from nervure.data.layout import arrange
 from nervure.data.measure import Scaling, measure
+from nervure.data.series import joined
 from nervure.data.splits import make_splits
 from nervure.data.tidy import tidy
 
@@ -21,7 +22,7 @@ __all__ = ["assemble", "from_arrays"]
 
 
 def from_arrays(
-    x: Array,
+    x: Array | Sequence[object],
     y: Array | Sequence[object] | None = None,
     *,
     names: Sequence[str] = (),
@@ -44,7 +45,7 @@ def from_arrays(
         (n, height, width), (n, channels, height, width) or (n, height, width, channels) images,
         (n, channels, time) series, or (n, features) tables; ``layout`` (``"hw"``, ``"chw"``, ``"hwc"``,
         ``"t"``, ``"ct"``, ``"tc"``, ``"f"``) says which where the guess of :mod:`nervure.data.layout` is
-        wrong.
+        wrong. A list of series may hold unequal lengths.
     y : array or sequence, optional
         (n,) classes as integers or words, -1 or ``"?"`` where unknown; or (n, ...) float targets.
     names : sequence of str
@@ -71,7 +72,7 @@ def from_arrays(
     ((1, 8, 8), 'image', 'classification', {'train': 14, 'validation': 2, 'test': 4})
     """
     contents = Contents(
-        x=x if isinstance(x, np.ndarray | Stacked) else np.asarray(x),
+        x=x if isinstance(x, Stacked) else joined(x, source),
         y=None if y is None else np.asarray(y),
         kind=kind,
         layout=layout,

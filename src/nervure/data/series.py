@@ -6,15 +6,16 @@ import gzip
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nervure.data.contents import Array, Contents, ranges
 from nervure.data.dataset import Task
 from nervure.errors import InputError
 
-__all__ = ["Cases", "numbers", "pad", "read_lines", "read_pair"]
+__all__ = ["Cases", "joined", "numbers", "pad", "read_lines", "read_pair"]
 
 MISSING = frozenset({"", "?", "nan", "na", "null"})
 
@@ -82,6 +83,27 @@ def pad(series: Sequence[Array], where: str) -> Array:
             raise InputError(f"{where}: series {number} has {len(one)} channels where the first has {channels}")
         x[number, :, : one.shape[1]] = one
     return x
+
+
+def joined(x: ArrayLike | Sequence[object], where: str) -> Array:
+    """Samples as one array; a list of series of unequal length, (channels, time) or (time,) each, ends in NaN.
+
+    >>> joined([[1.0, 2.0], [3.0]], "two").tolist()
+    [[[1.0, 2.0]], [[3.0, nan]]]
+    """
+    try:
+        found = np.asarray(cast(ArrayLike, x))
+        if found.dtype.kind != "O":
+            return found
+    except ValueError:  # of unequal lengths
+        pass
+    try:
+        series = [np.atleast_2d(np.asarray(one, dtype=np.float32)) for one in cast(Sequence[ArrayLike], x)]
+    except (TypeError, ValueError):
+        raise InputError(f"{where}: samples do not make one array; give numbers, (channels, time) for each") from None
+    if any(one.ndim != 2 for one in series):
+        raise InputError(f"{where}: samples differ in shape; only series, (channels, time) each, may differ in length")
+    return pad(series, where)
 
 
 def read_pair(path: Path, parse: Callable[[Path], Cases]) -> Contents:
