@@ -205,6 +205,27 @@ class TestDataset:
         assert ds.names == ("0", "1", "2")
         assert set(ds.y) == {0, 2}
 
+    def test_classes_may_be_words(self) -> None:
+        words = np.array(["b", "a", "?"]).repeat(100)
+        ds = windows(points(300), words)
+        assert ds.names == ("a", "b")
+        assert np.array_equal(ds.y[[0, 8, -1]], [1, 0, -1])
+        assert windows(points(300), words, names=["c", "b", "a"]).names == ("a", "b", "c")
+        with pytest.raises(InputError, match="whole numbers"):
+            windows(points(4), [0.5, 1.5, 0.5, 1.5])
+
+    def test_whole_recordings_are_left_out(self) -> None:
+        who = np.repeat(["d", "a", "c", "b"], [200, 90, 100, 110])
+        tested = []
+        for fold in range(4):
+            ds = windows(points(500), np.arange(500) % 2, recordings=who, folds=4, fold=fold, whole=True, length=10)
+            of = {name: set(who[[int(ds.items[one]) for one in at]]) for name, at in ds.splits.items()}
+            tested.append(of["test"])
+            assert not of["test"] & (of["train"] | of["validation"])
+        assert tested == [{"a"}, {"b"}, {"c"}, {"d"}]
+        two = windows(points(500), recordings=who, folds=2, fold=1, whole=True)
+        assert set(who[[int(two.items[one]) for one in two.splits["test"]]]) == {"b", "d"}
+
     def test_of_series_each_is_a_recording_with_its_class_and_split(self) -> None:
         x = np.full((12, 2, 40), np.nan, np.float32)
         lengths = np.arange(12) * 2 + 18
@@ -225,5 +246,11 @@ class TestDataset:
             windows(points(20))
         with pytest.raises(InputError, match="20 points but 19 labels"):
             windows(points(20), [0] * 19)
+        with pytest.raises(InputError, match="5 folds of whole recordings, and there are 2"):
+            windows(points(90), recordings=[0, 1] * 45, folds=5, whole=True)
+        with pytest.raises(InputError, match="whole: give folds"):
+            windows(points(90), whole=True)
+        with pytest.raises(InputError, match="folds: windows of a Dataset have its classes"):
+            windows(from_arrays(np.zeros((9, 2, 40))), folds=3)
         with pytest.raises(InputError, match="windows need series"):
             windows(from_arrays(np.zeros((9, 4, 4), np.uint8)))

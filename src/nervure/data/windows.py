@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from nervure.data.arrays import assemble
 from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Dataset, Indices
+from nervure.data.labels import encode
 from nervure.data.measure import Scaling
 from nervure.errors import InputError
 
@@ -216,13 +217,14 @@ def windows_of_folds(
     recordings: ArrayLike | None = None,
     folds: int = 5,
     fold: int = 0,
+    whole: bool = False,
     validation: float = 0.0,
     drop_mixed: bool = False,
 ) -> tuple[Windows, dict[str, Indices]]:
     """Windows cut after the points were split into folds, and which are for training, validation and test.
 
     ``fold`` is the test fold. ``validation`` is the share of the remaining points, the last of each class, that is
-    held out of training. Without labels folds are stretches of time.
+    held out of training. Without labels folds are stretches of time; with ``whole`` they are recordings, in turn.
 
     >>> found, splits = windows_of_folds(np.zeros((600, 3)), [0, 1] * 300, length=10, stride=5, fold=1)
     >>> {name: found.starts[at][[0, -1]].tolist() for name, at in splits.items()}
@@ -236,12 +238,17 @@ def windows_of_folds(
         raise InputError(f"fold = {fold}; give one from 0 to {folds - 1}")
     if not 0 <= validation < 1:
         raise InputError(f"validation = {validation}; give a share from 0 to below 1")
-    owner = folds_of(classes, folds)
+    recorded = _groups(len(given), recordings)
+    if whole and len(np.unique(recorded)) < folds:
+        raise InputError(
+            f"{folds} folds of whole recordings, and there are {len(np.unique(recorded))}; give fewer folds"
+        )
+    owner = recorded % folds if whole else folds_of(classes, folds)
     part = np.where(owner == fold, 2, 0)
     for name in np.unique(classes):
         rest = np.flatnonzero((classes == name) & (part == 0))
         part[rest[len(rest) - round(validation * len(rest)) :]] = 1
-    groups = (_groups(len(given), recordings) * folds + owner) * 3 + part
+    groups = (recorded * folds + owner) * 3 + part
     found = slide(given, labels, length=length, stride=stride, groups=groups, drop_mixed=drop_mixed)
     of = part[found.starts]
     splits = {name: np.flatnonzero(of == number) for number, name in enumerate(SPLITS)}
@@ -257,6 +264,7 @@ def windows(
     recordings: ArrayLike | None = None,
     folds: int | None = None,
     fold: int = 0,
+    whole: bool = False,
     validation: float = 0.1,
     test: float = 0.2,
     vedba_length: int = 0,
@@ -270,14 +278,15 @@ def windows(
     ----------
     source : (time, channels) array, or Dataset of series
         Of a Dataset every series is a recording, whose windows have its class and its split.
-    labels : (time,) int, optional
-        The class of each point, -1 where unknown; a window has the class of most of its points.
+    labels : (time,) int or str, optional
+        The class of each point, -1 or ``"?"`` where unknown; a window has the class of most of its points.
     length, stride : int
         Points of a window, and how far the next one begins.
-    recordings : (time,) int, optional
+    recordings : (time,) int or str, optional
         Which recording a point belongs to, where there are several.
     folds, fold : int
         With ``folds``, points are split before they are cut (:func:`folds_of`), and ``fold`` is the test split.
+        With ``whole`` each recording is in one fold, so that as many folds as recordings leave one out at a time.
         Otherwise splits are cut in order of time, and windows between them that would share points are left out.
     validation, test : float
         Shares of these splits; with ``folds`` only the first is looked at.
@@ -297,8 +306,16 @@ def windows(
     ((3, 30), 'series', ['test', 'train', 'validation'])
     """
     if isinstance(source, Dataset):
+        others = {"labels": labels, "recordings": recordings, "folds": folds, "whole": whole or None,
+                  "drop_mixed": drop_mixed or None, "names": names or None}  # fmt: skip
+        if told := [name for name, value in others.items() if value is not None]:
+            raise InputError(f"{told[0]}: windows of a Dataset have its classes, series and splits; leave it out")
         return _of_series(source, length, stride, vedba_length, standardize)
     given = _values(source)
+    if labels is not None and np.asarray(labels).dtype.kind not in "iub":
+        labels, names, _ = encode(np.asarray(labels), len(given), names, "classification", "windows")
+    if whole and (folds is None or recordings is None):
+        raise InputError("whole: give folds, and the recordings that are to stay whole")
     if vedba_length:
         given = vedba(given, vedba_length, recordings)[:, None]
     splits: dict[str, Indices] = {}
@@ -308,7 +325,7 @@ def windows(
     else:
         found, splits = windows_of_folds(
             given, labels, length=length, stride=stride, recordings=recordings, folds=folds, fold=fold,
-            validation=validation, drop_mixed=drop_mixed,
+            whole=whole, validation=validation, drop_mixed=drop_mixed,
         )  # fmt: skip
     return assemble(
         contents_of(found, names or _names(labels), splits, length, stride, "windows"),
