@@ -88,6 +88,29 @@ def test_minutes_say_how_to_go_on(tmp_path: Path, instead: list[int]) -> None:
     assert instead == [0, 1]
 
 
+def test_a_measure_that_no_trial_gives_is_warned_of(
+    tmp_path: Path, instead: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = """
+    what = "two arms"
+    unpublished = "made up"
+    measures = { acuracy = "%" }
+    data.source = "digits"
+    arms = { one = {}, other = {} }
+    profiles.smoke = { what = "one seed", seeds = 1 }
+    """
+    (tmp_path / "mine.toml").write_text(mine)
+    asked = (tmp_path / "mine.toml", "--profile", "smoke", "-o", tmp_path / "out")
+    found = call(*asked, "--arm", "one")
+    assert "1 of 2 trials are missing: give the same command, or one without --arm" in found.stderr
+    assert not caplog.messages
+    assert call(*asked).exit_code == 0
+    assert caplog.messages == [
+        "no trial gave the measure 'acuracy'; did you mean 'accuracy'? There are: accuracy, log_loss"
+    ]
+    assert instead == [0, 0]
+
+
 def test_differences_to_controls_are_printed_unless_they_are_many(
     tmp_path: Path, instead: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

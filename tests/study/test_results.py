@@ -184,7 +184,7 @@ def test_before_anything_is_measured_what_was_published_is_shown() -> None:
 
 
 def test_a_control_must_be_there() -> None:
-    with pytest.raises(InputError, match="controls.0: did you mean 'random'"):
+    with pytest.raises(InputError, match="controls.0: unknown 'randon'; did you mean 'random'"):
         parse(SWEEP.replace('controls = ["random"]', 'controls = ["randon"]'), "mine", "mine.toml")
 
 

@@ -74,6 +74,13 @@ def test_settings_are_laid_over_each_other(table: str) -> None:
         ("accuracy = 80.0", "accuracy = [80.0, 81.0]", r"better\.'accuracy' stands for 1 measures, and has 2 values"),
         ("values.better = { accuracy = 80.0 }", "values = {}", r"published\.0\.values"),
         ('measures = { accuracy = "%" }', "measures = {}", r"measures: "),
+        ("seeds = 3", 'seeds = 3\ncontrols = ["bettr"]', r"controls\.0: unknown 'bettr'; did you mean 'better'"),
+        (
+            'source = "digits"',
+            'source = "digits"\noptions = { since = 2024-01-01 }',
+            r"data\.options: .*date.*; give words",
+        ),
+        ("base = 0.5", "base = nan", r"settings: .*; give words, finite numbers"),
         ("seeds = 3", 'seeds = 3\nname = "x"', r"name: a study is called as its file"),
     ],
 )
@@ -83,6 +90,14 @@ def test_errors_name_file_field_and_fault(table: str, old: str, new: str, said: 
     with pytest.raises(InputError, match=r"^mine\.toml: .*" + said) as caught:
         parse(table.replace(old, new, 1), "mine", "mine.toml")
     assert "\n" not in str(caught.value)
+
+
+def test_a_figure_is_printed_once_at_a_place(table: str) -> None:
+    from nervure.study.table import parse
+
+    twice = table + "[[published]]" + table.split("[[published]]")[1].replace("80.0", "79.0")
+    with pytest.raises(InputError, match=r"published, .*: better\.'accuracy' is there 2 times; give one figure"):
+        parse(twice, "mine", "mine.toml")
 
 
 def test_no_published_figure_must_be_said(table: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,10 +12,13 @@ import typer
 from nervure.cli import options as opt
 from nervure.cli.console import print_figure, print_json, print_table, say
 from nervure.errors import InputError, NervureError
+from nervure.registry import nearest
 
 if TYPE_CHECKING:
     from nervure.study import Progress, Results
 
+
+log = logging.getLogger(__name__)
 
 FEW = 40
 """Lines of tests that are printed; more are for the page."""
@@ -82,7 +87,7 @@ def command(
         _write(results, page, overwrite)
         say(f"wrote {page}", quiet=quiet)
     if results.missing:
-        _go_on(results, journal, quiet)
+        _go_on(results, arm or (), journal, quiet)
     if results.failed:
         raise NervureError(_failures(results))
 
@@ -147,6 +152,9 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     say(f"profile {results.profile}: {chosen.profile(results.profile).what}", quiet=quiet)
     told = "; ".join(f"{name} {value}" for name, value in study.settings_of(results).items())
     say(f"settings: {told}", quiet=quiet)
+    if absent := results.absent:
+        given = tuple(dict.fromkeys(name for record in results.records for name in record.metrics))
+        log.warning("no trial gave the measure %r; %s", absent[0], nearest(absent[0], given))
     if found.unmeasured:
         say(_left_out(found.unmeasured), quiet=quiet)
     if made := study.machines(results):
@@ -157,14 +165,15 @@ def _left_out(lines: int) -> str:
     return f"{lines} lines without a measurement are left out; --json has them"
 
 
-def _go_on(results: Results, journal: Path | None, quiet: bool) -> None:
+def _go_on(results: Results, arms: Sequence[str], journal: Path | None, quiet: bool) -> None:
     held = (
         f"; other machines may be at work on them (if none is, delete {journal}: finished trials are kept)"
         if journal is not None
         else ""
     )
     count = f"{results.missing} of {len(results.trials)} trials are missing"
-    say(f"{count}: give the same command to go on{held}", quiet=quiet)
+    same = "the same command" if not arms else "the same command, or one without --arm for all arms,"
+    say(f"{count}: give {same} to go on{held}", quiet=quiet)
 
 
 def _failures(results: Results) -> str:

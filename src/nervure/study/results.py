@@ -81,6 +81,14 @@ class Results:
         return len(self.trials) - len(self.records)
 
     @property
+    def absent(self) -> tuple[str, ...]:
+        """Measures that no trial gave, once every arm was made: a name that the trials do not know, perhaps."""
+        done = [record for record in self.records if record.done]
+        if {record.trial.arm for record in done} != {trial.arm for trial in self.trials}:
+            return ()
+        return tuple(name for name in self.study.measures if not any(name in record.metrics for record in done))
+
+    @property
     def series(self) -> tuple[Sweep, ...]:
         """The study's curves, as far as trials gave them."""
         done = [record for record in self.records if record.done]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nervure.errors import InputError
 from nervure.registry import nearest
@@ -26,11 +28,23 @@ class _Data(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _storable(settings: dict[str, object]) -> dict[str, object]:
+    """Refuse what the record of a trial could not hold, such as a date, or a number that is none."""
+    try:
+        json.dumps(settings, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}; give words, finite numbers, lists or tables") from None
+    return settings
+
+
+Settings = Annotated[dict[str, object], AfterValidator(_storable)]
+
+
 class Data(_Data):
     """What a study is about: a source of :func:`nervure.data.load`, its options, and where it comes from."""
 
     source: str
-    options: dict[str, object] = Field(default_factory=dict)
+    options: Settings = Field(default_factory=dict)
     get: str = ""
 
 
@@ -39,7 +53,7 @@ class Profile(_Data):
 
     what: str
     seeds: int | None = Field(None, ge=1)
-    settings: dict[str, object] = Field(default_factory=dict)
+    settings: Settings = Field(default_factory=dict)
 
 
 class Published(_Data):
@@ -141,8 +155,8 @@ class Study(_Data):
     what: str
     data: Data
     trial: str = "train"
-    settings: dict[str, object] = Field(default_factory=dict)
-    arms: dict[str, dict[str, object]] = Field(default_factory=_one_arm, min_length=1)
+    settings: Settings = Field(default_factory=dict)
+    arms: dict[str, Settings] = Field(default_factory=_one_arm, min_length=1)
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     seeds: int = Field(3, ge=1)
     measures: Annotated[dict[str, Literal["", "%"]], BeforeValidator(_spelled_out), Field(min_length=1)]
@@ -160,13 +174,17 @@ class Study(_Data):
                 raise ValueError(f"published, {one.place}: there is no arm {one.arm!r}")
             if one.measure not in self.measures:
                 raise ValueError(f"published, {one.place}: {one.measure!r} is not among the measures")
+        times = Counter((one.place, one.work, one.arm, one.measure) for one in self.figures)
+        for (printed, _, arm, measure), count in times.items():
+            if count > 1:
+                raise ValueError(f"published, {printed}: {arm}.{measure!r} is there {count} times; give one figure")
         if not self.published and not self.unpublished:
             raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
         columns = {*self.arms, *(column for sweep in self.sweeps for column in sweep.columns)}
         known = {name for column in columns for name in (column, column.rpartition(" ")[2])}
         for place, control in enumerate(self.controls):
             if control not in known:
-                raise ValueError(f"controls.{place}: {nearest(control, tuple(sorted(known)))}")
+                raise ValueError(f"controls.{place}: unknown {control!r}; {nearest(control, tuple(sorted(known)))}")
         return self
 
     @functools.cached_property
