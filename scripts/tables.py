@@ -173,7 +173,14 @@ def section(data: Data) -> str:
     places = f"\nIn brackets: {printed}.\n" if printed else ""
     plural = "" if counts == [1] else "s"
     said = f"{data['what']}. Size: {data['size']}; measured with {seeds} seed{plural}{missing(data)}."
-    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + places
+    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + places + clock(data)
+
+
+def clock(data: Data) -> str:
+    """What a reader must know of a study's seconds, where it has any."""
+    timed = any(row["n"] and row["measure"].startswith("seconds") for row in data["table"])
+    said = "Seconds are of a wall clock beside other work on a shared machine: they say how large, not which is faster."
+    return f"\n{said}\n" if timed else ""
 
 
 def tables(data: Data) -> Iterator[str]:

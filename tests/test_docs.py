@@ -274,6 +274,19 @@ class TestTables:
         assert "| whole |\n| --- |\n| 1.00 |\n" in text
         assert "|  | cut | kept |\n| --- | --- | --- |\n| l1 | 2.00 | 3.00 |\n| random | 4,000 | 0.012 |\n" in text
 
+    def test_of_seconds_say_how_they_were_measured(self, tables: ModuleType, tmp_path: Path) -> None:
+        assert "Seconds are" not in tables.section(study())
+        [row] = study()["table"]  # type: ignore[misc]
+        timed = {**row, "measure": "seconds", "unit": "", "ours": 1422.4, "sd": 1091.78, "published": None}
+        text = tables.section(study(table=[row, timed]))
+        assert "1,422.40 ± 1,091.78" in text
+        assert text.endswith("Seconds are of a wall clock beside other work on a shared machine: "
+                             "they say how large, not which is faster.\n")  # fmt: skip
+
+    def test_have_no_decimals_of_large_numbers(self, tables: ModuleType) -> None:
+        assert [tables.number(one) for one in (218968656.83, 1422.41, 1000.0, 0.012)] == [
+            "218,968,657", "1,422.41", "1,000", "0.012"]  # fmt: skip
+
     @pytest.mark.parametrize(
         ("value", "limit", "line"),
         [

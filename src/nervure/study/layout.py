@@ -116,17 +116,17 @@ def ours(row: Row) -> str:
 
 
 def number(value: float | None) -> str:
-    """Two decimals, or two digits of what is smaller, or a large whole number; with a true minus. Nothing for None.
+    """Two decimals, or two digits of what is smaller; none from 100,000 on. With a true minus; nothing for None.
 
     >>> number(-1.5), number(0.01234), number(4000.0), number(None)
     ('−1.50', '0.012', '4,000', '')
     """
     if value is None:
         return ""
-    if value == int(value) and abs(value) >= 1000:
+    if abs(value) >= 100_000 or (value == int(value) and abs(value) >= 1000):
         text = f"{value:,.0f}"
     else:
-        text = f"{value:.2g}" if 0 < abs(value) < SMALL else f"{value:.2f}"
+        text = f"{value:.2g}" if 0 < abs(value) < SMALL else f"{value:,.2f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
