@@ -239,6 +239,11 @@ class TestSeries:
             assert line[there] == pytest.approx(np.nanmean(held[:, there], axis=0), abs=1e-6)
             assert spread[there] == pytest.approx(np.nanstd(held[:, there], axis=0), abs=1e-6)
 
+    def test_stored_values_and_what_the_network_reads_are_told_apart(self, waves: View) -> None:
+        assert {one.y_label for one in series.means(waves).values()} == {"stored value"}
+        drawn = decoded.centres(waves) | decoded.reconstructions(waves)
+        assert drawn and {one.y_label for one in drawn.values()} == {"network input"}
+
     def test_strips_show_the_line(self) -> None:
         made = pictures.strips(torch.tensor([[[0.0, 1.0]]]))[0, 0]
         rows = [np.flatnonzero(column < 255).mean() for column in made.T]

@@ -57,6 +57,7 @@ def _centre_lines(out: Tensor, names: list[str], part: str) -> Curve:
         y=out.numpy(),
         labels=names,
         x_label="time step",
+        y_label="network input",
     )
 
 
@@ -100,6 +101,7 @@ def _lines(view: View, rows: np.ndarray, pairs: Tensor, mask: Tensor | None, par
         y=pairs.flatten(0, 1).numpy(),
         labels=names,
         x_label="time step",
+        y_label="network input",
     )
 
 
