@@ -186,7 +186,8 @@ def clock(data: Data) -> str:
 def tables(data: Data) -> Iterator[str]:
     """The tables of a study: its single measures, and one of each sweep."""
     rows = [Row(**row) for row in data["table"]]
-    for one in layouts(tuple(data["settings"]), rows, by_layer=data.get("by_layer", False)):
+    axis = data.get("axis", "")
+    for one in layouts(tuple(data["settings"]), rows, by_layer=data.get("by_layer", False), axis=axis):
         yield grid((one.name or one.columns[0], *one.columns[1:]), one.rows)
 
 

@@ -13,6 +13,7 @@ from nervure.study.sweeps import Sweep, plain, sweeps
 
 __all__ = ["Layout", "brackets", "in_words", "layouts", "number", "ours", "swept"]
 
+AXES = {"layer": "layer", "keep": "kept share", "cycle": "cycle"}
 SMALL = 0.095  # below it two decimals say too little
 
 Cells = Mapping[tuple[str, str], Sequence[Row]]
@@ -26,7 +27,9 @@ class Layout(NamedTuple):
     rows: tuple[tuple[str, ...], ...]
 
 
-def layouts(arms: Sequence[str], rows: Sequence[Row], *, by_layer: bool = False) -> tuple[Layout, ...]:
+def layouts(
+    arms: Sequence[str], rows: Sequence[Row], *, by_layer: bool = False, axis: str | Mapping[str, str] = ""
+) -> tuple[Layout, ...]:
     """The tables of a study: one of its single measures, and one of each sweep.
 
     Lines and columns without a figure are left out. Where arms have unlike numbers of seeds, these are told. Before
@@ -43,7 +46,7 @@ def layouts(arms: Sequence[str], rows: Sequence[Row], *, by_layer: bool = False)
         cells.setdefault((row.arm, row.measure), []).append(row)
     alone = plain(arms, measures, by_layer)
     found = [_by_arm(arms, alone, cells)] if len(arms) > 1 else [*_by_word(arms[0], alone, cells)]
-    found += [_by_number(sweep, cells) for sweep in sweeps(arms, measures, by_layer)]
+    found += [_by_number(sweep, cells, axis) for sweep in sweeps(arms, measures, by_layer)]
     return tuple(full for one in found if (full := _filled(one)).rows)
 
 
@@ -74,12 +77,13 @@ def _by_word(arm: str, alone: Sequence[Sweep], cells: Cells) -> Iterator[Layout]
         yield Layout("", ("", *(in_words(stem, unit) for stem, unit in units.items())), tuple(lines))
 
 
-def _by_number(sweep: Sweep, cells: Cells) -> Layout:
+def _by_number(sweep: Sweep, cells: Cells, axis: str | Mapping[str, str]) -> Layout:
     """A line for each number, a column for each arm or criterion."""
     of = {column: [cells.get(sweep.cells.get((column, label), ("", ""))) for label in sweep.labels]
           for column in sweep.columns}  # fmt: skip
-    lines = [(label, *(_cell(of[column][at]) for column in sweep.columns)) for at, label in enumerate(sweep.labels)]
-    return Layout(swept(sweep), ("", *sweep.columns), (("seeds", *_seeds(list(of.values()))), *lines))
+    lines = [(at, *(_cell(of[column][row]) for column in sweep.columns)) for row, at in enumerate(sweep.labels)]
+    name, label = swept(sweep, axis)
+    return Layout(name, (label, *sweep.columns), (("seeds", *_seeds(list(of.values()))), *lines))
 
 
 def _seeds(found: Sequence[Sequence[Sequence[Row] | None]]) -> list[str]:
@@ -149,7 +153,13 @@ def in_words(measure: str, unit: str) -> str:
     return f"{measure.replace('_', ' ')}{' (' + unit + ')' if unit else ''}"
 
 
-def swept(sweep: Sweep) -> str:
-    """What a sweep shows, and its unit."""
-    name = sweep.name.removesuffix(" keep")
-    return in_words(sweep.name if name == sweep.name else f"{name} by kept share", sweep.unit)
+def swept(sweep: Sweep, axis: str | Mapping[str, str] = "") -> tuple[str, str]:
+    """What a sweep shows, with its unit, and what its numbers are; ``axis`` is what a study says of it.
+
+    >>> swept(Sweep("accuracy", "%", (), (), {}), "rate"), swept(Sweep("votes keep", "%", (), (), {}))
+    (('accuracy (%) by rate', 'rate'), ('votes (%) by kept share', 'kept share'))
+    """
+    word = sweep.name.split()[-1]
+    label = AXES.get(word) or (axis if isinstance(axis, str) else axis.get(word, ""))
+    name = in_words(sweep.name.removesuffix(" keep"), sweep.unit)
+    return (name if sweep.name.endswith(label) else f"{name} by {label}"), label

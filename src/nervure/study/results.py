@@ -10,7 +10,7 @@ from nervure.errors import InputError
 from nervure.study.grid import Trial
 from nervure.study.records import Record
 from nervure.study.statistics import Paired, Summary, Unpaired, against, summary, unpaired
-from nervure.study.sweeps import WHOLE, Sweep, controls_of, series
+from nervure.study.sweeps import WHOLE, Sweep, controls_of, series, split
 from nervure.study.table import Published, Study
 
 __all__ = ["Difference", "Results", "Row"]
@@ -82,11 +82,15 @@ class Results:
 
     @property
     def absent(self) -> tuple[str, ...]:
-        """Measures that no trial gave, once every arm was made: a name that the trials do not know, perhaps."""
+        """Measures that no trial gave, once every arm was made: a name that the trials do not know, perhaps.
+
+        A number at a name's end is not looked at: a small profile has fewer of them.
+        """
         done = [record for record in self.records if record.done]
         if {record.trial.arm for record in done} != {trial.arm for trial in self.trials}:
             return ()
-        return tuple(name for name in self.study.measures if not any(name in record.metrics for record in done))
+        given = {split(name)[0] for record in done for name in record.metrics}
+        return tuple(name for name in self.study.measures if split(name)[0] not in given)
 
     @property
     def series(self) -> tuple[Sweep, ...]:
@@ -190,6 +194,7 @@ class Results:
             "size": self.study.profile(self.profile).what,
             "data": {"source": self.study.data.source, "options": self.study.data.options},
             "by_layer": self.study.by_layer,
+            "axis": self.study.axis,
             "table": [row._asdict() for row in self.rows()],
             "tests": [one._asdict() for one in self.tests()],
             "published": [one.model_dump() for one in self.study.figures],

@@ -17,7 +17,6 @@ from nervure.train import Recipe
 
 __all__ = ["Shown", "figures", "machines", "settings_of", "shown"]
 
-_AXES = {"layer": "layer", "keep": "kept share", "cycle": "cycle"}
 _TOLD = ("optimizer", "lr", "batch", "epochs", "schedule")  # of a recipe, also where it leaves them at their defaults
 _CHANGED = ("cluster", "prune-iterative")  # trials whose recipe changes one with defaults of the method's own
 
@@ -149,7 +148,7 @@ def _columns(results: Results, sweep: Sweep) -> list[str]:
 
 def _tables(results: Results) -> tuple[Table, ...]:
     """Single measures, and each sweep, as papers print them."""
-    rows, axes = results.rows(), {swept(sweep): _axis(results, sweep) for sweep in results.study.sweeps}
+    rows, study = results.rows(), results.study
     printed = brackets(rows)
     said = f", in brackets what was published: {printed}." if printed else "."
     heading = f"means over seeds ± standard deviation{' [published]' if printed else ''}"
@@ -157,10 +156,10 @@ def _tables(results: Results) -> tuple[Table, ...]:
         Table(
             title=one.name or heading,
             alt=f"Means over seeds and standard deviations{said}",
-            columns=(axes.get(one.name, one.columns[0]), *one.columns[1:]),
+            columns=one.columns,
             rows=one.rows,
         )
-        for one in layouts(tuple(results.study.arms), rows, by_layer=results.study.by_layer)
+        for one in layouts(tuple(study.arms), rows, by_layer=study.by_layer, axis=study.axis)
     )
 
 
@@ -173,19 +172,15 @@ def _curve(results: Results, sweep: Sweep) -> Curve | None:
         return None
     levels = {one: [_values(results, sweep, one, WHOLE)] * len(sweep.numbers) for one in columns}
     lines = {one: row if any(row) else levels[one] for one, row in rows.items()}
+    name, label = swept(sweep, results.study.axis)
     return curve(
         {column: [row[at] for at in kept] for column, row in lines.items()},
         [float(sweep.numbers[at]) for at in kept],
-        swept(sweep),
-        x_label=_axis(results, sweep),
+        name,
+        x_label=label,
         y_label=sweep.unit,
-        what=swept(sweep).capitalize(),
+        what=name.capitalize(),
     )
-
-
-def _axis(results: Results, sweep: Sweep) -> str:
-    axis, word = results.study.axis, sweep.name.split()[-1]
-    return _AXES.get(word) or (axis if isinstance(axis, str) else axis.get(word, ""))
 
 
 def _bars(results: Results, measure: str) -> Bars:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-__all__ = ["WHOLE", "Sweep", "controls_of", "plain", "series", "sweeps"]
+__all__ = ["WHOLE", "Sweep", "controls_of", "plain", "series", "split", "sweeps"]
 
 WHOLE = "none"
 """The label of a value that belongs to a sweep and has no number, such as that of a network that keeps all edges."""
@@ -56,12 +56,12 @@ def sweeps(arms: Sequence[str], measures: Mapping[str, str], by_layer: bool = Fa
     found: dict[str, dict[tuple[str, str], tuple[str, str]]] = {}
     for measure in measures:
         if by_layer and (layer := _LAYER.fullmatch(measure)):
-            stem, label = _split(layer["before"] + layer["after"])
+            stem, label = split(layer["before"] + layer["after"])
             for arm in arms:
                 name = stem if len(arms) == 1 else f"{arm} {stem}"
                 found.setdefault(name, {})[layer["layer"], label] = (arm, measure)
             continue
-        stem, label = _split(measure)
+        stem, label = split(measure)
         placed = _PLACE.fullmatch(stem) if len(arms) == 1 else None
         if placed is None:
             cells = {(arm, label): (arm, measure) for arm in arms}
@@ -94,7 +94,7 @@ def series(curves: Mapping[str, str], made: Mapping[str, Sequence[Iterable[str]]
     for name, unit in curves.items():
         cells: dict[tuple[str, str], tuple[str, str]] = {}
         for arm, trials in made.items():
-            each = [{label for stem, label in map(_split, one) if stem == name} - {WHOLE} for one in trials]
+            each = [{label for stem, label in map(split, one) if stem == name} - {WHOLE} for one in trials]
             shared = set.intersection(*having) if (having := [one for one in each if one]) else set()
             cells |= {(arm, label): (arm, f"{name} {label}") for label in shared}
         labels = tuple(sorted({label for _, label in cells}, key=float))
@@ -131,8 +131,12 @@ def controls_of(column: str, columns: Iterable[str], controls: Sequence[str]) ->
     return tuple(other for other in columns if other in wanted)
 
 
-def _split(measure: str) -> tuple[str, str]:
-    """A measure's name without the number at its end, and that number, or that there is none."""
+def split(measure: str) -> tuple[str, str]:
+    """A measure's name without the number at its end, and that number, or that there is none.
+
+    >>> split("accuracy 0.5"), split("accuracy")
+    (('accuracy', '0.5'), ('accuracy', 'none'))
+    """
     numbered = _NUMBERED.fullmatch(measure)
     return (measure, WHOLE) if numbered is None else (numbered["stem"], numbered["at"])
 
