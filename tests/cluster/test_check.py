@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ class Plain(nn.Module):
         ({"distance": "dtw"}, "choose one of"),
         ({"distance": "soft-dtw"}, "is for series"),
         ({"scaling": "none"}, "unknown standardize 'none'"),
+        ({"activity": 0.1}, "activity = 0.1; give a list"),
+        ({"snapshots": 2}, "snapshots = 2"),
+        ({"latent": "3"}, "latent = '3'; give a valid integer"),
+        ({"parents": "001"}, "parents = '001'"),
         ({"recipe": {"lr": 0.1}}, "'lr' has a parameter of its own; give lr="),
         ({"recipe": {"batch": 3}}, "give batch_size="),
     ],
@@ -46,6 +51,35 @@ class Plain(nn.Module):
 def test_parameters_that_make_no_sense(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         cluster.DCAEKMeans(2, **{**TINY, **given}).fit(X)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    given = {"lr": np.float32(0.01), "batch_size": np.int64(16), "latent": np.int32(3), "snapshots": np.array([0])}
+    plain = {"lr": float(np.float32(0.01)), "batch_size": 16, "latent": 3, "snapshots": [0]}
+    found = cluster.DCAEGMM(np.int64(2), **TINY, **given, floor=np.float32(0.5)).fit(X)
+    assert (found.transform(X) == cluster.DCAEGMM(2, **TINY, **plain, floor=0.5).fit(X).transform(X)).all()
+    assert cluster.load(cluster.save(tmp_path / "run", found)).n_clusters == 2
+
+
+def test_transform_gives_a_frame_where_one_is_asked_for() -> None:
+    pandas = pytest.importorskip("pandas")
+    given = pandas.DataFrame(X, columns=list("abcd"), index=range(100, 140))
+    model = cluster.DCAEGMM(2, latent=3, **TINY).set_output(transform="pandas").fit(given)
+    found = model.transform(given)
+    assert list(found.columns) == list(model.get_feature_names_out()) == ["dcaegmm0", "dcaegmm1", "dcaegmm2"]
+    assert list(found.index) == list(given.index)
+
+
+def test_more_groups_than_samples() -> None:
+    with pytest.raises(InputError, match="groups = 41: more than the 40 samples"):
+        cluster.DeepCluster(2, groups=41, **TINY).fit(X)
+    with pytest.raises(InputError, match="components = 0"):
+        cluster.DeepCluster(2, components=0, **TINY).fit(X)
+
+
+def test_terms_that_all_weigh_nothing() -> None:
+    with pytest.raises(InputError, match="nothing is minimised"):
+        cluster.DEC(2, **{**TINY, "epochs": 2, "warmup": 1, "weight": 0.0}).fit(X)
 
 
 def test_what_a_method_lacks() -> None:

@@ -14,6 +14,7 @@ from torch import nn
 import nervure as nv
 from nervure.cluster import runs
 from nervure.cluster.estimator import DeepClusterer
+from nervure.cluster.parameters import parameters
 from nervure.errors import InputError
 from nervure.nets.autoencoder import AutoEncoder
 
@@ -35,7 +36,7 @@ class TestLoad:
     def test_gives_the_same_estimator(self, model: DeepClusterer, x: NDArray[np.float64], tmp_path: Path) -> None:
         again = nv.cluster.load(nv.cluster.save(tmp_path / "run", model))
         assert type(again) is type(model)
-        assert runs.parameters(again) == runs.parameters(model)
+        assert parameters(again) == parameters(model)
         assert (again.predict(x) == model.labels_).all()
         assert (again.predict_proba(x) == model.predict_proba(x)).all()
         assert (again.transform(x) == model.transform(x)).all()
@@ -66,12 +67,27 @@ class TestLoad:
         own = AutoEncoder(nn.Linear(4, 3), nn.Linear(3, 4))
         made = nv.cluster.DCAEKMeans(3, network=own, epochs=1, random_state=0).fit(x)
         path = nv.cluster.save(tmp_path / "run", made)
-        assert (
-            nv.store.load(path, build=lambda shape, classes: made.net_).lineage[0].settings["parameters"]["network"]
-            is None
-        )
-        with pytest.raises(InputError, match="not built by Nervure"):
+        with pytest.raises(InputError, match="which is not run unasked; give build=, a function called as"):
             nv.cluster.load(path)
+        again = nv.cluster.load(path, build=lambda shape, classes: AutoEncoder(nn.Linear(4, 3), nn.Linear(3, 4)))
+        assert (again.predict(x) == made.labels_).all()
+        assert again.network is None
+
+    def test_of_a_function_that_takes_no_size_of_latents(self, x: NDArray[np.float64], tmp_path: Path) -> None:
+        made = nv.cluster.DCAEGMM(3, network=f"{__name__}:bare", epochs=1, random_state=0).fit(x)
+        assert made.transform(x).shape == (90, 5)
+        again = nv.cluster.load(nv.cluster.save(tmp_path / "run", made), build=bare)
+        assert (again.predict(x) == made.labels_).all()
+        with pytest.raises(InputError, match="has no setting 'latent'"):
+            nv.cluster.DCAEGMM(3, network=f"{__name__}:bare", latent=4, epochs=1).fit(x)
+
+    def test_of_a_network_without_a_decoder(self, x: NDArray[np.float64]) -> None:
+        with pytest.raises(InputError, match="dcae-gmm reconstructs samples, and this network has no decoder"):
+            nv.cluster.DCAEGMM(3, network=nn.Linear(4, 3), epochs=1).fit(x)
+
+
+def bare(in_shape: tuple[int, ...], clusters: int) -> nn.Module:
+    return AutoEncoder(nn.Linear(in_shape[0], 5), nn.Linear(5, in_shape[0]))
 
 
 class TestByItsClusters:

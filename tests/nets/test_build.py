@@ -66,7 +66,7 @@ def test_a_users_function(user):
     origin = nets.Origin.from_json(nets.origin_of(net).to_json())
     assert origin.base.kind == "function"
     assert origin.base.settings == {"units": 7}
-    with pytest.raises(InputError, match=rf"pass build='{user}:thin'"):
+    with pytest.raises(InputError, match=rf"such as build='{user}:thin'"):
         nets.rebuild(origin)
     again = nets.rebuild(origin, build=f"{user}:thin")
     again.load_state_dict(net.state_dict())

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
-import numpy as np
-
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given, Links, as_links, crowd
 from nervure.errors import InputError
@@ -29,10 +27,10 @@ def check(estimator: DeepClusterer, ds: Dataset) -> None:
     """Refuse parameters that do not suit the data, or each other."""
     clusters, profiles = estimator.n_clusters, tuple(estimator.profiles)
     count = len(ds.indices("train"))
-    if not isinstance(clusters, int | np.integer) or clusters < 1:
+    if clusters < 1:
         raise InputError(f"n_clusters = {clusters}; give a whole number from 1")
     if count < max(2, clusters):
-        raise InputError(f"n_samples={count} cannot make n_clusters={clusters}; give more samples")
+        raise InputError(f"n_samples={count} cannot make n_clusters={clusters}; give more samples, or fewer clusters")
     if estimator.profile not in profiles:
         raise InputError(f"unknown profile {estimator.profile!r}; {nearest(estimator.profile, profiles)}")
     if estimator.latent is not None and estimator.latent < 1:

@@ -277,7 +277,8 @@ def _compared(
 ) -> Choice:
     """All fits, and what a rule says of them."""
     from nervure.cluster.counts import Kept, Latents, fitted, summary
-    from nervure.cluster.runs import method_of, parameters
+    from nervure.cluster.parameters import parameters
+    from nervure.cluster.runs import method_of
 
     held = {
         "method": method_of(model),

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClusterMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
@@ -23,8 +23,9 @@ from torch import nn
 from nervure.cluster.audition import audition, staged
 from nervure.cluster.check import check, check_links
 from nervure.cluster.encode import encoded
-from nervure.cluster.method import Method, latent_size, warm_epochs, with_options
+from nervure.cluster.method import Method, latent_size, own_settings, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
+from nervure.cluster.parameters import typed
 from nervure.cluster.runs import begun, method_of, own_function
 from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
 from nervure.data.dataset import Dataset
@@ -55,7 +56,7 @@ WARM_STEPS = 400
 
 
 @dataclass(eq=False, repr=False)
-class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
     """The base of deep clustering estimators.
 
     Parameters
@@ -63,7 +64,9 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
     n_clusters : int
         Number of clusters.
     network : str or Module, optional
-        An auto-encoder, by name or as a module that is copied; chosen by the data if not given.
+        An auto-encoder, by name, as ``package.module:function`` of one's own, or as a module that is copied; chosen by
+        the data if not given. A function is called as f(in_shape, n_clusters), with ``latent`` and ``output``
+        (``sigmoid`` or ``linear``) if it takes them.
     network_options : dict, optional
         Settings of a named network.
     latent : int, optional
@@ -201,28 +204,29 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         links: Given | None = None,
     ) -> tuple[Dataset, Method]:
         """The data as it is trained on, and the method for it; parameters are checked here."""
-        check(self, ds)
+        own = typed(self)
+        check(own, ds)
         if ds.task != "classification":
             ds = dataclasses.replace(ds, y=None, task="none", names=())
-        known = None if labels is None else known_labels(labels, len(ds), getattr(self, "parents", ()))
+        known = None if labels is None else known_labels(labels, len(ds), getattr(own, "parents", ()))
         outputs = 0 if known is None else int(known.max()) + 1
-        method = dataclasses.replace(self.method(ds, self._seed(), outputs), labels=known)
-        if outputs > self.n_clusters and not method.label_outputs:
+        method = dataclasses.replace(own.method(ds, own._seed(), outputs), labels=known)
+        if outputs > own.n_clusters and not method.label_outputs:
             raise InputError(
-                f"labels: {outputs} of them for n_clusters={self.n_clusters}; {method_of(self)} has a cluster for each "
+                f"labels: {outputs} of them for n_clusters={own.n_clusters}; {method_of(self)} has a cluster for each "
                 "label: give as many clusters, or take dcae-kmeans or dcae-gmm"
             )
-        if self.distance != "squared":
+        if own.distance != "squared":
             if method.recipe.objective_options.get("reconstruction") == 0:
                 raise InputError(f"distance: {method_of(self)} reconstructs nothing")
-            method = with_options(method, {"distance": self.distance})
-        if changes := self._restored(ds, method):
+            method = with_options(method, {"distance": own.distance})
+        if changes := own._restored(ds, method):
             method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
             if warm_epochs(method.recipe) >= method.recipe.epochs:
                 raise InputError(f"links: {method_of(self)} trains without clusters; take dcae-kmeans or idec")
-            pairs = check_links(links, len(ds), self.n_clusters)
-            options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": self.link_weight}
+            pairs = check_links(links, len(ds), own.n_clusters)
+            options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": own.link_weight}
             method = with_options(method, options)
         return ds, method
 
@@ -283,6 +287,11 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
         if prototypes is not None:
             self.cluster_centers_ = prototypes.detach().to(torch.float64).numpy()
         return self
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of what :meth:`transform` gives, which scikit-learn names after the class."""
+        return self.net_.head.latent
 
     def predict(self, x: Any) -> NDArray[np.int64]:
         """The cluster of each sample: (n,)."""
@@ -373,8 +382,13 @@ class DeepClusterer(TransformerMixin, ClusterMixin, BaseEstimator):  # type: ign
             name, settings = self.network, {}
         if name == "conv-autoencoder":
             settings = {**settings, **(self._profile("layers") or {})}
-        settings = {**settings, "latent": latent, "output": self._output(ds), **(self.network_options or {})}
-        return name, settings, latent
+        offered = {**settings, "latent": latent, "output": self._output(ds)}
+        asked = dict(self.network_options or {})
+        if own_function(self) is None:
+            return name, {**offered, **asked}, latent
+        if self.latent is not None:
+            asked["latent"] = latent
+        return name, *own_settings(name, offered, asked, self.n_clusters, ds)
 
     @staticmethod
     def _output(ds: Dataset) -> str:

@@ -111,6 +111,8 @@ class Clustering:
         if self.partners is not None and active and net.head.beliefs is not None:
             logs["links"] = self.partners.loss(net.head(latents), batch.index, net.head.beliefs)
             loss = loss + self.link_weight * logs["links"]
+        if not logs and net.training:
+            raise InputError("nothing is minimised: each term of this epoch weighs 0; give a weight above 0")
         return loss, {name: value.detach() for name, value in logs.items()}
 
     def _copies(self, net: ClusterNet, batch: Batch) -> Tensor | None:

@@ -15,6 +15,7 @@ from nervure import store
 from nervure.cluster import clusterers
 from nervure.cluster.check import check_links
 from nervure.cluster.method import Method, begin
+from nervure.cluster.parameters import parameters
 from nervure.cluster.samples import known_labels
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given
@@ -34,23 +35,11 @@ __all__ = [
     "load",
     "method_of",
     "own_function",
-    "parameters",
     "save",
     "work",
 ]
 
 _ACTION = "cluster"
-
-
-def parameters(estimator: DeepClusterer) -> dict[str, object]:
-    """An estimator's parameters as plain JSON data; a network that was given as a module has no such form.
-
-    >>> from nervure.cluster import clusterers
-    >>> parameters(clusterers.get("dcae-kmeans")(3, lr=0.01))["lr"]
-    0.01
-    """
-    given = estimator.get_params(deep=False)
-    return {name: _plain(value) for name, value in given.items()}
 
 
 def method_of(estimator: DeepClusterer) -> str:
@@ -80,11 +69,19 @@ def begun(estimator: DeepClusterer, method: Method, ds: Dataset) -> Run:
     if held["random_state"] is None:  # what was drawn for it
         held["random_state"] = seed
     action = Action(_ACTION, {"method": method_of(estimator), "parameters": held}, seed)
-    return Run.of(begin(method, estimator.n_clusters, ds), ds, (action,))
+    net = begin(method, int(estimator.n_clusters), ds)
+    if net.decoder is None and method.recipe.objective_options.get("reconstruction") != 0:
+        raise InputError(
+            f"{method_of(estimator)} reconstructs samples, and this network has no decoder; give one with an "
+            "encoder and a decoder, or take neural-mixture, iic or deep-cluster"
+        )
+    return Run.of(net, ds, (action,))
 
 
 def load(what: Run | Path | str, *, build: str | Callable[..., nn.Module] | None = None) -> DeepClusterer:
     """The fitted estimator of a run, or of a run's folder; nothing that the folder names is executed.
+
+    A run keeps no samples, and so no ``labels_``: ``predict`` gives them again.
 
     Parameters
     ----------
@@ -249,16 +246,3 @@ def own_function(estimator: DeepClusterer) -> str | None:
     """The caller's own function that makes the network, if that is what it was named by."""
     name = estimator.network
     return name if isinstance(name, str) and ":" in name else None
-
-
-def _plain(value: object) -> object:
-    """A parameter as JSON data: arrays as lists, modules and generators as nothing."""
-    if isinstance(value, nn.Module | np.random.RandomState | np.random.Generator):
-        return None
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {str(name): _plain(one) for name, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(one) for one in value]
-    return value

@@ -99,10 +99,10 @@ def rebuild(origin: Origin, build: str | Network | None = None, seed: int = 0) -
     if base.kind == "function":
         if build is None:
             raise InputError(
-                f"this network was made by the function {base.spec!r}, which is not run unasked; "
-                f"pass build={base.spec!r} (on the command line: --net {base.spec})"
+                f"this network was made by {base.spec!r}, which is not run unasked; give build=, a function called as "
+                f"f(in_shape, classes), such as build={base.spec!r} (on the command line: --net {base.spec})"
             )
-        function = _import(build) if isinstance(build, str) else build
+        function = function_of(build) if isinstance(build, str) else build
     elif build is not None:
         raise InputError(f"build={build!r} is not needed: this network was made from a {base.kind}; leave it out")
     else:
@@ -142,7 +142,13 @@ def _as_json(settings: Mapping[str, object]) -> dict[str, object]:
     return plain
 
 
-def _import(spec: str) -> Network:
+def function_of(spec: str) -> Network:
+    """The caller's own function that makes a network, by its name ``package.module:function``.
+
+    >>> function_of("nervure.nets.mlp:nothing")
+    Traceback (most recent call last):
+    nervure.errors.InputError: nervure.nets.mlp:nothing: cannot be imported (module 'nervure.nets.mlp' has no ...
+    """
     try:
         function = resolve(spec)
     except (ImportError, AttributeError, ValueError) as error:
@@ -162,7 +168,7 @@ def _resolve(spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[st
     if isinstance(spec, str) and ":" not in spec:
         return Base("name", spec, shape, classes, settings), networks.get(spec)
     if isinstance(spec, str):
-        return Base("function", spec, shape, classes, settings), _import(spec)
+        return Base("function", spec, shape, classes, settings), function_of(spec)
     if not callable(spec):
         raise InputError(f"{spec!r} names no network; give a name, a blueprint or package.module:function")
     name = f"{getattr(spec, '__module__', '?')}:{getattr(spec, '__qualname__', repr(spec))}"

@@ -16,9 +16,8 @@ from nervure import evidence
 from nervure.data.dataset import Preprocessing
 from nervure.errors import InputError, RunError
 from nervure.evidence import Figure
-from nervure.nets.build import rebuild
+from nervure.nets.build import function_of, rebuild
 from nervure.nets.origin import Origin, origin_of
-from nervure.registry import resolve
 from nervure.store.atomic import clear_errors, replacing, write_json, write_text
 from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
@@ -200,16 +199,8 @@ def _rebuild(
             f"{path}: this network was not built by Nervure; give build=, the function that makes it "
             "(package.module:function, called as f(in_shape, classes); on the command line: --net)"
         )
-    return _function(build)(in_shape, len(record.data.names))
-
-
-def _function(build: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    if not isinstance(build, str):
-        return build
-    try:
-        return resolve(build)  # type: ignore[return-value]
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"{build}: cannot be imported ({error}); is it installed or on PYTHONPATH?") from error
+    function = function_of(build) if isinstance(build, str) else build
+    return function(in_shape, len(record.data.names))
 
 
 def _record(path: Path, run: Run, files: list[str]) -> Record:

@@ -68,7 +68,8 @@ class DeepCluster(DeepClusterer):
             optimizer=self._profile("optimizer") or "adam",
             drop_last=len(ds.indices("train")) > 2 * int(self._given("batch_size")),
         )
-        head = {
-            "groups": self._given("groups"), "components": self._given("components") or 2 * int(self.n_clusters),
-        }  # fmt: skip
+        groups, components, count = self._given("groups"), self._given("components"), len(ds.indices("train"))
+        if groups is not None and groups > count:
+            raise InputError(f"groups = {groups}: more than the {count} samples; give fewer")
+        head = {"groups": groups, "components": 2 * self.n_clusters if components is None else components}
         return Method(network, "pseudo-labels", latent, recipe, options, head)
