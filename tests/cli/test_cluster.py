@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import nervure as nv
 from nervure.cli import complete
@@ -142,6 +143,16 @@ class TestPredict:
             "sample": f"{shop / 'bare.npy'}[0]", "cluster": int(rows[0]["cluster"]), "probability": probable[0],
         }  # fmt: skip
 
+    def test_pictures_that_cannot_be_read_are_left_out_if_asked(self, call: Callable, groups: Path) -> None:
+        Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save("good.png")
+        Path("bad.png").write_bytes(b"no picture")
+        new = ("--predict", "good.png", "--predict", "bad.png")
+        said = call("cluster", groups, *new)
+        assert (said.code, said.out) == (2, "")
+        assert "bad.png" in said.err and "leave out with --data-option on_corrupt=skip" in said.err
+        said = call("cluster", groups, *new, "--data-option", "on_corrupt=skip")
+        assert [row["sample"] for row in csv.DictReader(io.StringIO(said.out))] == ["good.png"]
+
     def test_by_nervure_predict_names_the_clusters(self, call: Callable, groups: Path, shop: Path) -> None:
         rows = list(csv.DictReader(io.StringIO(call("predict", groups, shop / "bare.npy").out)))
         chosen = nv.cluster.load(groups).predict(np.load(shop / "bare.npy"))
@@ -238,6 +249,10 @@ class TestWords:
         ("arguments", "words"),
         [
             (("bare.npy", "-k", 201), "cannot make"),
+            (
+                ("bare.npy", "-k", "2-201", "-q"),
+                "n_samples=200 cannot make -k 201; give more samples, or fewer clusters",
+            ),
             (("bare.npy", "-k", 1), "give 2 or more"),
             (("bare.npy",), "-k 10"),
             (("bare.npy", "-k", 3, "-m", "dcae-kmean"), "did you mean 'dcae-kmeans'"),
@@ -248,7 +263,7 @@ class TestWords:
             (("digits.npz", "-k", 3, "--parents", "0,x"), "whole numbers"),
             (("digits.npz", "-k", 3, "-m", "neural-mixture", "--parents", "0,1"), "has no parameter 'parents'"),
             (("bare.npy", "-k", 3, "--set", "wait=1"), "has no parameter 'wait'; did you mean 'weight'"),
-            (("bare.npy", "-k", 3, "--set", "weight=much"), "--set weight='much'"),
+            (("bare.npy", "-k", 3, "--set", "weight=much"), "--set: weight = 'much'; give a valid number"),
             (("bare.npy", "-k", 3, "--set", "epochs=3", "--epochs", 2), "given twice"),
             (("bare.npy", "-k", 3, "--snapshots", "last"), "whole numbers"),
             (("bare.npy", "-k", 3, "--split", "test"), "all or train"),

@@ -45,7 +45,7 @@ def test_a_range_is_tried_and_what_was_chosen_is_fitted(
 def test_seeds_are_held_against_one_another(table: Path, tmp_path: Path) -> None:
     assert command(table, "-k", 3, "--seeds", 2, "-o", tmp_path / "run") == 0
     run = nv.store.load(tmp_path / "run")
-    assert 0 < run.metrics["agreement over seeds"] <= 1
+    assert 0 < run.metrics["agreement_over_seeds"] <= 1
     assert run.evidence["seeds-agreement"].values.shape == (2, 2)
     assert len(run.evidence["seeds-clusters"].rows) == 3
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import io
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +19,7 @@ from nervure.cli import options as opt
 from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
 from nervure.errors import InputError
-from nervure.registry import nearest
+from nervure.registry import check_settings, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,7 +90,7 @@ def command(
         list[str] | None, typer.Option(help="A setting of the network; repeatable.", metavar="KEY=VALUE")
     ] = None,
     latent: Annotated[
-        int | None, typer.Option(help="Size of a latent; the number of clusters if not given.", metavar="N", min=1)
+        int | None, typer.Option(help="Size of a latent; by the method and the profile.", metavar="N", min=1)
     ] = None,
     augment: Annotated[
         list[str] | None, typer.Option(help="Augmentation, such as shift=0.1; repeatable.", metavar="KEY=VALUE")
@@ -201,7 +202,8 @@ def command(
     if len(tried) > 1:
         if known is not None or linked is not None:
             raise InputError("labels and links have no say in the choice of a number; give -k K with them")
-        chosen = cluster_count.pick(estimator, ds, tried, seeds, out, resume, quiet)
+        with _in_shell():
+            chosen = cluster_count.pick(estimator, ds, tried, seeds, out, resume, quiet)
         extra = {"count": chosen.figure(), "counts": chosen.table()}
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)
@@ -239,22 +241,8 @@ def _estimator(method: str, clusters: int, given: dict[str, Any], settings: dict
             raise InputError(f"method {method!r} has no parameter {name!r}; {nearest(name, known)}")
     if twice := sorted(set(settings) & set(named) - {"device", "random_state", "profile"}):
         raise InputError(f"--set {twice[0]} is given twice: there is an option for it")
-    for name, value in settings.items():
-        _check_type(kind, name, value)
+    check_settings("--set", kind, settings)
     return kind(clusters, **{**named, **settings})
-
-
-def _check_type(kind: type, name: str, value: object) -> None:
-    """Refuse a setting of another type than its parameter has."""
-    from typing import get_type_hints
-
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-
-    try:
-        adapter = TypeAdapter(get_type_hints(kind)[name], config=ConfigDict(arbitrary_types_allowed=True))
-        adapter.validate_python(value)
-    except ValidationError as error:
-        raise InputError(f"--set {name}={value!r}: {error.errors()[0]['msg']}") from error
 
 
 def _fit(
@@ -267,28 +255,29 @@ def _fit(
     shared: dict[str, Any] = {
         "labels": labels, "links": links, "out": out, "resume": resume, "overwrite": overwrite, "command": command,
     }  # fmt: skip
-    try:
-        with training_bar(quiet) as bar:
-            if devices > 1 or nodes > 1:
-                return fit_together(
-                    estimator, ds, devices=devices, nodes=nodes, threads=threads, progress=bar, **shared
-                )  # fmt: skip
-            with stopping() as stop:
-                return estimator.fit_run(ds, progress=bar, stop=stop, **shared)
-    except InputError as error:
-        raise InputError(_in_shell(str(error))) from error
+    with _in_shell(), training_bar(quiet) as bar:
+        if devices > 1 or nodes > 1:
+            return fit_together(
+                estimator, ds, devices=devices, nodes=nodes, threads=threads, progress=bar, **shared
+            )  # fmt: skip
+        with stopping() as stop:
+            return estimator.fit_run(ds, progress=bar, stop=stop, **shared)
 
 
-def _in_shell(message: str) -> str:
-    """Parameters in a message, as options of this command.
+@contextlib.contextmanager
+def _in_shell() -> Iterator[None]:
+    """Within, messages name parameters as options of this command.
 
-    >>> _in_shell("n_clusters = 1; give a whole number from 2")
-    '-k 1; give a whole number from 2'
-    >>> _in_shell("take network='dilated-autoencoder'")
-    'take --net dilated-autoencoder'
+    >>> with _in_shell():
+    ...     raise InputError("n_clusters = 1; take network='dilated-autoencoder'")
+    Traceback (most recent call last):
+    nervure.errors.InputError: -k 1; take --net dilated-autoencoder
     """
-    said = message.replace("n_clusters = ", "-k ").replace("n_clusters=", "-k ")
-    return re.sub(r"network='([\w-]+)'", r"--net \1", said)
+    try:
+        yield
+    except InputError as error:
+        said = str(error).replace("n_clusters = ", "-k ").replace("n_clusters=", "-k ")
+        raise InputError(re.sub(r"network='([\w-]+)'", r"--net \1", said)) from error
 
 
 def _tell_trouble(estimator: DeepClusterer, ds: Dataset, processes: int) -> None:
@@ -359,7 +348,7 @@ def _predict(
 
     check_file(out, overwrite, (".csv", ".json"))
     run = _clusterer(source, net, "--predict")
-    rows = [row for ds in sets_of(run, new, data_dir, options, False) for row in rows_of(run, ds, 256, device)]
+    rows = [row for ds in sets_of(run, new, data_dir, options) for row in rows_of(run, ds, 256, device)]
     found = [(sample, values.index(max(values)), max(values)) for sample, values in rows]
     if out is None:
         typer.echo(_text(found, as_csv=not json_), nl=False)

@@ -81,9 +81,9 @@ def agree(estimator: DeepClusterer, ds: Dataset, seeds: int, quiet: bool) -> tup
         estimator, ds, seeds, progress=lambda done, of: say(f"{done} of {of} seeds", quiet=quiet)
     )  # fmt: skip
     measures = {
-        "agreement over seeds": found.mean,
-        "stable clusters": float(len(found.stable)),
-        "certainty over seeds": float(found.certainty.mean()),
+        "agreement_over_seeds": found.mean,
+        "stable_clusters": float(len(found.stable)),
+        "certainty_over_seeds": float(found.certainty.mean()),
     }
     return {"seeds-agreement": found.matrix(), "seeds-clusters": found.table()}, measures
 

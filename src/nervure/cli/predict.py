@@ -25,6 +25,9 @@ Row = tuple[str, list[float]]
 CHOICES = ("classification", "clustering")
 """Tasks whose answers are probabilities of what there is to choose from."""
 
+SKIP = "--data-option on_corrupt=skip"
+"""What leaves out pictures that cannot be decoded, where a command has no option of its own for it."""
+
 
 def command(
     run: opt.RunFolder,
@@ -64,7 +67,7 @@ def command(
     held = load_run(run, net)
     options = pairs(data_option, "--data-option") | ({"on_corrupt": "skip"} if skip_corrupt else {})
     rows: list[Row] = []
-    for ds in sets_of(held, sources, data_dir, options, skip_corrupt):
+    for ds in sets_of(held, sources, data_dir, options, skip="--skip-corrupt"):
         rows += rows_of(held, ds, batch, device)
     if out is None:
         typer.echo(_as_json(held, rows) if json_ else _as_csv(held, rows), nl=False)
@@ -78,9 +81,9 @@ def command(
 
 
 def sets_of(
-    run: Run, sources: Sequence[str], data_dir: Path | None, options: dict[str, Any], skip_corrupt: bool
+    run: Run, sources: Sequence[str], data_dir: Path | None, options: dict[str, Any], skip: str = SKIP
 ) -> Iterator[Dataset]:
-    """A data set for each source; picture files in a row make one."""
+    """A data set for each source; picture files in a row make one. ``skip`` is what a command calls leaving one out."""
     from nervure.data.pictures import SUFFIXES
 
     def single(source: str) -> bool:
@@ -89,12 +92,11 @@ def sets_of(
     try:
         for alone, group in itertools.groupby(sources, single):
             if alone:
-                yield pictures(run, list(group), skip_corrupt=skip_corrupt)
+                yield pictures(run, list(group), skip_corrupt=options.get("on_corrupt") == "skip")
             else:
                 yield from (new_samples(run, source, data_dir, options) for source in group)
     except InputError as error:
-        said = str(error).replace("--data-option on_corrupt=skip", "--skip-corrupt")
-        raise InputError(said.replace("on_corrupt='skip'", "--skip-corrupt")) from error
+        raise InputError(str(error).replace(SKIP, skip).replace("on_corrupt='skip'", skip)) from error
 
 
 def rows_of(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
