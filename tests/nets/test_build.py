@@ -9,6 +9,7 @@ from torch import nn
 
 from nervure import nets
 from nervure.errors import InputError
+from nervure.nets.blueprint import Dense
 
 MODULE = """
     import torch
@@ -85,6 +86,37 @@ def test_rebuilding_imports_nothing_that_the_origin_names(tmp_path, monkeypatch)
     origin = nets.Origin(nets.Base("function", "evil_net:f", (4,), 2, {}))
     with pytest.raises(InputError, match="not run unasked"):
         nets.rebuild(origin)
+    named = nets.Origin(nets.Base("name", "evil_net:f", (4,), 2, {}))
+    with pytest.raises(InputError, match="unknown network 'evil_net:f'"):
+        nets.rebuild(named)
+
+
+def test_a_name_in_an_origin_is_no_path(tmp_path):
+    path = nets.Blueprint(layers=(Dense(),)).save(tmp_path / "shape.json")
+    with pytest.raises(InputError, match="unknown network"):
+        nets.rebuild(nets.Origin(nets.Base("name", str(path), (4,), 2, {})))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("kind", "command", "unknown kind of base"),
+        ("spec", {}, "a name cannot be dict"),
+        ("in_shape", ["touch", "here"], "no network is for samples of shape"),
+        ("in_shape", [], "no network is for samples"),
+        ("in_shape", 4, "not an origin"),
+        ("classes", -1, "and -1 outputs"),
+        ("classes", True, "and True outputs"),
+        ("settings", 3, "not an origin"),
+        ("more", 3, "not an origin"),
+    ],
+)
+def test_an_edited_origin_is_refused(field, value, message):
+    net = nets.build("mlp", in_shape=(4,), classes=2)
+    data = nets.origin_of(net).to_json()
+    data["base"][field] = value
+    with pytest.raises(InputError, match=message):
+        nets.Origin.from_json(data)
 
 
 @pytest.mark.parametrize(

@@ -87,8 +87,8 @@ def build(
 def rebuild(origin: Origin, build: str | Network | None = None, seed: int = 0) -> nn.Module:
     """The network that an Origin describes: its base, with fresh weights by ``seed``, then its steps.
 
-    A base that is the caller's own function is never imported from what the Origin says: the caller
-    gives it again, as ``"package.module:function"`` or as the function itself.
+    What the Origin says is never imported nor read as a path: a name is a row of the table ``networks``, and a base
+    that is the caller's own function is given again, as ``"package.module:function"`` or as the function itself.
 
     >>> from nervure.nets.origin import origin_of
     >>> net = build("mlp", in_shape=(4,), classes=2, widths=[8])
@@ -106,10 +106,16 @@ def rebuild(origin: Origin, build: str | Network | None = None, seed: int = 0) -
     elif build is not None:
         raise InputError(f"build={build!r} is not needed: this network was made from a {base.kind}; leave it out")
     else:
-        spec = base.spec if isinstance(base.spec, str) else Blueprint.from_json(base.spec)
-        _, function = _resolve(spec, base.in_shape, base.classes, dict(base.settings))
+        function = _ours(base)
     net = attach(_construct(base, function, seed), Origin(base))
     return steps.replay(net, origin.steps)
+
+
+def _ours(base: Base) -> Network:
+    """What makes a base that is no function of the caller's own."""
+    if isinstance(base.spec, str):
+        return networks.get(base.spec)
+    return functools.partial(chain, Blueprint.from_json(base.spec))
 
 
 def _sizes(ds: Dataset | None, in_shape: Sequence[int] | None, classes: int | None) -> tuple[tuple[int, ...], int]:

@@ -7,7 +7,7 @@ nothing else does. It lives on the module and so survives ``copy.deepcopy``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -83,20 +83,26 @@ class Origin:
         try:
             base = data["base"]
             steps = data["steps"]
-            if base["kind"] not in get_args(BaseKind):  # type: ignore[index]
-                raise ValueError(f"unknown kind of base {base['kind']!r}")  # type: ignore[index]
             return cls(
-                Base(
-                    base["kind"],  # type: ignore[index]
-                    base["spec"],  # type: ignore[index]
-                    tuple(base["in_shape"]),  # type: ignore[index]
-                    int(base["classes"]),  # type: ignore[index]
-                    dict(base["settings"]),  # type: ignore[index]
-                ),
+                _base(**base),  # type: ignore[arg-type]
                 tuple(Step(str(step["kind"]), dict(step["settings"])) for step in steps),  # type: ignore[attr-defined]
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"not an origin: {error}") from error
+
+
+def _base(
+    kind: BaseKind, spec: object, in_shape: Sequence[object], classes: object, settings: Mapping[str, object]
+) -> Base:
+    """A base from JSON data that nobody vouches for."""
+    if kind not in get_args(BaseKind):
+        raise ValueError(f"unknown kind of base {kind!r}")
+    if not isinstance(spec, Mapping if kind == "blueprint" else str):
+        raise ValueError(f"a {kind} cannot be {type(spec).__name__}")
+    shape = tuple(side for side in in_shape if type(side) is int and side > 0)
+    if not shape or len(shape) < len(in_shape) or type(classes) is not int or classes < 0:
+        raise ValueError(f"no network is for samples of shape {in_shape} and {classes} outputs")
+    return Base(kind, spec, shape, classes, dict(settings))
 
 
 def origin_of(net: nn.Module) -> Origin | None:
