@@ -224,6 +224,7 @@ _BROKEN = (
     AttributeError,
     EOFError,
     NotImplementedError,
+    RecursionError,
     zipfile.BadZipFile,
     zlib.error,
 )

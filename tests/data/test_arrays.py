@@ -40,6 +40,9 @@ def test_the_caller_keeps_his_arrays():
         (np.zeros((0, 3)), None, "holds no samples"),
         (np.full((4, 3), np.inf), None, "sample 0 is infinite"),
         (np.zeros((4, 3)), [0, 1], "4 samples but 2 labels"),
+        ([np.zeros((1, 2, 2)), np.zeros((1, 3, 3))], None, "samples differ in shape"),
+        (np.array([[1e300], [-1e300]]), None, "too large to be standardised"),
+        (np.zeros((4, 3), np.longdouble), None, "not real numbers of at most 64 bits"),
         (np.zeros((1, 3)), None, None),
     ],
 )

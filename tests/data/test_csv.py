@@ -85,11 +85,34 @@ def test_windows_over_all_columns_with_stride_and_with_labels(write):
         (STEPS.replace(",9\n", ",x\n"), {"window": 4}, "column 'b': 'x' is not a number"),
         (STEPS.replace(",9\n", "\n"), {"window": 4}, "line 4: 2 cells where there should be 3"),
         ("a\nx\ny\nz\n", {"window": 2}, "no column holds numbers"),
+        (STEPS, {"window": 4.5}, "window = 4.5; give a valid integer"),
+        (STEPS.replace(",9\n", ",9,1,1\n"), {"window": 4}, "line 4: 5 cells where there should be 3"),
+        (ROWS, {"kind": "table"}, "line 4: column 't2' is ''; fill it in"),
+        ("u,v\n1,2\n3,4,5\n", {"kind": "table"}, "line 3: 3 cells where there should be 2"),
+        (",u,label\n0,1,a\n1,2,b\n", {}, "column 0 has no name in the header; .* skip=0"),
+        ('u,label\n1,"a\n2,b\n', {}, "cannot be read as .csv"),
     ],
 )
 def test_bad_files_and_options(write, text, options, message):
     with pytest.raises(InputError, match=message):
         load(write.text("a.csv", text), **options)
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_semicolons_and_tabs(write, mark):
+    ds = load(write.text("a.csv", ROWS.replace(",", mark)), validation=0, test=0)
+    assert (ds.x.shape, ds.names) == ((3, 1, 3), ("down", "up"))
+
+
+def test_row_numbers_of_a_data_frame_are_left_out_when_asked(write):
+    path = write.text("a.csv", ",u,label\n0,1.5,a\n1,2.5,b\n")
+    ds = load(path, skip=0, kind="table", validation=0, test=0)
+    assert (ds.x.tolist(), ds.y.tolist()) == ([[1.5], [2.5]], [0, 1])
+
+
+def test_numbers_too_large_for_whole_ones_are_names(write):
+    ds = load(write.text("a.csv", f"u,label\n1,{10**30}\n2,7\n"), validation=0, test=0)
+    assert ds.names == ("7", str(10**30))
 
 
 BIRD = "t,ax,ay,az,label,bird\n" + "".join(
@@ -145,5 +168,5 @@ def test_majority_of_rows(write):
     path = write.text("a.csv", rows)
     found = load(path, window=3, stride=3, label="label", label_by="majority", validation=0, test=0)
     assert [found.names[one] for one in found.y] == ["u", "v", "u"]
-    with pytest.raises(InputError, match="label_by = 'first'; give last or majority"):
+    with pytest.raises(InputError, match="label_by = 'first'; give 'last' or 'majority'"):
         load(path, window=3, label="label", label_by="first")

@@ -31,6 +31,12 @@ def test_batch_keeps_order_and_zeroes_padding(waves):
     assert batch.mask.sum(1).tolist() == [9, 4, 9]
 
 
+def test_any_order_of_bytes():
+    x = np.arange(12.0).reshape(6, 2)
+    plain, turned = (from_arrays(x.astype(kind), [0, 1] * 3) for kind in ("<f4", ">f4"))
+    assert torch.equal(plain.batch([0, 5]).x, turned.batch([0, 5]).x)
+
+
 def test_subset_renumbers_splits(waves):
     at = np.array([40, 3, 17, 22])
     small = waves.subset(at)

@@ -25,6 +25,22 @@ def test_words_are_sorted_and_unknown_is_minus_one():
     assert names == ("cat", "dog")
 
 
+def test_words_of_a_data_frame():
+    y, names, _ = encode(np.array(["dog", None, "cat", float("nan")], dtype=object), 4, (), None, "here")
+    assert (y.tolist(), names) == ([1, -1, 0, -1], ("cat", "dog"))
+    assert encode(np.array([2, 5], dtype=object), 2, (), None, "here")[1] == ("2", "5")
+    assert encode(np.array([0.5, 5], dtype=object), 2, (), None, "here")[2] == "regression"
+
+
+def test_bytes_that_are_no_ascii_are_words():
+    assert encode(np.array(["é".encode(), b"b"]), 2, (), None, "here")[1] == ("b", "é")
+
+
+def test_the_largest_numbers_are_classes_and_not_unknown():
+    y, names, _ = encode(np.array([2**64 - 1, 5], dtype=np.uint64), 2, (), None, "here")
+    assert (y.tolist(), names) == ([1, 0], ("5", str(2**64 - 1)))
+
+
 def test_one_based_numbers_keep_their_names():
     y, names, _ = encode(np.array([3, 1, -1, 3]), 4, (), None, "here")
     assert y.tolist() == [1, 0, -1, 1]
@@ -57,7 +73,9 @@ def test_task_overrides():
     [
         ([0, 1, 0], (), None, "2 samples but 3 labels"),
         ([0, 0], (), None, "only the class '0' occurs"),
-        ([-1, 1], (), None, "only the class '1' occurs"),
+        ([-1, 1], (), None, "only the class '1' occurs beside unknown ones"),
+        ([0, 1], ("a", "a"), None, "two classes are called 'a'"),
+        ({0, 1}, (), None, "2 samples but no list of labels"),
         ([-1, -1], (), None, "no known class"),
         ([0, 2], ("a", "b"), None, "label of sample 1 is 2, outside"),
         ([0, -2], (), None, "label of sample 1 is -2, outside"),

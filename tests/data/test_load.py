@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -88,11 +89,31 @@ def test_a_bare_name_is_found_in_data_dir(write):
         ("digit", "no source named 'digit', and no file or folder either; did you mean 'digits'"),
         ("no/such.npz", r"no/such\.npz: no such file or folder"),
         ("no/such.npz:NAME", "no such file"),
+        ("~nobody-of-that-name/x", "no such file"),
+        ("", "no source is called ''"),
+        ([[1, 2]], "from_arrays takes lists"),
     ],
 )
 def test_what_is_not_there(source, message):
     with pytest.raises(InputError, match=message):
         load(source)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"validation": "a"}, "validation = 'a'; give a valid number"),
+        ({"seed": 0.5}, "seed = 0.5; give a valid integer"),
+        ({"on_corrupt": "drop"}, "on_corrupt = 'drop'; give 'refuse' or 'skip'"),
+    ],
+)
+def test_options_of_another_kind(options, message):
+    with pytest.raises(InputError, match=message):
+        load("digits", **options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    assert json.dumps(load("digits", seed=np.int64(3), test=np.float64(0.5)).options) == '{"test": 0.5, "seed": 3}'
 
 
 def test_what_is_not_there_in_data_dir(write):

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import struct
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -114,6 +117,19 @@ def test_bad_contents(write, arrays, message):
         assert load(path).classes == 3
         return
     with pytest.raises(InputError, match=message):
+        load(path)
+
+
+def test_names_in_bytes_are_words(write):
+    assert load(write.npz("a.npz", x=X, y=Y, names=np.array([b"a", b"b"]))).names == ("a", "b")
+
+
+def test_a_header_that_promises_more_than_there_is(write):
+    path = write.folder / "a.npz"
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1000000000000000, 12), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+    with pytest.raises(InputError, match="'x' cannot be read"):
         load(path)
 
 

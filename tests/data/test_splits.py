@@ -57,6 +57,15 @@ def test_the_share_of_a_split_that_is_given_counts_for_nothing():
     assert len(made["validation"]) == 6
 
 
+def test_truth_values_stand_for_positions():
+    settings = {"validation": 0, "test": 0, "seed": 0, "gap": None, "where": "here"}
+    splits = make_splits(4, None, {"train": np.array([True, False, True, False]), "test": [3]}, **settings)
+    assert {name: at.tolist() for name, at in splits.items()} == {"train": [0, 2], "test": [3]}
+    for odd in ([0.0, 1.0], [True, False], [[0]]):
+        with pytest.raises(InputError, match="must be positions of samples, or 4 truth values"):
+            make_splits(4, None, {"train": odd}, **settings)
+
+
 def test_share_of_zero_gives_no_split():
     assert set(split(20, validation=0)) == {"train", "test"}
     assert set(split(20, validation=0, test=0)) == {"train"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -132,6 +133,40 @@ class TestDamage:
         data["files"]["../secret"] = "0"
         (path / "run.json").write_text(json.dumps({**data, "digest": record.digest_of(data)}))
         with pytest.raises(RunError, match="outside the folder"):
+            store.load(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('{"epoch": 1}\nno JSON\n', "history.jsonl: cannot be read"),
+            ("[1]\n", "history.jsonl: holds a line that is no epoch"),
+            ("[" * 100_000, "history.jsonl: cannot be read"),
+            (None, "its record names no history.jsonl"),
+        ],
+    )
+    def test_a_history_that_is_none(self, run: Run, tmp_path: Path, text: str | None, message: str) -> None:
+        path = store.save(tmp_path / "run", run)
+        data = json.loads((path / "run.json").read_text())
+        del data["digest"]
+        if text is None:
+            del data["files"]["history.jsonl"]
+        else:
+            (path / "history.jsonl").write_text(text)
+            data["files"]["history.jsonl"] = hashlib.sha256(text.encode()).hexdigest()
+        (path / "run.json").write_text(json.dumps({**data, "digest": record.digest_of(data)}))
+        with pytest.raises(RunError, match=message):
+            store.load(path)
+
+    @pytest.mark.parametrize(
+        "preprocessing", [{}, {"scale": "a", "mean": [], "std": []}, {"scale": 1, "mean": 3, "std": []}]
+    )
+    def test_a_preprocessing_that_is_none(self, run: Run, tmp_path: Path, preprocessing: dict[str, object]) -> None:
+        path = store.save(tmp_path / "run", run)
+        data = json.loads((path / "run.json").read_text())
+        del data["digest"]
+        data["data"]["preprocessing"] = preprocessing
+        (path / "run.json").write_text(json.dumps({**data, "digest": record.digest_of(data)}))
+        with pytest.raises(InputError, match="not a preprocessing"):
             store.load(path)
 
     def test_a_newer_schema_is_refused_and_an_older_one_lifted(

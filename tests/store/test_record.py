@@ -86,3 +86,17 @@ def test_a_flipped_bit_is_seen(place: int, bit: int) -> None:
 
 def test_the_digest_does_not_hang_on_spelling() -> None:
     assert digest_of({"b": 1, "a": "é"}) == digest_of({"a": "é", "b": 1}) != digest_of({"a": "e", "b": 1})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"schema_version": 2, "digest": "", "more": ' + "[" * 100_000,
+        r'{"schema_version": 2, "a": "\ud800"}',
+    ],
+)
+def test_nesting_and_letters_that_no_record_has(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunError):
+        parse(tmp_path / "run.json")

@@ -47,14 +47,14 @@ def from_arrays(
         ``"t"``, ``"ct"``, ``"tc"``, ``"f"``) says which where the guess of :mod:`nervure.data.layout` is
         wrong. A list of series may hold unequal lengths.
     y : array or sequence, optional
-        (n,) classes as integers or words, -1 or ``"?"`` where unknown; or (n, ...) float targets.
+        (n,) classes as integers or words, -1, ``"?"`` or None where unknown; or (n, ...) float targets.
     names : sequence of str
         What the classes 0 ... k-1 are called.
     mask : (n, time) bool array, optional
         True where a series has values; NaN at its end says the same.
     splits : mapping, optional
-        Positions of ``"train"``, ``"validation"``, ``"test"``; what is absent is cut from the training
-        samples.
+        Positions of ``"train"``, ``"validation"``, ``"test"``, or n truth values each; what is absent is cut from
+        the training samples.
     validation, test : float
         Shares for these splits.
     seed : int
@@ -73,7 +73,7 @@ def from_arrays(
     """
     contents = Contents(
         x=x if isinstance(x, Stacked) else joined(x, source),
-        y=None if y is None else np.asarray(y),
+        y=y if y is None or isinstance(y, np.ndarray) else np.asarray(y, dtype=object if isinstance(y, list) else None),
         kind=kind,
         layout=layout,
         task=task,
@@ -122,7 +122,9 @@ def assemble(
         gap=contents.gap,
         where=where,
     )
-    preprocessing = measure(x, kind, splits["train"], mask=mask, scale=contents.scale, standardize=standardize)
+    preprocessing = measure(
+        x, kind, splits["train"], mask=mask, scale=contents.scale, standardize=standardize, where=where
+    )
     return Dataset(
         x,
         y,

@@ -2,7 +2,7 @@
 
 One series a row: every cell is a time step but for the ``label=`` or ``target=`` column (a column headed
 ``label`` or ``class`` is taken for the label). Empty cells at the end become the mask. With
-``kind="table"`` a row is a sample of features instead.
+``kind="table"`` a row is a sample of features instead, none of which may be missing.
 
 One time step a row, with ``window=``: columns that are no numbers, such as a date, are left out; each
 window of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the
@@ -13,7 +13,9 @@ Windows begin every ``stride`` rows. Splits are cut in order of time and share n
 One time step a row, uncut: :func:`read_points` gives values, classes and recordings row by row, for
 :func:`nervure.data.windows.windows`.
 
-The first row is a header when none of its cells is a number, or when it names ``label`` or ``target``.
+The first row is a header when none of its cells is a number, or when it names ``label`` or ``target``. A column
+without a name in it, as the row numbers of a data frame are written, must be named or left out. Cells end at commas,
+semicolons or tabs, whichever the first row has most of.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class _Sheet(NamedTuple):
     names: list[str]
     rows: list[list[str]]
     first: int
+    width: int  # cells that the first row has
     where: str
 
     def column(self, which: Column) -> int:
@@ -75,7 +78,26 @@ class _Sheet(NamedTuple):
         if not gone:
             return self
         rows = [[row[place] for place in kept if place < len(row)] for row in self.rows]
-        return self._replace(names=[self.names[place] for place in kept], rows=rows)
+        width = sum(place < self.width for place in kept)
+        return self._replace(names=[self.names[place] for place in kept], rows=rows, width=width)
+
+    def named(self) -> _Sheet:
+        """The sheet, if its header names every column."""
+        if "" in self.names:
+            place = self.names.index("")
+            raise InputError(
+                f"{self.where}: column {place} has no name in the header; name it, or leave it out with skip={place}"
+            )
+        return self
+
+    def even(self) -> _Sheet:
+        """The sheet, if its rows are of one length."""
+        for number, row in enumerate(self.rows):
+            if len(row) != self.width:
+                raise InputError(
+                    f"{self.where}, line {number + self.first}: {len(row)} cells where there should be {self.width}"
+                )
+        return self
 
 
 def read(
@@ -89,6 +111,7 @@ def read(
     header: bool | None = None,
     skip: Column | Sequence[Column] = (),
     label_by: Literal["last", "majority"] = "last",
+    kind: str | None = None,
 ) -> Contents:
     """The series of a file: one a row, or windows over rows when ``window`` is given.
 
@@ -103,15 +126,13 @@ def read(
     targets = () if target is None else (target,) if isinstance(target, str | int) else tuple(target)
     if label is not None and targets:
         raise InputError(f"{path}: give label= for classes or target= for numbers, not both")
-    if label_by not in ("last", "majority"):
-        raise InputError(f"{path}: label_by = {label_by!r}; give last or majority")
     skipped = (skip,) if isinstance(skip, str | int) else tuple(skip)
     sheet = _sheet(path, header, [str(one) for one in (label, *targets, *skipped) if one is not None])
-    sheet = sheet.without(skipped)
+    sheet = sheet.without(skipped).named()
     if window is None:
         if horizon is not None:
             raise InputError(f"{path}: horizon= needs window=, the number of rows to forecast from")
-        return _rows(sheet, label, targets)
+        return _rows(sheet.even(), label, targets, whole=True) if kind == "table" else _rows(sheet, label, targets)
     return _windows(sheet, label, targets, window, horizon, stride, label_by)
 
 
@@ -175,22 +196,26 @@ def read_points(
 
 
 def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
-    delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else ","
+    lines = read_lines(path)
+    begin = next((line for line in lines if line.strip()), "")
+    delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else max(";\t,", key=begin.count)
     try:
-        rows = [row for row in csv.reader(read_lines(path), delimiter=delimiter) if any(map(str.strip, row))]
+        rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
     except csv.Error as error:
         raise InputError(f"{path}: cannot be read as .csv ({error})") from error
     if not rows:
         raise InputError(f"{path}: holds no samples")
     top = [word.strip() for word in rows[0]]
     if header is None:
-        header = not any(_numeric(word) for word in top) or any(word in top and not _numeric(word) for word in wanted)
+        header = not any(_numeric(word) for word in top if word) or any(
+            word in top and not _numeric(word) for word in wanted
+        )
     rows = rows[1:] if header else rows
     if not rows:
         raise InputError(f"{path}: holds no samples below its header")
     width = max(map(len, rows))
     names = top + [str(place) for place in range(len(top), width)] if header else [str(n) for n in range(width)]
-    return _Sheet(names, rows, 2 if header else 1, str(path))
+    return _Sheet(names, rows, 2 if header else 1, len(top), str(path))
 
 
 def _numeric(word: str) -> bool:
@@ -201,7 +226,7 @@ def _numeric(word: str) -> bool:
     return True
 
 
-def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...]) -> Contents:
+def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], *, whole: bool = False) -> Contents:
     if label is None and not targets:
         label = next((name for name in sheet.names if name.lower() in ("label", "class")), None)
     aside = [sheet.column(one) for one in ([label] if label is not None else targets)]
@@ -210,6 +235,12 @@ def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...]) -> C
     if not rest:
         raise InputError(f"{sheet.where}: no column is left for values")
     x = np.stack([_parse(row, rest, number, sheet) for number, row in enumerate(full)])
+    if whole and not np.isfinite(x).all():
+        number, place = np.argwhere(~np.isfinite(x))[0]
+        raise InputError(
+            f"{sheet.where}, line {number + sheet.first}: column {sheet.names[rest[place]]!r} is "
+            f"{full[number][rest[place]]!r}; fill it in, leave out the line, or the column with skip="
+        )
     y: Array | None = None
     if label is not None:
         y = _classes([row[aside[0]] for row in full])
@@ -225,7 +256,7 @@ def _parse(row: list[str], places: list[int], number: int, sheet: _Sheet) -> Arr
     except InputError:
         bad = next(place for place in places if not _numeric(row[place].strip()))
         raise InputError(
-            f"{sheet.where}, line {number + sheet.first}: column {sheet.names[bad]!r} is {row[bad]!r}, "
+            f"{sheet.where}, line {number + sheet.first}: column {sheet.names[bad]!r} is {repr(row[bad])[:60]}, "
             "not a number; "
             f"if it holds classes, give label={sheet.names[bad]!r}"
         ) from None
@@ -235,7 +266,7 @@ def _classes(words: list[str]) -> Array:
     stripped = [word.strip() for word in words]
     try:
         return np.array([int(word) for word in stripped], dtype=np.int64)
-    except ValueError:
+    except (ValueError, OverflowError):
         return np.array(stripped, dtype=np.str_)
 
 
@@ -296,15 +327,10 @@ def _by_majority(words: list[str], starts: Indices, window: int) -> Array:
 
 def _columns(sheet: _Sheet, aside: int | None, among: Sequence[int] | None = None) -> tuple[Array, list[int]]:
     """(time, channels) values of the columns that hold numbers, and the places of these."""
-    width = len(sheet.names)
-    for number, row in enumerate(sheet.rows):
-        if len(row) != width:
-            raise InputError(
-                f"{sheet.where}, line {number + sheet.first}: {len(row)} cells where there should be {width}"
-            )
+    sheet.even()
     columns: list[Array] = []
     places: list[int] = []
-    for place in range(width) if among is None else among:
+    for place in range(sheet.width) if among is None else among:
         words = [row[place] for row in sheet.rows]
         if place == aside or not _numeric(words[0].strip()):
             continue

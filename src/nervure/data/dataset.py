@@ -124,9 +124,13 @@ class Preprocessing:
 
     @classmethod
     def from_json(cls, data: Mapping[str, object]) -> Preprocessing:
-        """From what :meth:`to_json` gave."""
+        """From what :meth:`to_json` gave; data of another shape is refused."""
         each, clip = data.get("each", ""), bool(data.get("clip", False))
-        return cls(float(data["scale"]), tuple(data["mean"]), tuple(data["std"]), each, clip)  # type: ignore[arg-type]
+        try:
+            mean, std = (tuple(float(one) for one in data[name]) for name in ("mean", "std"))  # type: ignore[attr-defined]
+            return cls(float(data["scale"]), mean, std, each, clip)  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"not a preprocessing: {type(error).__name__} {error}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,7 +215,8 @@ class Dataset:
         at = np.asarray(indices, dtype=np.int64)
         y = None if self.y is None else torch.from_numpy(np.ascontiguousarray(self.y[at]))
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask[at]))
-        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at])), mask)
+        native = self.x.dtype.newbyteorder("=")  # torch holds no other order of bytes
+        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at], dtype=native)), mask)
         return Batch(x, y, torch.from_numpy(at), mask)
 
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:

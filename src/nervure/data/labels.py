@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +12,7 @@ from nervure.data.contents import Array
 from nervure.data.dataset import Task
 from nervure.errors import InputError
 
-__all__ = ["UNKNOWN", "encode", "ordered"]
+__all__ = ["UNKNOWN", "encode", "ordered", "words"]
 
 UNKNOWN = frozenset({"", "?"})
 
@@ -34,17 +36,22 @@ def encode(
         if task in ("classification", "regression"):
             raise InputError(f"{where}: task {task!r} needs labels, and there are none")
         return None, (), "none"
-    y = np.asarray(y)
-    if len(y) != n:
-        raise InputError(f"{where}: {n} samples but {len(y)} labels; give one label a sample")
+    y = _from_objects(np.asarray(y))
+    if y.ndim == 0 or len(y) != n:
+        count = "no list of" if y.ndim == 0 else len(y)
+        raise InputError(f"{where}: {n} samples but {count} labels; give one label a sample")
     if task is None:
         task = "regression" if y.dtype.kind == "f" else "classification"
     if task == "regression":
         return _targets(y, where), (), task
+    if len(set(names)) < len(names):
+        name = Counter(names).most_common(1)[0][0]
+        raise InputError(f"{where}: two classes are called {name!r}; give each a name of its own")
     y, found = _numbers(y, names, where)
     if len(found) < 2:
-        seen = f"only the class {found[0]!r}" if found else "no known class"
-        raise InputError(f"{where}: {seen} occurs; classification needs two or more (task='none' ignores labels)")
+        seen = f"only the class {found[0]!r} occurs" if found else "no known class occurs"
+        beside = " beside unknown ones (-1 or '?')" if found and (y < 0).any() else ""
+        raise InputError(f"{where}: {seen}{beside}; classification needs two or more (task='none' ignores labels)")
     return y, found, task
 
 
@@ -61,9 +68,32 @@ def ordered(names: Sequence[str] | set[str]) -> tuple[str, ...]:
         return tuple(unique)
 
 
+def words(y: Array) -> Array:
+    """Names as text, also where they were stored as bytes or numbers.
+
+    >>> words(np.array([b"cat", b"dog"])).tolist(), words(np.arange(2)).tolist()
+    (['cat', 'dog'], ['0', '1'])
+    """
+    return np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y.astype(np.str_)
+
+
+def _from_objects(y: Array) -> Array:
+    """Python objects, as data frames hold words, as the numbers or words that they are; None and NaN are unknown."""
+    if y.dtype != object:
+        return y
+    held = y.tolist()
+    if isinstance(held, list) and any(isinstance(one, str) for one in held):
+        held = ["?" if one is None or (isinstance(one, float) and math.isnan(one)) else one for one in held]
+    try:
+        return np.array(held)
+    except ValueError:  # lists of unlike lengths
+        return y
+
+
 def _targets(y: Array, where: str) -> Array:
     try:
-        targets = y.astype(np.float32)
+        with np.errstate(over="ignore"):
+            targets = y.astype(np.float32)
     except ValueError as error:
         raise InputError(f"{where}: targets of a regression must be numbers ({error})") from None
     bad = ~np.isfinite(targets).reshape(len(y), -1).all(axis=1)
@@ -78,22 +108,21 @@ def _numbers(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[s
     if y.ndim != 1:
         raise InputError(f"{where}: labels of shape {y.shape}; classification needs one label a sample")
     if y.dtype.kind in "US":
-        return _from_words(y.astype(str), names, where)
+        return _from_words(words(y), names, where)
     if y.dtype.kind == "f" and not (np.isfinite(y).all() and (y == np.round(y)).all()):
         raise InputError(f"{where}: labels are not whole numbers; give task='regression'")
     if y.dtype.kind not in "buif":
         raise InputError(f"{where}: labels are {y.dtype}; give whole numbers or words")
-    y = y.astype(np.int64)
     wrong = (y < -1) | (y >= len(names)) if names else y < -1
     if wrong.any():
         first = int(np.argmax(wrong))
         end = f"{len(names) - 1}, the last of its class names" if names else "the number of classes"
-        raise InputError(f"{where}: the label of sample {first} is {y[first]}, outside -1 (unknown) to {end}")
+        raise InputError(f"{where}: the label of sample {first} is {int(y[first])}, outside -1 (unknown) to {end}")
     if names:
-        return y, tuple(str(name) for name in names)
+        return y.astype(np.int64), tuple(str(name) for name in names)
     known = np.unique(y[y >= 0])
     place = np.searchsorted(known, y)
-    return np.where(y < 0, -1, place).astype(np.int64), tuple(str(value) for value in known)
+    return np.where(y < 0, -1, place).astype(np.int64), tuple(str(int(value)) for value in known)
 
 
 def _from_words(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[str, ...]]:

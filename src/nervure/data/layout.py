@@ -85,12 +85,12 @@ def check_values(x: Array, where: str) -> None:
 
     >>> check_values(np.array(["a"]), "here")
     Traceback (most recent call last):
-    nervure.errors.InputError: here: samples are <U1, not real numbers
+    nervure.errors.InputError: here: samples are <U1, not real numbers of at most 64 bits
     """
     if x.ndim == 0 or len(x) == 0:
         raise InputError(f"{where}: holds no samples")
-    if x.dtype.kind not in "buif":
-        raise InputError(f"{where}: samples are {x.dtype}, not real numbers")
+    if x.dtype.kind not in "buif" or x.dtype.itemsize > 8:
+        raise InputError(f"{where}: samples are {x.dtype}, not real numbers of at most 64 bits")
     if 0 in x.shape:
         raise InputError(f"{where}: samples of shape {tuple(x.shape[1:])} hold no values")
     if x.ndim == 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,7 @@ from nervure.data.contents import Contents, Stacked
 from nervure.data.dataset import Dataset
 from nervure.data.sources import Reader, formats, sources
 from nervure.errors import InputError
-from nervure.registry import nearest
+from nervure.registry import check_settings, nearest
 
 __all__ = ["load"]
 
@@ -73,12 +74,16 @@ def load(
     """
     if isinstance(source, Dataset):
         return source
-    shares = {"validation": validation, "test": test, "seed": seed}
+    shares = _plain({"validation": validation, "test": test, "seed": seed})
+    options = _plain(options)
+    check_settings("load", load, {**shares, "on_corrupt": on_corrupt, "resplit": resplit}, given=1)
     if isinstance(source, np.ndarray | Stacked | Tensor):
         return _from_arrays(source.numpy() if isinstance(source, Tensor) else source, shares, options)
+    if not isinstance(source, str | os.PathLike) or not os.fspath(source):
+        raise InputError(f"no source is called {source!r}; give a name, a path, or an array (from_arrays takes lists)")
     name = os.fspath(source)
     try:
-        shared = {"on_corrupt": on_corrupt, "validation": validation}
+        shared = {"on_corrupt": on_corrupt, "validation": validation, "kind": options.get("kind")}
         contents = _read(name, None if data_dir is None else Path(data_dir), shared, options)
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error})") from error
@@ -91,9 +96,7 @@ def load(
     kept = {"data_dir": place, **shares, "on_corrupt": on_corrupt, "resplit": resplit}
     return assemble(
         dataclasses.replace(contents, **stated),
-        validation=validation,
-        test=test,
-        seed=seed,
+        **shares,
         standardize=options.get("standardize", True),
         source=name,
         options={key: value for key, value in kept.items() if value != _DEFAULTS[key]} | options,
@@ -110,7 +113,7 @@ _DEFAULTS = {
 def _read(name: str, data_dir: Path | None, shared: dict[str, Any], options: dict[str, Any]) -> Contents:
     reader, argument = _find(name, data_dir)
     given = {key: options[key] for key in options if key not in _COMMON}
-    _check_options(reader, given, name)
+    _check_options(reader, len(argument), given, name)
     takes = inspect.signature(reader).parameters
     return reader(*argument, **given, **{key: value for key, value in shared.items() if key in takes})
 
@@ -123,12 +126,18 @@ def _from_arrays(x: Any, shares: dict[str, Any], options: dict[str, Any]) -> Dat
     return from_arrays(x, **(shares | options))
 
 
-def _check_options(reader: Reader, given: dict[str, Any], name: str) -> None:
+def _check_options(reader: Reader, places: int, given: dict[str, Any], name: str) -> None:
     parameters = inspect.signature(reader).parameters
     known = (*(key for key, one in parameters.items() if one.kind is one.KEYWORD_ONLY), *_COMMON)
     for key in given:
         if key not in known or key == "name":
             raise InputError(f"{name}: unknown option {key!r}; {nearest(key, known)}")
+    check_settings(name, reader, given, given=places)
+
+
+def _plain(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options whose numbers are Python's own, as a run's record keeps them."""
+    return {key: value.item() if isinstance(value, np.generic) else value for key, value in options.items()}
 
 
 def _find(name: str, data_dir: Path | None) -> tuple[Reader, tuple[Any, ...]]:
@@ -166,7 +175,7 @@ def _local(name: str, data_dir: Path | None) -> str:
 
 
 def _existing(name: str, data_dir: Path | None) -> Path | None:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # as it is where there is no such home
     tried = [path]
     if data_dir is not None:
         tried += [data_dir / path, data_dir / f"{name}.npz"]

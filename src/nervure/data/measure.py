@@ -70,6 +70,7 @@ def measure(
     mask: NDArray[np.bool_] | None = None,
     scale: float | None = None,
     standardize: bool | Scaling = True,
+    where: str = "arrays",
 ) -> Preprocessing:
     """The preprocessing of (n, channels, ...) samples, from those at ``train`` alone.
 
@@ -92,10 +93,13 @@ def measure(
         )
     zero = np.zeros(x.shape[1])
     total = Moments(zero, zero, zero)
-    for at, piece in chunks(x, train):
-        total = total.merge(moments_of(piece, None if mask is None else mask[at]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        for at, piece in chunks(x, train):
+            total = total.merge(moments_of(piece, None if mask is None else mask[at]))
     mean = total.mean * scale
     std = np.sqrt(total.spread / np.maximum(total.n, 1)) * scale
+    if not np.isfinite(std).all():
+        raise InputError(f"{where}: values are too large to be standardised; bring them to a smaller scale first")
     std = np.where(std <= 1e-10 * np.abs(mean), 1.0, std)
     return Preprocessing(scale, tuple(map(float, mean)), tuple(map(float, std)))
 

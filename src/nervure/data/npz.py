@@ -19,6 +19,7 @@ from typing import IO
 import numpy as np
 
 from nervure.data.contents import Array, Contents, join, ranges
+from nervure.data.labels import words
 from nervure.errors import InputError
 from nervure.registry import nearest
 
@@ -32,6 +33,7 @@ _BROKEN = (
     ValueError,
     EOFError,
     KeyError,
+    MemoryError,
     zipfile.BadZipFile,
     lzma.LZMAError,
     zlib.error,
@@ -116,7 +118,7 @@ def read(path: Path, *, name: str | None = None) -> Contents:
         x=join(xs, where),
         y=y,
         kind="series" if (name and xs[0].ndim in (2, 3)) or lengths is not None else None,
-        names=[str(word) for word in archive[named]] if named in keys else (),
+        names=words(archive[named]).ravel().tolist() if named in keys else (),
         splits=ranges({split: len(x) for split, x in zip(pieces, xs, strict=True)}),
         lengths=lengths,
         where=where,

@@ -93,7 +93,7 @@ def joined(x: ArrayLike | Sequence[object], where: str) -> Array:
     """
     try:
         found = np.asarray(cast(ArrayLike, x))
-        if found.dtype.kind != "O":
+        if found.dtype.kind != "O" or found.ndim > 1:
             return found
     except ValueError:  # of unequal lengths
         pass

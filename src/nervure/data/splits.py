@@ -43,7 +43,7 @@ def make_splits(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
             raise InputError(f"{name} = {share}; give a share from 0 to below 1")
-    splits = {name: np.asarray(at, dtype=np.int64) for name, at in given.items()}
+    splits = {name: _positions(at, n, name, where) for name, at in given.items()}
     _check(splits, n, where)
     taken = np.zeros(n, dtype=bool)
     for name, at in splits.items():
@@ -113,6 +113,16 @@ def _in_time(pool: Indices, shares: Mapping[str, float], gap: int) -> dict[str, 
         found[name] = pool[max(0, start) : end]
         end = max(0, start - gap)
     return found | {"train": pool[:end]}
+
+
+def _positions(at: Array, n: int, name: str, where: str) -> Indices:
+    """Positions as they are, or those at which an array of n truth values is True."""
+    at = np.asarray(at)
+    if at.dtype == bool and at.shape == (n,):
+        return np.flatnonzero(at)
+    if at.ndim != 1 or (at.size and at.dtype.kind not in "ui"):
+        raise InputError(f"{where}: split {name!r} must be positions of samples, or {n} truth values")
+    return at.astype(np.int64)
 
 
 def _check(splits: Mapping[str, Indices], n: int, where: str) -> None:

@@ -40,7 +40,7 @@ def tidy(
     if mask is not None and mask.all():
         mask = None
     if x.dtype.kind == "f":
-        _check(x, mask, where)
+        _check(x, mask, kind, where)
     return (x, None) if mask is None else (np.where(mask[:, None], x, np.zeros((), x.dtype)), mask)
 
 
@@ -61,7 +61,7 @@ def _from_nan(x: Array) -> NDArray[np.bool_]:
     return mask
 
 
-def _check(x: Array, mask: NDArray[np.bool_] | None, where: str) -> None:
+def _check(x: Array, mask: NDArray[np.bool_] | None, kind: Kind, where: str) -> None:
     start = 0
     for at, piece in chunks(x):
         bad = ~np.isfinite(piece)
@@ -71,8 +71,8 @@ def _check(x: Array, mask: NDArray[np.bool_] | None, where: str) -> None:
             row = int(np.argmax(bad.reshape(len(piece), -1).any(axis=1)))
             place = tuple(int(number) for number in np.argwhere(bad[row])[0])
             what = "NaN" if np.isnan(piece[row][place]) else "infinite"
-            raise InputError(
-                f"{where}: sample {start + row} is {what} at {place}; only the end of a series may be "
-                "missing; mend or leave out the others"
-            )
+            remedy = "only the end of a series may be missing; mend or leave out the others"
+            if kind != "series":
+                remedy = "fill it in, or leave the sample out"
+            raise InputError(f"{where}: sample {start + row} is {what} at {place}; {remedy}")
         start += len(piece)

@@ -159,8 +159,8 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
     record = parse(path / _RECORD)
     for name, digest in record.files.items():
         _check_file(path, name, digest)
-    if _MODEL not in record.files:
-        raise RunError(f"{path}: its record names no {_MODEL}")
+    if lack := {_MODEL, _HISTORY} - set(record.files):
+        raise RunError(f"{path}: its record names no {min(lack)}")
     in_shape = tuple(record.data.in_shape)
     net = _rebuild(record, in_shape, build, path)
     with _fits(path):
@@ -259,7 +259,13 @@ def _digest(path: Path) -> str:
 
 
 def _read_history(path: Path) -> History:
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({error}); the run is damaged") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise RunError(f"{path}: holds a line that is no epoch; the run is damaged")
+    return rows
 
 
 def _writable(folder: Path, path: Path) -> None:

@@ -75,7 +75,7 @@ def parse(path: Path) -> Record:
     except FileNotFoundError as error:
         what = "not a run (it has no run.json)" if path.parent.exists() else "no such folder"
         raise RunError(f"{path.parent}: {what}") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read ({error}); the run is damaged") from error
     if not isinstance(data, dict) or not isinstance(data.get("schema_version"), int):
         raise RunError(f"{path}: not a run's record")
@@ -100,4 +100,6 @@ def parse(path: Path) -> Record:
 
 def digest_of(data: Mapping[str, object]) -> str:
     """SHA-256 of JSON data in one canonical spelling."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(
+        json.dumps(data, sort_keys=True, ensure_ascii=False).encode(errors="surrogatepass")
+    ).hexdigest()

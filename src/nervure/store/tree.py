@@ -45,7 +45,7 @@ def load_tree(path: Path | str) -> Tree:
         raise RunError(f"{path}: no state that Nervure wrote")
     try:
         return _fill(json.loads(metadata["tree"]), tensors)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, RecursionError) as error:
         raise RunError(f"{path}: the state does not fit its header ({error})") from error
 
 
