@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from nervure.store.atomic import replacing, write_json, write_text
+from nervure.errors import InputError
+from nervure.store.atomic import alone, replacing, write_json, write_text
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
@@ -37,3 +40,22 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a.json", {"x": float("nan")})
     assert os.listdir(tmp_path) == []
+
+
+class TestAlone:
+    def test_it_is_free_again_when_a_process_is_killed(self, tmp_path: Path) -> None:
+        code = "import sys, time; from pathlib import Path; from nervure.store.atomic import alone"
+        held = f"{code}\nwith alone(Path({str(tmp_path)!r})):\n    print('held', flush=True); time.sleep(60)"
+        with subprocess.Popen([sys.executable, "-c", held], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            with pytest.raises(InputError, match="another process is writing"), alone(tmp_path):
+                pass
+            other.kill()
+        with alone(tmp_path):
+            pass
+
+    def test_a_failure_leaves_no_folder_and_keeps_its_own_words(self, tmp_path: Path) -> None:
+        with pytest.raises(FileNotFoundError, match="mine"), alone(tmp_path / "a" / "b"):
+            raise FileNotFoundError(2, "mine")
+        assert os.listdir(tmp_path) == []

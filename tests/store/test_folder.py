@@ -215,6 +215,15 @@ class TestClaim:
             store.save(tmp_path / "run", run)
         store.save(tmp_path / "run", run, overwrite=True)
 
+    def test_what_a_killed_process_left_half_written_is_ours(self, run: Run, tmp_path: Path) -> None:
+        left = store.save(tmp_path / "run", run) / ".run.json.x1_z.partial"
+        left.write_text("{")
+        store.save(tmp_path / "run", run, overwrite=True)
+        assert not left.exists()
+        (tmp_path / "run" / ".thesis.doc.x1.partial").write_text("years of work")
+        with pytest.raises(InputError, match=r"'thesis\.doc', which is no part"):
+            store.save(tmp_path / "run", run, overwrite=True)
+
     def test_a_folder_of_other_things_is_never_touched(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "thesis.doc").write_text("years of work")

@@ -18,6 +18,7 @@ from killing import KillAt, Killed
 from nervure import data, nets, store, train
 from nervure.data import Dataset
 from nervure.errors import DivergedError, InputError, InterruptedWork
+from nervure.store.atomic import alone
 from nervure.train import Callback, Change, Kept, Loop, Recipe
 
 
@@ -252,6 +253,17 @@ class TestResume:
         whole = train.fit(net, ds, Recipe(epochs=3, batch=64), device="cpu")
         assert bytes_of(whole.net) == bytes_of(resumed.net)
         assert without_durations(whole.history) == without_durations(resumed.history)
+
+    def test_while_another_process_trains_there_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        recipe = Recipe(epochs=1)
+        with alone(tmp_path / "r"):
+            for resume in (False, True):
+                with pytest.raises(InputError, match="another process is writing"):
+                    train.fit(net, ds, recipe, out=tmp_path / "r", resume=resume, device="cpu")
+        assert not list((tmp_path / "r").iterdir())
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu")
+        with alone(tmp_path / "r"):  # training has let go of it
+            pass
 
     def test_of_a_finished_run_does_nothing(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
         train.fit(net, ds, Recipe(epochs=1), out=tmp_path / "r", device="cpu")

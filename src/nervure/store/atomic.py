@@ -12,7 +12,7 @@ from pathlib import Path
 
 from nervure.errors import InputError
 
-__all__ = ["clear_errors", "making", "replacing", "write_json", "write_text"]
+__all__ = ["alone", "clear_errors", "leftover", "making", "replacing", "write_json", "write_text"]
 
 _WHY = {
     errno.ENOSPC: "no room left on the disk; free some, or write elsewhere",
@@ -87,6 +87,50 @@ def making(folder: Path) -> Iterator[None]:
             for one in fresh:
                 one.rmdir()
         raise
+
+
+def leftover(name: str) -> str | None:
+    """The file that a temporary name was to become, if a killed process has left it behind.
+
+    >>> leftover(".run.json.a1b2c3.partial"), leftover("run.json")
+    ('run.json', None)
+    """
+    if not (name.startswith(".") and name.endswith(".partial")):
+        return None
+    return name[1:].removesuffix(".partial").rpartition(".")[0]
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if need be, for one process; it is free again when that process ends, in whatever way.
+
+    Systems without such locks go on without one.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as place, alone(Path(place)), alone(Path(place)):
+    ...     pass
+    Traceback (most recent call last):
+    nervure.errors.InputError: another process is writing to ...; wait for it, or choose another folder
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with contextlib.ExitStack() as held:
+        with clear_errors(folder):
+            held.enter_context(making(folder))
+            handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"another process is writing to {folder}; wait for it, or choose another folder"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
 
 
 def write_text(path: Path | str, text: str) -> None:

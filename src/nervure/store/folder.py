@@ -18,7 +18,7 @@ from nervure.errors import InputError, RunError
 from nervure.evidence import Figure
 from nervure.nets.build import function_of, rebuild
 from nervure.nets.origin import Origin, origin_of
-from nervure.store.atomic import clear_errors, replacing, write_json, write_text
+from nervure.store.atomic import clear_errors, leftover, replacing, write_json, write_text
 from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
 from nervure.store.run import Action, History, Run
@@ -59,7 +59,7 @@ def claim(path: Path | str, *, resume: bool | None = None, overwrite: bool = Fal
     if not path.is_dir():
         raise InputError(f"cannot write {path}: a file of that name exists; choose another name")
     _writable(path, path)
-    held = {file.name for file in path.iterdir()}
+    held = {leftover(file.name) or file.name for file in path.iterdir()}
     if foreign := sorted(held - _OURS):
         raise InputError(f"cannot write {path}: the folder holds {foreign[0]!r}, which is no part of a run")
     if held and not (resume or overwrite):
@@ -74,11 +74,19 @@ def discard(path: Path | str) -> None:
     path = Path(path)
     with clear_errors(path):
         (path / _RECORD).unlink(missing_ok=True)
+        _sweep(path)
         for name in sorted(_OURS - {_RECORD}):
             if (path / name).is_dir():
                 shutil.rmtree(path / name)
             else:
                 (path / name).unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove temporary files that a killed process has left behind."""
+    for file in path.iterdir() if path.is_dir() else ():
+        if leftover(file.name) in _OURS:
+            file.unlink(missing_ok=True)
 
 
 def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) -> Path:
@@ -115,6 +123,7 @@ def write(path: Path, run: Run) -> Path:
     """Write a run's files, then its record; the folder was claimed by the caller."""
     with clear_errors(path):
         (path / _RECORD).unlink(missing_ok=True)
+        _sweep(path)
         if (path / _EVIDENCE).is_dir():
             shutil.rmtree(path / _EVIDENCE)
     save_weights(path / _MODEL, run.net.state_dict())

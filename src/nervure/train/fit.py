@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ from nervure.objectives import Objective
 from nervure.objectives import make as make_objective
 from nervure.store import Action, Run, is_run, load
 from nervure.store import folder as runs
-from nervure.store.atomic import clear_errors
+from nervure.store.atomic import alone, clear_errors
 from nervure.train import callbacks as callback_table
 from nervure.train import checkpoint
 from nervure.train.callbacks import Callback
@@ -106,12 +107,15 @@ def fit(
         place = None if out is None else Place(out, lineage, fresh=state is None)
         fabric = open_fabric(device, recipe.precision)
         loop = Loop(start.train(), ds, recipe, goal, made, fabric, drop_last=lone, place=place)
-        for callback in made:
-            callback.start(loop)
-        if state is not None:
-            loop.load_state(state)
-        _go(loop, progress, stop)
-        return _finish(loop, out, lineage)
+        with contextlib.nullcontext() if out is None or loop.rank else alone(out):
+            if out is not None and loop.rank == 0:  # what another process may have written meanwhile
+                runs.claim(out, resume=resume, overwrite=overwrite)
+            for callback in made:
+                callback.start(loop)
+            if state is not None:
+                loop.load_state(state)
+            _go(loop, progress, stop)
+            return _finish(loop, out, lineage)
 
 
 def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[Objective, Dataset]:
