@@ -47,6 +47,10 @@ class TestHelp:
         assert said == call("--help")
         assert (said.code, said.err) == (0, "")
 
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_paragraphs_break_where_the_terminal_asks(self, name: str) -> None:
+        assert all("\n" not in one for one in (COMMANDS[name].help or "").split("\n\n"))
+
     def test_of_a_group(self, call) -> None:
         assert call("compare").code == 0
         assert call("compare").err == ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
@@ -38,6 +39,13 @@ __all__ = ["app", "main"]
 # typer has its own copy of click, or uses click itself, by its version: either way its errors have this base.
 _UsageError = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
+
+def _add(to: typer.Typer, name: str, command: Callable[..., None]) -> None:
+    """Add a command; each paragraph of its help becomes one line, which breaks where the terminal's width asks."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    to.command(name, help="\n\n".join(" ".join(one.split()) for one in paragraphs))(command)
+
+
 app = typer.Typer(
     name="nervure",
     help="Spend a network's capacity where its data needs it.",
@@ -45,22 +53,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("data")(data.command)
-app.command("train")(train.command)
-app.command("evaluate")(evaluate.command)
-app.command("predict")(predict.command)
-app.command("export")(export.command)
-app.command("report")(report.command)
+_add(app, "data", data.command)
+_add(app, "train", train.command)
+_add(app, "evaluate", evaluate.command)
+_add(app, "predict", predict.command)
+_add(app, "export", export.command)
+_add(app, "report", report.command)
 comparing = typer.Typer(cls=FirstByDefault, help="Hold runs, or criteria, side by side.", no_args_is_help=True)
-comparing.command("runs")(compare.command)
-comparing.command("pruning")(compare_pruning.command)
-comparing.command("sparsity")(compare_sparsity.command)
+_add(comparing, "runs", compare.command)
+_add(comparing, "pruning", compare_pruning.command)
+_add(comparing, "sparsity", compare_sparsity.command)
 app.add_typer(comparing, name="compare")
-app.command("cluster")(cluster.command)
-app.command("prune")(prune.command)
-app.command("sparsify")(sparsify.command)
-app.command("reproduce")(reproduce.command)
-app.command("shape")(shape.command)
+_add(app, "cluster", cluster.command)
+_add(app, "prune", prune.command)
+_add(app, "sparsify", sparsify.command)
+_add(app, "reproduce", reproduce.command)
+_add(app, "shape", shape.command)
 
 
 def _version(asked: bool) -> None:
