@@ -27,6 +27,14 @@ def test_measures_side_by_side(call, base: Path, other: Path) -> None:
     assert [one["run"] for one in found] == [str(base), str(other), str(base)]
 
 
+def test_runs_on_different_data_are_told_apart(call, base: Path, tmp_path: Path) -> None:
+    ds = data.load("digits", seed=1)
+    train.fit(nets.build("mlp", ds, widths=[16]), ds, Recipe(epochs=1), out=tmp_path / "else", device="cpu")
+    said = call("compare", base, "else")
+    assert (said.code, said.err.startswith("nervure: warning: the runs are on different data")) == (0, True)
+    assert call("compare", base, "else", "-q").err == ""
+
+
 def test_bytes_and_sparsity_are_counted_for_the_dense_run(call, base: Path, tmp_path: Path) -> None:
     said = call("sparsify", base, "--criterion", "magnitude", "--sparsity", "0.8", "--device", "cpu", "-o", "thin")
     assert said.code == 0, said.err

@@ -338,6 +338,22 @@ class TestBadInput:
         with pytest.raises(InputError, match="no training split"):
             train.fit(net, dataclasses.replace(ds, splits={}), device="cpu")
 
+    @pytest.mark.parametrize(
+        ("given", "message"),
+        [
+            (lambda out: out.sum(), "must return two things"),
+            (lambda out: (out.sum(1), {}), "must return two things"),
+            (lambda out: (3.0, {}), "must return two things"),
+            (lambda out: (out.sum(), None), "must return two things"),
+            (lambda out: (out.sum().detach(), {}), "does not depend on any weight"),
+        ],
+    )
+    def test_an_objective_that_gives_something_else(
+        self, net: nn.Module, ds: Dataset, given: Any, message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message):
+            train.fit(net, ds, Recipe(epochs=1), device="cpu", objective=lambda net, batch: given(net(batch.x)))
+
 
 class TestCycles:
     def test_fit_change_fit_and_resume(self, ds: Dataset, tmp_path: Path) -> None:

@@ -45,6 +45,11 @@ def command(
     check_file(page, overwrite)
     held = [_open(path, net) for path in runs]
     _weigh(held)
+    if len({run.fingerprint for run in held} - {""}) > 1:
+        say(
+            "nervure: warning: the runs are on different data, so their scores cannot be held against each other",
+            quiet=quiet,
+        )
     if page is not None:
         report.write(page, report.compare_page(held), overwrite=overwrite)
     if json_:

@@ -68,7 +68,14 @@ class _Step(nn.Module):
         self.objective = objective
 
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        return self.objective(self.net, batch)
+        match self.objective(self.net, batch):
+            case (Tensor() as loss, Mapping() as logs) if loss.numel() == 1:
+                if torch.is_grad_enabled() and not loss.requires_grad:
+                    raise InputError("the objective's loss does not depend on any weight that is trained")
+                return loss, logs
+        raise InputError(
+            "an objective must return two things: the loss, a tensor of one number, and a mapping of what to log"
+        )
 
 
 class Loop:
