@@ -16,7 +16,17 @@ import typer
 
 from nervure.cli import cluster_count, cluster_data, complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_data, load_run, own_code, pairs, set_threads, typed
+from nervure.cli.common import (
+    check_device,
+    check_file,
+    is_function,
+    load_data,
+    load_run,
+    own_code,
+    pairs,
+    set_threads,
+    typed,
+)
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
 from nervure.errors import InputError
 from nervure.registry import check_settings, nearest
@@ -215,7 +225,11 @@ def command(
     if figures:
         _draw(run, ds, out, quiet)
     _show(run, json_)
-    say(f"the run is in {out}; see it with: nervure report {out}", quiet=quiet)
+    function = f" --net {net}" if is_function(net) else ""
+    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+    there = "" if data_dir is None else f" --data-dir {data_dir}"
+    listing = f"nervure cluster {out} --predict {source}{there}{function} -o clusters.csv"
+    say(f"which sample is in which cluster: {listing}", quiet=quiet)
 
 
 def _list(json_: bool) -> None:

@@ -219,6 +219,15 @@ class Dataset:
         x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at], dtype=native)), mask)
         return Batch(x, y, torch.from_numpy(at), mask)
 
+    def called(self, place: int) -> str:
+        """What a sample is called: its file, if it has one.
+
+        >>> from nervure import data
+        >>> data.load("digits").called(3)
+        'sample 3'
+        """
+        return self.items[place] if self.items else f"sample {place}"
+
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:
         """A data set of the samples at ``indices``, with splits renumbered; its fingerprint is derived."""
         at = np.asarray(indices, dtype=np.int64)

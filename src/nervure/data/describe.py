@@ -81,7 +81,8 @@ def _of_classes(ds: Dataset, each: int) -> tuple[list[int], list[str]]:
     """Positions of the first training samples of each class, and what each is called."""
     train = ds.indices("train" if "train" in ds.splits else None)
     if ds.task != "classification" or ds.y is None:
-        return train[: 4 * each].tolist(), [f"sample {number}" for number in train[: 4 * each]]
+        first = train[: 4 * each].tolist()
+        return first, [ds.called(number) for number in first]
     labels = ds.y[train]
     found: list[int] = []
     for number in range(min(CLASSES, ds.classes)):

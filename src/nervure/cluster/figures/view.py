@@ -134,8 +134,7 @@ class View:
 
     def called(self, row: int) -> str:
         """What a sample is called."""
-        place = int(self.at[row])
-        return self.ds.items[place] if self.ds.items else f"sample {place}"
+        return self.ds.called(int(self.at[row]))
 
     def label(self, row: int) -> str:
         """What a sample's label is called; nothing if it is unknown."""
