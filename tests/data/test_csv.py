@@ -154,6 +154,22 @@ class TestPoints:
             read_points(write.text("gap.csv", "ax,label\n1,u\n,v\n2,u\n"))
 
 
+def test_no_window_crosses_a_recording(write):
+    rows = [f"{step},{bird},{step * 10},{'rest' if step < 5 else 'fly'}" for bird in (7, 8) for step in range(8)]
+    path = write.text("birds.csv", "time,bird,ax,state\n" + "\n".join(rows))
+    whole = {"recording": "bird", "standardize": False, "validation": 0.0, "test": 0.0}
+    ds = load(path, window=3, stride=2, label="state", **whole)
+    assert ds.x[:, 0].tolist() == [[0, 10, 20], [20, 30, 40], [40, 50, 60]] * 2
+    assert [ds.names[one] for one in ds.y] == ["rest", "rest", "fly"] * 2
+    ahead = load(path, window=3, horizon=2, target="ax", stride=3, **whole)
+    assert ahead.x.shape == (4, 1, 3)
+    assert ahead.y.tolist() == [[30, 40], [60, 70]] * 2
+    with pytest.raises(InputError, match="too few, in one recording, for a window of 9"):
+        load(path, window=9, recording="bird")
+    with pytest.raises(InputError, match="recording= needs window="):
+        load(path, recording="bird")
+
+
 def test_windows_without_the_clock(write):
     path = write.text("bird.csv", BIRD)
     ds = load(path, window=10, stride=3, label="label", skip=["t", "bird"])

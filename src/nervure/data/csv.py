@@ -8,7 +8,8 @@ One time step a row, with ``window=``: columns that are no numbers, such as a da
 window of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the
 ``horizon`` (default 1) values of the target columns (default all) that follow it, with ``label=`` its class
 is that of its last row, or with ``label_by="majority"`` of most of its rows. ``skip=`` names columns to leave out.
-Windows begin every ``stride`` rows. Splits are cut in order of time and share no row.
+Columns called ``t``, ``time`` or ``timestamp`` are left out too. Windows begin every ``stride`` rows, and none crosses
+the end of a ``recording=``. Splits are cut in order of time and share no row.
 
 One time step a row, uncut: :func:`read_points` gives values, classes and recordings row by row, for
 :func:`nervure.data.windows.windows`.
@@ -31,7 +32,7 @@ from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Indices
 from nervure.data.labels import encode
 from nervure.data.series import MISSING, numbers, read_lines
-from nervure.data.windows import majority
+from nervure.data.windows import majority, starts_of
 from nervure.errors import InputError
 from nervure.registry import nearest
 
@@ -81,6 +82,11 @@ class _Sheet(NamedTuple):
         width = sum(place < self.width for place in kept)
         return self._replace(names=[self.names[place] for place in kept], rows=rows, width=width)
 
+    def cells(self, which: Column) -> list[str]:
+        """What stands in a column, row by row; nothing where a row ends before it."""
+        place = self.column(which)
+        return [row[place].strip() if place < len(row) else "" for row in self.rows]
+
     def named(self) -> _Sheet:
         """The sheet, if its header names every column."""
         if "" in self.names:
@@ -108,6 +114,7 @@ def read(
     window: int | None = None,
     horizon: int | None = None,
     stride: int = 1,
+    recording: Column | None = None,
     header: bool | None = None,
     skip: Column | Sequence[Column] = (),
     label_by: Literal["last", "majority"] = "last",
@@ -127,13 +134,14 @@ def read(
     if label is not None and targets:
         raise InputError(f"{path}: give label= for classes or target= for numbers, not both")
     skipped = (skip,) if isinstance(skip, str | int) else tuple(skip)
-    sheet = _sheet(path, header, [str(one) for one in (label, *targets, *skipped) if one is not None])
+    sheet = _sheet(path, header, [str(one) for one in (label, recording, *targets, *skipped) if one is not None])
     sheet = sheet.without(skipped).named()
     if window is None:
-        if horizon is not None:
-            raise InputError(f"{path}: horizon= needs window=, the number of rows to forecast from")
+        for name, value in (("horizon", horizon), ("recording", recording)):
+            if value is not None:
+                raise InputError(f"{path}: {name}= needs window=, the number of rows of a sample")
         return _rows(sheet.even(), label, targets, whole=True) if kind == "table" else _rows(sheet, label, targets)
-    return _windows(sheet, label, targets, window, horizon, stride, label_by)
+    return _windows(sheet, label, targets, window, horizon, stride, recording, label_by)
 
 
 def read_points(
@@ -175,15 +183,10 @@ def read_points(
         label = next((name for name in sheet.names if name.lower() in ("label", "class")), None)
     kept = None if values is None else [sheet.column(one) for one in values]
     words = {
-        name: [row[sheet.column(which)].strip() if sheet.column(which) < len(row) else "" for row in sheet.rows]
-        for name, which in (("label", label), ("recording", recording))
-        if which is not None
+        name: sheet.cells(which) for name, which in (("label", label), ("recording", recording)) if which is not None
     }
-    aside = {sheet.column(one) for one in (label, recording) if one is not None}
-    clocks = {place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS}
-    places = kept if kept is not None else [p for p in range(len(sheet.names)) if p not in aside | clocks]
-    found, numeric = _columns(sheet, None, places)
-    lack = [sheet.names[place] for place in places if place not in numeric] if kept is not None else []
+    found, numeric = _columns(sheet, [sheet.column(one) for one in (label, recording) if one is not None], kept)
+    lack = [sheet.names[place] for place in kept or () if place not in numeric]
     if lack:
         raise InputError(f"{path}: column {lack[0]!r} does not hold numbers")
     labels, names, _ = (
@@ -277,6 +280,7 @@ def _windows(
     window: int,
     horizon: int | None,
     stride: int,
+    recording: Column | None,
     label_by: str,
 ) -> Contents:
     for name, value in (
@@ -286,12 +290,18 @@ def _windows(
     ):
         if value < 1:
             raise InputError(f"{sheet.where}: {name} = {value}; give 1 or more")
-    values, places = _columns(sheet, None if label is None else sheet.column(label))
+    aside = [sheet.column(one) for one in (label, recording) if one is not None]
+    values, places = _columns(sheet, aside)
     ahead = (horizon or 1) if horizon is not None or targets else 0
-    count = (len(values) - window - ahead) // stride + 1
-    if count < 1:
-        raise InputError(f"{sheet.where}: {len(values)} rows are too few for a window of {window} and {ahead} ahead")
+    recordings = np.zeros(len(values)) if recording is None else np.array(sheet.cells(recording))
+    starts = starts_of(recordings, window + ahead, stride)
+    if not len(starts):
+        longest = "" if recording is None else ", in one recording,"
+        raise InputError(
+            f"{sheet.where}: {len(values)} rows are too few{longest} for a window of {window} and {ahead} ahead"
+        )
     sliding = np.lib.stride_tricks.sliding_window_view
+    each = slice(0, starts[-1] + 1, stride) if recording is None else starts  # a slice copies nothing
     y: Array | None = None
     if ahead:
         wanted = [sheet.column(one) for one in targets] or places
@@ -299,16 +309,16 @@ def _windows(
         if lack:
             raise InputError(f"{sheet.where}: target column {lack[0]!r} does not hold numbers")
         chosen = values[window:, [places.index(place) for place in wanted]]
-        y = np.ascontiguousarray(sliding(chosen, ahead, axis=0)[::stride][:count])
+        y = np.ascontiguousarray(sliding(chosen, ahead, axis=0)[each])
         y = y[:, 0] if len(wanted) == 1 else y
     elif label is not None:
-        words = [row[sheet.column(label)] for row in sheet.rows]
+        words = sheet.cells(label)
         if label_by == "majority":
-            y = _by_majority(words, np.arange(count) * stride, window)
+            y = _by_majority(words, starts, window)
         else:
-            y = _classes([words[window - 1 + number * stride] for number in range(count)])
+            y = _classes([words[start + window - 1] for start in starts])
     return Contents(
-        x=sliding(values, window, axis=0)[::stride][:count],
+        x=sliding(values, window, axis=0)[each],
         y=y,
         kind="series",
         gap=-(-(window + ahead) // stride) - 1,
@@ -325,14 +335,15 @@ def _by_majority(words: list[str], starts: Indices, window: int) -> Array:
     return np.where(most < 0, unknown, names[most])
 
 
-def _columns(sheet: _Sheet, aside: int | None, among: Sequence[int] | None = None) -> tuple[Array, list[int]]:
-    """(time, channels) values of the columns that hold numbers, and the places of these."""
+def _columns(sheet: _Sheet, aside: Sequence[int], among: Sequence[int] | None = None) -> tuple[Array, list[int]]:
+    """(time, channels) values of the columns that hold numbers, and the places of these; a clock is none of them."""
     sheet.even()
     columns: list[Array] = []
     places: list[int] = []
-    for place in range(sheet.width) if among is None else among:
+    left_out = {*aside, *(place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS)}
+    for place in among if among is not None else [place for place in range(sheet.width) if place not in left_out]:
         words = [row[place] for row in sheet.rows]
-        if place == aside or not _numeric(words[0].strip()):
+        if not _numeric(words[0].strip()):
             continue
         columns.append(numbers(words, f"{sheet.where}, column {sheet.names[place]!r}"))
         places.append(place)
