@@ -26,6 +26,7 @@ from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, latent_size, own_settings, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.parameters import typed
+from nervure.cluster.restore import restored
 from nervure.cluster.runs import begun, method_of, own_function
 from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
 from nervure.data.dataset import Dataset
@@ -44,12 +45,6 @@ __all__ = ["PUBLISHED", "DeepClusterer"]
 
 PUBLISHED = {"encoder_fc": "dense", "decoder": "literal"}
 """The layers of a convolutional auto-encoder as the thesis prints them (spec deepcluster, 2.1)."""
-
-RESTORE = {"rotate": 10.0, "shift": 0.1}
-"""How pictures are changed that a robust auto-encoder restores (spec deepcluster, S8)."""
-
-LARGE = 16
-"""Pixels of a side from which on it does: on smaller pictures so small a turn only blurs."""
 
 WARM_STEPS = 400
 """Steps of reconstruction alone that a warm-up asks for where neither user nor profile says how long it is."""
@@ -220,7 +215,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             if method.recipe.objective_options.get("reconstruction") == 0:
                 raise InputError(f"distance: {method_of(self)} reconstructs nothing")
             method = with_options(method, {"distance": own.distance})
-        if changes := own._restored(ds, method):
+        if changes := restored(own, ds, method):
             method = with_options(method, {"restore": True}, copies=dict(changes))
         if links is not None:
             if warm_epochs(method.recipe) >= method.recipe.epochs:
@@ -335,17 +330,6 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         with torch.no_grad():
             rows = [self.net_.head(latents).numpy() for _, latents in encoded(self.net_, ds)]
         return np.concatenate(rows).astype(np.float64)
-
-    def _restored(self, ds: Dataset, method: Method) -> Mapping[str, object]:
-        """How samples are changed that the auto-encoder restores; nothing where it restores none."""
-        if self.restore is None:
-            usual = self._profile("restore") and ds.kind == "image" and min(ds.in_shape[1:]) >= LARGE
-            return RESTORE if usual and not self.augment else {}
-        if self.restore and self.augment:
-            raise InputError("augment reconstructs to the changed sample, restore to the sample; give one of them")
-        if self.restore and method.recipe.objective_options.get("reconstruction") == 0:
-            raise InputError(f"restore: {type(self).__name__} has no auto-encoder that could restore a sample")
-        return self.restore
 
     def _seed(self) -> int:
         if isinstance(self.random_state, int | np.integer):
