@@ -171,6 +171,8 @@ class TestPredict:
             (("cluster", groups, "--predict", shop / "table.npz"), "reads image"),
             (("cluster", base, "--predict", shop / "bare.npy"), "not of a clusterer"),
             (("cluster", shop / "bare.npy", "--predict", shop / "bare.npy"), "not a run's folder"),
+            (("cluster", groups, "--predict", shop / "bare.npy", "-k", "3"), "as they are; leave out --clusters"),
+            (("cluster", groups, "--draw", "--epochs", "3"), "--draw takes the run as it is; leave out --epochs"),
         ):
             said = call(*arguments)
             assert (said.code, said.out, said.err.count("\n")) == (2, "", 1)

@@ -24,6 +24,7 @@ from nervure.cli.common import (
     load_run,
     own_code,
     pairs,
+    refuse_options,
     set_threads,
     typed,
 )
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
     from nervure.store import Run
 
 log = logging.getLogger(__name__)
+
+ANYHOW = {"source", "net", "data_dir", "data_option", "device", "threads", "quiet", "debug"}
+PREDICTING = ANYHOW | {"predict", "out", "overwrite", "json_"}
+DRAWING = ANYHOW | {"draw", "data"}
+"""The parameters that have a say where nothing is fitted."""
 
 
 def command(
@@ -180,11 +186,13 @@ def command(
     set_threads(threads)
     check_device(device)
     if predict:
+        refuse_options(context, set(context.params) - PREDICTING, "--predict takes the clusters as they are")
         _predict(
             source, predict, out, net, data_dir, pairs(data_option, "--data-option"), device, overwrite, json_, quiet
         )
         return
     if draw:
+        refuse_options(context, set(context.params) - DRAWING, "--draw takes the run as it is")
         _redraw(source, data, net, data_dir, pairs(data_option, "--data-option"), quiet)
         return
     from nervure.store.folder import claim

@@ -26,7 +26,7 @@ def load(source: str, data_dir: Path | None, options: dict[str, object], split: 
     if split not in ("all", "train"):
         raise InputError(f"--split {split!r}; take all or train")
     if Path(source).is_dir() and (Path(source) / "run.json").is_file():
-        raise InputError(f"{source} is a run; give --predict NEW to put new samples into its clusters, or --draw")
+        raise InputError(f"{source} is a run; give samples, or with a clusterer's run --predict NEW, or --draw")
     whole = {"resplit": True, "validation": 0.0, "test": 0.0} if split == "all" else {}
     return load_data(source, data_dir, {"standardize": False, **whole, **options})
 

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +133,14 @@ def typed(context: typer.Context) -> str:
     """The command as it was typed, for a run's lineage."""
     held = context.find_root().obj
     return shlex.join(["nervure", *held]) if isinstance(held, tuple) else ""
+
+
+def refuse_options(context: typer.Context, names: Collection[str], why: str) -> None:
+    """Refuse options that were given though they have no say; ``why`` says what settles it already."""
+    for one in context.command.params:
+        source = context.get_parameter_source(one.name or "")
+        if one.name in names and source is not None and source.name == "COMMANDLINE":
+            raise InputError(f"{why}; leave out {one.opts[0]}")
 
 
 def load_data(source: str, data_dir: Path | None, options: dict[str, object]) -> Dataset:

@@ -12,7 +12,7 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, load_run, nested, pairs, set_threads, typed
+from nervure.cli.common import check_device, load_run, nested, pairs, refuse_options, set_threads, typed
 from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
 from nervure.cli.samples import data_of
 from nervure.errors import InputError, InterruptedWork
@@ -170,7 +170,7 @@ def command(
     }  # fmt: skip
     given = {name: value for name, value in given.items() if value is not None}
     if plan is not None:
-        _void(context, [*given, *_PLANNING])
+        refuse_options(context, {*given, *_PLANNING}, "--plan already says what stays")
     if accuracy_drop is not None:
         given |= {"recover": tuple(methods), "recover_options": mending}
     target = None if plan is not None else prune.Target(**given)
@@ -259,15 +259,6 @@ def _claim_search(folder: Path, resume: bool, overwrite: bool) -> None:
     import shutil
 
     shutil.rmtree(folder)
-
-
-def _void(context: typer.Context, options: list[str]) -> None:
-    """Refuse options that say how to plan beside a plan."""
-    for name in options:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
-            option = next(one for one in context.command.params if one.name == name).opts[0]
-            raise InputError(f"--plan already says what stays; leave out {option}")
 
 
 def _to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:
