@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
+import sys
 
 import pytest
 
@@ -81,3 +83,24 @@ def test_tables_take_text_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     console.print_table(("class", "recall"), [("[red]", 0.5), ('b,"c"', None)], title="[bold]runs")
     out = capsys.readouterr().out
     assert "[red]" in out and "[bold]runs" in out and 'b,"c"' in out
+
+
+def test_names_are_whole_and_columns_in_blocks_where_a_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    names = ["neural-mixture-em-alone", "neural-mixture-two-fold"]
+
+    def printed() -> list[str]:
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+
+    console.print_table(["", *"abcd"], [(name, *["62.68 ± 0.02"] * 4) for name in names])
+    lines = printed()
+    assert max(map(len, lines)) <= 60
+    assert sum(names[0] in line for line in lines) == 2
+    assert sum(line.count("62.68 ± 0.02") for line in lines) == 8
+    console.print_table(["layer", "why"], [(name, "kept whole, because " * 5) for name in names])
+    lines = printed()
+    assert max(map(len, lines)) <= 60
+    assert [sum(name in line for line in lines) for name in names] == [1, 1]

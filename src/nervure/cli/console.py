@@ -37,24 +37,56 @@ def print_json(data: object) -> None:
     sys.stdout.write(as_json(data))
 
 
+SHORT = 30
+"""Characters of a cell that is a name or a figure, which is not to be broken; longer ones are text, and wrap."""
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """The result for people, on stdout: first column to the left, numbers to the right."""
+    """The result for people, on stdout: first column to the left, numbers to the right.
+
+    Columns of figures that a terminal is too narrow for are printed below the others, with the first one again; what
+    names a line is not broken.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    table = RichTable(box=box.SIMPLE_HEAD)
-    for place, column in enumerate(columns):
-        figures = all(isinstance(row[place], int | float) or row[place] is None for row in rows)
-        table.add_column(Text(column), justify="right" if figures and place else "left")
-    for row in rows:
-        table.add_row(*(Text(number(cell)) for cell in row))
-    wide = None if sys.stdout.isatty() else 200
-    console = Console(file=sys.stdout, width=wide)
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200)
     if title:
         console.print(Text(title), soft_wrap=True)
-    console.print(table)
+    cells = [[number(cell) for cell in row] for row in rows]
+    widths = [max(map(len, (column, *(row[at] for row in cells)))) for at, column in enumerate(columns)]
+    for block in blocks(widths, console.width - 2):
+        table = RichTable(box=box.SIMPLE_HEAD)
+        for place in block:
+            figures = all(isinstance(row[place], int | float) or row[place] is None for row in rows)
+            table.add_column(
+                Text(columns[place]),
+                justify="right" if figures and place else "left",
+                min_width=None if place else min(widths[0], SHORT),
+                overflow="fold",
+            )
+        for row in cells:
+            table.add_row(*(Text(row[place]) for place in block))
+        console.print(table)
+
+
+def blocks(widths: Sequence[int], room: int) -> list[list[int]]:
+    """Which columns of these widths are printed together; all of them where they fit, or where one holds text.
+
+    >>> blocks([10, 8, 8, 8], room=35), blocks([10, 80], room=35), blocks([4, 8], room=35)
+    ([[0, 1, 2], [0, 3]], [[0, 1]], [[0, 1]])
+    """
+    padded = [width + 3 for width in widths]
+    if max(widths, default=0) > SHORT or sum(padded) <= room:
+        return [list(range(len(widths)))]
+    found = [[0]]
+    for place in range(1, len(widths)):
+        if len(found[-1]) > 1 and sum(padded[one] for one in (*found[-1], place)) > room:
+            found.append([0])
+        found[-1].append(place)
+    return found
 
 
 def print_figure(table: Table) -> None:

@@ -150,7 +150,7 @@ def _show(results: Results, json_: bool, quiet: bool) -> None:
     if chosen.unpublished:
         say(chosen.unpublished, quiet=quiet)
     say(f"profile {results.profile}: {chosen.profile(results.profile).what}", quiet=quiet)
-    told = "; ".join(f"{name} {value}" for name, value in study.settings_of(results).items())
+    told = "; ".join(f"{name} {value}" for name, value in study.settings_of(results, arms=False).items())
     say(f"settings: {told}", quiet=quiet)
     if absent := results.absent:
         given = tuple(dict.fromkeys(name for record in results.records for name in record.metrics))
