@@ -44,6 +44,7 @@ class Plain(nn.Module):
         ({"snapshots": 2}, "snapshots = 2"),
         ({"latent": "3"}, "latent = '3'; give a valid integer"),
         ({"parents": "001"}, "parents = '001'"),
+        ({"parents": [0, 0, 1]}, "they group labels, and none are given"),
         ({"recipe": {"lr": 0.1}}, "'lr' has a parameter of its own; give lr="),
         ({"recipe": {"batch": 3}}, "give batch_size="),
     ],

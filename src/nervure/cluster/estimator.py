@@ -203,7 +203,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         check(own, ds)
         if ds.task != "classification":
             ds = dataclasses.replace(ds, y=None, task="none", names=())
-        known = None if labels is None else known_labels(labels, len(ds), getattr(own, "parents", ()))
+        known = known_labels(labels, len(ds), getattr(own, "parents", ()))
         outputs = 0 if known is None else int(known.max()) + 1
         method = dataclasses.replace(own.method(ds, own._seed(), outputs), labels=known)
         if outputs > own.n_clusters and not method.label_outputs:

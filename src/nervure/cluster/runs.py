@@ -176,8 +176,7 @@ def fit_together(
     """
     from nervure.train import launch
 
-    if labels is not None:  # refused here, not by a process
-        known_labels(labels, len(ds), getattr(estimator, "parents", ()))
+    known_labels(labels, len(ds), getattr(estimator, "parents", ()))  # refused here, not by a process
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
     pairs = None if links is None else check_links(links, len(ds), estimator.n_clusters)

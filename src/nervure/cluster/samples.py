@@ -102,14 +102,20 @@ def check_padding(ds: Dataset, masks: bool) -> None:
         )
 
 
-def known_labels(labels: ArrayLike, count: int, parents: Sequence[int] = ()) -> NDArray[np.int64]:
+def known_labels(labels: ArrayLike | None, count: int, parents: Sequence[int] = ()) -> NDArray[np.int64] | None:
     """What supervises (n,), numbered from 0, with -1 for unknown: labels, or their groups (spec deepcluster, S11).
 
-    >>> known_labels([3, -1, 5], 3).tolist()
-    [0, -1, 1]
-    >>> known_labels([0, -1, 2, 3], 4, parents=[0, 0, 0, 1]).tolist()
-    [0, -1, 0, 1]
+    Without labels nothing does.
+
+    >>> known_labels([3, -1, 5], 3)
+    array([ 0, -1,  1])
+    >>> known_labels([0, -1, 2, 3], 4, parents=[0, 0, 0, 1])
+    array([ 0, -1,  0,  1])
     """
+    if labels is None:
+        if len(parents):
+            raise InputError("parents: they group labels, and none are given; give labels too, or leave them out")
+        return None
     found = np.asarray(labels)
     if found.shape != (count,):
         raise InputError(f"labels: {found.shape} labels for {count} samples; give one each, -1 where unknown")
