@@ -179,6 +179,12 @@ def test_windows_without_the_clock(write):
         load(path, window=10, skip="clock")
 
 
+def test_a_clock_that_is_the_target_is_a_channel(write):
+    rows = "time,T,load\n" + "\n".join(f"{n},{20 + n},{n * n}" for n in range(12))
+    ds = load(write.text("weather.csv", rows), window=4, target="T", standardize=False, validation=0.0, test=0.0)
+    assert (ds.in_shape, ds.x[0, 0].tolist(), ds.y[0].tolist()) == ((2, 4), [20, 21, 22, 23], [24])
+
+
 def test_majority_of_rows(write):
     rows = "a,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate("uuvvvuu?vv"))
     path = write.text("a.csv", rows)

@@ -291,7 +291,7 @@ def _windows(
         if value < 1:
             raise InputError(f"{sheet.where}: {name} = {value}; give 1 or more")
     aside = [sheet.column(one) for one in (label, recording) if one is not None]
-    values, places = _columns(sheet, aside)
+    values, places = _columns(sheet, aside, wanted=[sheet.column(one) for one in targets])
     ahead = (horizon or 1) if horizon is not None or targets else 0
     recordings = np.zeros(len(values)) if recording is None else np.array(sheet.cells(recording))
     starts = starts_of(recordings, window + ahead, stride)
@@ -335,12 +335,14 @@ def _by_majority(words: list[str], starts: Indices, window: int) -> Array:
     return np.where(most < 0, unknown, names[most])
 
 
-def _columns(sheet: _Sheet, aside: Sequence[int], among: Sequence[int] | None = None) -> tuple[Array, list[int]]:
-    """(time, channels) values of the columns that hold numbers, and the places of these; a clock is none of them."""
+def _columns(
+    sheet: _Sheet, aside: Sequence[int], among: Sequence[int] | None = None, wanted: Sequence[int] = ()
+) -> tuple[Array, list[int]]:
+    """(time, channels) values of the columns that hold numbers, and their places; a clock is one only if ``wanted``."""
     sheet.even()
     columns: list[Array] = []
     places: list[int] = []
-    left_out = {*aside, *(place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS)}
+    left_out = {*aside, *(place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS)} - {*wanted}
     for place in among if among is not None else [place for place in range(sheet.width) if place not in left_out]:
         words = [row[place] for row in sheet.rows]
         if not _numeric(words[0].strip()):
