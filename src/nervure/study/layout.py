@@ -42,7 +42,7 @@ def layouts(
     """
     measures = {row.measure: row.unit for row in rows}
     cells: dict[tuple[str, str], list[Row]] = {}
-    for row in [row for row in rows if row.n] or rows:
+    for row in _known(rows):
         cells.setdefault((row.arm, row.measure), []).append(row)
     alone = plain(arms, measures, by_layer)
     found = [_by_arm(arms, alone, cells)] if len(arms) > 1 else [*_by_word(arms[0], alone, cells)]
@@ -140,8 +140,12 @@ def brackets(rows: Sequence[Row]) -> str:
     >>> brackets([Row("a", "b", "%", 99.0, 98.0, None, 1, -1.0, "Table 1")])
     'Table 1'
     """
-    known = [row for row in rows if row.n] or rows
-    return "; and ".join(dict.fromkeys(row.place for row in known if row.published is not None))
+    return "; and ".join(dict.fromkeys(row.place for row in _known(rows) if row.published is not None))
+
+
+def _known(rows: Sequence[Row]) -> Sequence[Row]:
+    """The rows that were measured; before any was, all of them."""
+    return [row for row in rows if row.n] or rows
 
 
 def in_words(measure: str, unit: str) -> str:
