@@ -89,3 +89,27 @@ def test_biases_start_at_zero_and_rectified_layers_he_uniform():
     bound = (6 / (8 * 25)) ** 0.5
     assert 0.95 * bound < float(conv.weight.detach().abs().max()) <= bound
     assert isinstance(net.classifier[-1], nn.Linear)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_pass_through_with_the_channels_of_a_pixel_side_by_side(channels):
+    layers = (bp.Conv(units=4, norm="batch"), bp.Pool(), bp.Conv(units=6), bp.Pool(kind="average"), bp.Dense())
+    net = chain(bp.Blueprint(layers=layers), (channels, 12, 8), 5)
+    seen = []
+    for layer in net.features[:-1]:
+        layer.register_forward_hook(lambda _, given, out: seen.append(out))
+    x = torch.randn(7, channels, 12, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    out = net(x)
+    assert len(seen) == 7
+    assert all(one.is_contiguous(memory_format=torch.channels_last) and not one.is_contiguous() for one in seen)
+    plain = net.classifier(net.features(x))
+    torch.testing.assert_close(out, plain)
+    (found,), (wanted,) = (torch.autograd.grad(one.square().sum(), x) for one in (out, plain))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_a_traced_network_does_not_hold_the_order_in_memory():
+    net = chain(bp.Blueprint(layers=(bp.Conv(units=4), bp.Pool(), bp.Dense())), (3, 8, 8), 5).eval()
+    called = [str(node.target) for node in torch.export.export(net, (torch.zeros(2, 3, 8, 8),)).graph.nodes]
+    assert any("conv2d" in name for name in called)
+    assert not any("copy" in name or "clone" in name or "contiguous" in name or ".to." in name for name in called)

@@ -79,7 +79,7 @@ def test_the_embedding_is_what_the_scores_read():
     x = torch.randn(3, *MNIST, generator=torch.Generator().manual_seed(0))
     embedding = net.classifier[:-1](net.features(x))
     assert embedding.shape == (3, 32)
-    assert torch.equal(net.classifier[-1](embedding), net(x))
+    torch.testing.assert_close(net.classifier[-1](embedding), net(x))
 
 
 def test_weights_before_a_rectifier_are_he_uniform():

@@ -18,7 +18,7 @@ from nervure.train.runtime import sum_over_ranks
 
 __all__ = ["encode", "encoded"]
 
-BATCH = 1024
+BATCH = 256
 
 
 @torch.no_grad()
