@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
-from importlib import resources
 
 import numpy as np
 import pytest
@@ -246,8 +244,8 @@ def test_equal_steps_for_any_number_of_samples() -> None:
 
 def test_later_parameters_win_and_recipes_are_changed() -> None:
     settings = ClusterSettings.read({
-        "method": "dcae-kmeans", "deep": {"lr": 0.1, "epochs": 3}, "parameters": {"lr": 0.2},
-        "methods": {"dcae-kmeans": {"epochs": 1, "network": "autoencoder", "network_options": {"widths": [8]}}},
+        "method": "dcae-kmeans", "deep": {"lr": 0.1, "epochs": 1},
+        "parameters": {"lr": 0.2, "network": "autoencoder", "network_options": {"widths": [8]}},
         "recipe": {"optimizer": "sgd", "clip": 5.0}, "samples": 50,
     })  # fmt: skip
     model = fitted(job(), settings, work_of(job(), settings))
@@ -316,11 +314,3 @@ def test_invariance_and_densities_run_at_their_smallest() -> None:
     assert set(table.load("cluster-densities-mnist").measures) <= set(measures["batch"])
     assert abs(measures["batch"]["h 6"] - 0.5) < 0.02
     assert measures["batch"]["h_spread"] < 0.04 < 0.2 < measures["none"]["h_spread"]
-
-
-def test_tables_hold_no_method_that_is_not_there() -> None:
-    for name in CLUSTERED:
-        text = resources.files("nervure.study").joinpath("tables", f"{name}.toml").read_text(encoding="utf-8")
-        held = tomllib.loads(text)
-        for part in (held.get("settings", {}), *(one.get("settings", {}) for one in held["profiles"].values())):
-            assert set(part.get("methods", {})) <= {*clusterers.names(), UNTRAINED}

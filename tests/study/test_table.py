@@ -60,6 +60,27 @@ def test_settings_are_laid_over_each_other(table: str) -> None:
     assert study.trial_settings("better", "cpu") == {"base": 0.75, "epochs": 9}
 
 
+METHODS = """
+[methods.em]
+options = { copies = 4, base = 1 }
+
+[profiles.cpu.methods.em]
+options = { base = 3 }
+"""
+
+
+def test_settings_of_a_method_go_to_its_arms_alone(table: str) -> None:
+    from nervure.study.table import parse
+
+    text = table.replace("[arms.plain]", '[arms.plain]\nmethod = "em"\noptions = { copies = 5 }', 1) + METHODS
+    study = parse(text, "mine", "mine.toml")
+    assert study.trial_settings("plain", "smoke")["options"] == {"copies": 5, "base": 1}
+    assert study.trial_settings("plain", "cpu")["options"] == {"copies": 5, "base": 3}
+    assert "options" not in study.trial_settings("better", "cpu")
+    with pytest.raises(InputError, match=r"^mine\.toml: profiles\.cpu\.methods: no arm has the method 'em2'"):
+        parse(text.replace("cpu.methods.em", "cpu.methods.em2"), "mine", "mine.toml")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [

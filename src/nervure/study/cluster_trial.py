@@ -45,9 +45,8 @@ class ClusterSettings(TrialSettings):
     method : str
         A name of ``nervure.cluster.clusterers``, or a control: ``raw-kmeans``, ``sobel-kmeans``, ``raw-gmm``,
         ``pca-gmm``, ``raw-spectral``, ``random-network``.
-    deep, parameters, methods : dict
-        Parameters of an estimator: those of every one, the arm's own, and those of single methods by name; later
-        ones win. Controls take none.
+    deep, parameters : dict
+        Parameters of an estimator: those of all, and the method's or the arm's own, which win. Controls take none.
     recipe : dict
         Fields of the recipe that the estimator itself has no parameter for.
     options : dict
@@ -90,7 +89,6 @@ class ClusterSettings(TrialSettings):
     method: str
     deep: dict[str, object] = Field(default_factory=dict)
     parameters: dict[str, object] = Field(default_factory=dict)
-    methods: dict[str, dict[str, object]] = Field(default_factory=dict)
     recipe: dict[str, object] = Field(default_factory=dict)
     options: dict[str, object] = Field(default_factory=dict)
     fit: Literal["all", "train"] = "all"
@@ -139,7 +137,7 @@ class ClusterSettings(TrialSettings):
         4
         """
         kind = self.kind
-        given: dict[str, Any] = merged(self.deep, self.parameters, self.methods.get(self.method, {}))
+        given: dict[str, Any] = merged(self.deep, self.parameters)
         if self.steps is not None:
             own = kind.profiles[str(given.get("profile", "robust"))]
             batches = -(-samples // int(given.get("batch_size") or own["batch_size"]))

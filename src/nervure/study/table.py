@@ -49,11 +49,12 @@ class Data(_Data):
 
 
 class Profile(_Data):
-    """One size of a study: settings that win over the study's own, and how many seeds."""
+    """One size of a study: settings that win over the study's own, those of single methods, and how many seeds."""
 
     what: str
     seeds: int | None = Field(None, ge=1)
     settings: Settings = Field(default_factory=dict)
+    methods: dict[str, Settings] = Field(default_factory=dict)
 
 
 class Published(_Data):
@@ -121,8 +122,10 @@ class Study(_Data):
         What every trial is given.
     arms : dict of dict
         Further settings by arm, which win over ``settings``; without any there is the one arm ``base``.
+    methods : dict of dict
+        Settings of the arms whose setting ``method`` is so called; they win over ``settings``, an arm's own over them.
     profiles : dict of Profile
-        ``smoke``, ``cpu``, ``gpu``, ``published``; their settings win over everything.
+        ``smoke``, ``cpu``, ``gpu``, ``published``; their settings win over all of these, their ``methods`` over those.
     seeds : int
         Trials of each arm, with seeds 0, 1, ...
     measures : dict of str to str
@@ -157,6 +160,7 @@ class Study(_Data):
     trial: str = "train"
     settings: Settings = Field(default_factory=dict)
     arms: dict[str, Settings] = Field(default_factory=_one_arm, min_length=1)
+    methods: dict[str, Settings] = Field(default_factory=dict)
     profiles: dict[ProfileName, Profile] = Field(min_length=1)
     seeds: int = Field(3, ge=1)
     measures: Annotated[dict[str, Literal["", "%"]], BeforeValidator(_spelled_out), Field(min_length=1)]
@@ -178,6 +182,13 @@ class Study(_Data):
         for (printed, _, arm, measure), count in times.items():
             if count > 1:
                 raise ValueError(f"published, {printed}: {arm}.{measure!r} is there {count} times; give one figure")
+        used = tuple(dict.fromkeys(self._method(arm) for arm in self.arms))
+        told = {"methods": self.methods} | {
+            f"profiles.{name}.methods": one.methods for name, one in self.profiles.items()
+        }
+        for where, methods in told.items():
+            if strange := sorted(set(methods) - set(used)):
+                raise ValueError(f"{where}: no arm has the method {strange[0]!r}; {nearest(strange[0], used)}")
         if not self.published and not self.unpublished:
             raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
         columns = {*self.arms, *(column for sweep in self.sweeps for column in sweep.columns)}
@@ -213,8 +224,14 @@ class Study(_Data):
         return self.profiles[name]
 
     def trial_settings(self, arm: str, profile: str) -> dict[str, object]:
-        """What a trial of ``arm`` is given: the study's settings, the arm's, and the profile's on top."""
-        return merged(self.settings, self.arms[arm], self.profile(profile).settings)
+        """What a trial of ``arm`` is given: the study's settings, its method's, its own, and the profile's on top."""
+        method, size = self._method(arm), self.profile(profile)
+        return merged(
+            self.settings, self.methods.get(method, {}), self.arms[arm], size.settings, size.methods.get(method, {})
+        )
+
+    def _method(self, arm: str) -> str:
+        return str(self.arms[arm].get("method", self.settings.get("method", "")))
 
 
 def names() -> tuple[str, ...]:
