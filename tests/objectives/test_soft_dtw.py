@@ -186,3 +186,6 @@ def test_bad_input() -> None:
         soft_dtw(series(1, 1, 2), series(1, 1, 2), gamma=-1)
     with pytest.raises(InputError, match=r"series of \(1, 1, 2\) and \(1, 2, 2\); give"):
         soft_dtw(series(1, 1, 2), series(1, 2, 2))
+    long = torch.zeros(2, 1, 30_000)
+    with pytest.raises(InputError, match=r"2 series of 30000 steps compares 1,800,000,000 pairs.*smaller batches"):
+        soft_dtw(long, long)

@@ -21,6 +21,8 @@ __all__ = ["soft_dtw", "soft_dtw_divergence"]
 
 # stands for infinity: a sum of many stays finite in float32, and so does a difference of two
 FAR = 1e30
+CELLS = 1 << 30
+"""As many pairs of steps are compared at once at most: 4 GiB a table, of which the backward pass holds several."""
 
 
 def soft_dtw(
@@ -59,6 +61,11 @@ def soft_dtw(
     if x.dim() != 3 or y.dim() != 3 or x.shape[:2] != y.shape[:2]:
         raise InputError(
             f"soft-DTW between series of {tuple(x.shape)} and {tuple(y.shape)}; give (n, c, t) and (n, c, s)"
+        )
+    if (cells := x.shape[0] * x.shape[2] * y.shape[2]) > CELLS:
+        raise InputError(
+            f"soft-DTW of {x.shape[0]} series of {x.shape[2]} steps compares {cells:,} pairs of steps at once, over "
+            f"{CELLS:,}; take smaller batches, or windows of the series, or squared errors"
         )
     if other_mask is None and mask is not None and x.shape[2] == y.shape[2]:
         other_mask = mask
