@@ -73,6 +73,18 @@ def test_refitting_replaces_the_first_steps(latents: Tensor) -> None:
     assert float(torch.cdist(head.centres, torch.from_numpy(best.cluster_centers_)).min(1).values.max()) < 1e-3
 
 
+def test_centres_that_may_die_are_not_found_anew() -> None:
+    noise = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    group = Group.alone(noise + 20 * torch.eye(3).repeat(100, 1))
+    heads = [CentresHead(9, 3, empty="die", refit_epochs=count) for count in (0, 3)]
+    for head in heads:
+        head.begin(group)
+        head.refresh(group, 0)
+    assert 1 < int(heads[0].alive.sum()) < 9
+    assert torch.equal(heads[0].alive, heads[1].alive)
+    assert torch.equal(heads[0].centres, heads[1].centres)
+
+
 def test_soft_assignments_are_those_of_spherical_gaussians() -> None:
     head = CentresHead(2, 1)
     head.centres.copy_(torch.tensor([[0.0], [2.0]]))

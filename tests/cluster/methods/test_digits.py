@@ -68,13 +68,23 @@ def test_labels_shape_latents_that_k_means_groups() -> None:
 # two trainings of 60 epochs on 1,397 samples
 @pytest.mark.slow
 def test_regularised_activity_finds_digits_that_two_groups_of_labels_do_not_tell() -> None:
-    """S11 (spec deepcluster, 11): at least 20 points more of samples held out; this seed has 34."""
+    """S11 (spec deepcluster, 11): at least 20 points more of samples held out; this seed has 34.
+
+    With one Lloyd step an epoch from the first, as printed; k-means anew finds 51 % of them without it on this seed.
+    """
     ds = data.load("digits")
     x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397
     found = []
     for activity in ((0.0, 0.0, 0.0), (0.8, 0.8, 3e-4)):
         model = cluster.DCAEKMeans(
-            10, epochs=60, patience=0, activity=activity, parents=[0] * 5 + [1] * 5, random_state=0, **DENSE
+            10,
+            epochs=60,
+            patience=0,
+            activity=activity,
+            parents=[0] * 5 + [1] * 5,
+            random_state=0,
+            refit_epochs=0,
+            **DENSE,
         ).fit(x[seen], labels=ds.y[seen])
         found.append(matched_accuracy(ds.y[~seen], model.predict(x[~seen])))
     assert found[1] > found[0] + 0.2

@@ -37,7 +37,7 @@ class CentresHead(Head):
     assign : str
         ``stored``: an epoch pulls samples to the centre that they had at the last phase; ``online``: to the nearest.
     refit_epochs : int
-        So many first epochs end with k-means to convergence in place of one Lloyd step.
+        So many first epochs end with k-means to convergence in place of one Lloyd step; not where centres may die.
     floor : float
         With ``die``, the share of an even share that a centre needs to live.
 
@@ -113,7 +113,8 @@ class CentresHead(Head):
         mine = lloyd.sums(group.latents, self.centres, assigned)
         found = lloyd.Sums.unpacked(group.reduce(mine.packed()), self.clusters)
         notes: tuple[str, ...] = ()
-        if epoch < self.refit_epochs:
+        anew = epoch < self.refit_epochs and self.empty != "die"
+        if anew:
             moved = lloyd.full(group.sample(lloyd.FULL_SAMPLE), self.clusters, group.seed + epoch)
         elif self.empty == "die":
             moved, notes = self._thinned(lloyd.step(found, self.centres), group)
@@ -121,7 +122,7 @@ class CentresHead(Head):
             moved, notes = revive(lloyd.step(found, self.centres), found, group, self.empty, epoch)
         self.centres.copy_(moved)
         self._spread(found, group)
-        if notes or epoch < self.refit_epochs:  # the old assignment names centres that stand elsewhere now
+        if notes or anew:  # the old assignment names centres that stand elsewhere now
             assigned = self.assign(group.latents)
         return Refreshed(assigned, {"inertia": float(found.inertia) / max(1, group.total)}, notes)
 

@@ -18,7 +18,8 @@ class DCAEKMeans(DeepClusterer):
     """Deep convolutional auto-encoder with embedded k-means (Alqahtani et al. 2018).
 
     Reconstruction and the distance of each latent to its centre are minimised together; after each epoch the centres
-    make one Lloyd step on all latents.
+    make one Lloyd step on all latents. At first (20 epochs of ``robust``, 10 of ``quick``, none of ``paper``) k-means
+    finds them anew instead, so that a bad start is forgotten.
 
     Parameters
     ----------
@@ -64,8 +65,12 @@ class DCAEKMeans(DeepClusterer):
         "paper": {
             "epochs": 500, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "keep", "layers": PUBLISHED,
         },
-        "robust": {"epochs": 100, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
-        "quick": {"epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed"},
+        "robust": {
+            "epochs": 100, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed", "refit_epochs": 20,
+        },
+        "quick": {
+            "epochs": 30, "batch_size": 100, "lr": 1e-3, "weight_decay": 5e-4, "empty": "reseed", "refit_epochs": 10,
+        },
     }  # fmt: skip
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
