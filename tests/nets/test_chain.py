@@ -91,13 +91,22 @@ def test_biases_start_at_zero_and_rectified_layers_he_uniform():
     assert isinstance(net.classifier[-1], nn.Linear)
 
 
+class Seen(nn.Module):
+    def __init__(self, seen: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen.append(x)
+        return x
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_pass_through_with_the_channels_of_a_pixel_side_by_side(channels):
     layers = (bp.Conv(units=4, norm="batch"), bp.Pool(), bp.Conv(units=6), bp.Pool(kind="average"), bp.Dense())
-    net = chain(bp.Blueprint(layers=layers), (channels, 12, 8), 5)
-    seen = []
-    for layer in net.features[:-1]:
-        layer.register_forward_hook(lambda _, given, out: seen.append(out))
+    net, seen = chain(bp.Blueprint(layers=layers), (channels, 12, 8), 5), []
+    for place in range(len(net.features) - 1, 0, -1):
+        net.features.insert(place, Seen(seen))
     x = torch.randn(7, channels, 12, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
     out = net(x)
     assert len(seen) == 7
@@ -106,6 +115,17 @@ def test_images_pass_through_with_the_channels_of_a_pixel_side_by_side(channels)
     torch.testing.assert_close(out, plain)
     (found,), (wanted,) = (torch.autograd.grad(one.square().sum(), x) for one in (out, plain))
     torch.testing.assert_close(found, wanted)
+
+
+def test_who_watches_a_layer_sees_the_usual_order():
+    net, seen = chain(bp.Blueprint(layers=(bp.Conv(units=4), bp.Pool(), bp.Dense())), (3, 8, 8), 5), []
+    handle = net.features[0].register_forward_hook(lambda layer, given, out: seen.append(out))
+    net(torch.zeros(2, 3, 8, 8))
+    assert seen[0].is_contiguous()
+    handle.remove()
+    net.features[1].register_forward_pre_hook(lambda layer, given: seen.append(given[0]))
+    net(torch.zeros(2, 3, 8, 8))
+    assert seen[1].is_contiguous()
 
 
 def test_a_traced_network_does_not_hold_the_order_in_memory():
