@@ -31,10 +31,14 @@ _GLOBAL: dict[str, tuple[type[nn.Module], ...]] = {
 class Chain(nn.Module):
     """``classifier(features(x))``: (n, *in_shape) -> (n, classes).
 
+    With ``pixels_last`` images pass through as :func:`pixels_last` orders them.
+
     >>> import torch
     >>> Chain(nn.Sequential(nn.Flatten()), nn.Sequential(nn.Linear(4, 2)))(torch.zeros(3, 1, 2, 2)).shape
     torch.Size([3, 2])
     """
+
+    pixels_last = False
 
     def __init__(self, features: nn.Sequential, classifier: nn.Sequential) -> None:
         super().__init__()
@@ -43,17 +47,16 @@ class Chain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Class scores before the softmax."""
-        watched = any(layer._forward_hooks or layer._forward_pre_hooks for layer in self.features)
-        scores: Tensor = self.classifier(self.features(x if watched else pixels_last(x)))
+        scores: Tensor = self.classifier(self.features(pixels_last(x) if self.pixels_last else x))
         return scores
 
 
 def pixels_last(x: Tensor) -> Tensor:
     """The same images (n, channels, height, width) with the channels of a pixel side by side in memory, on a CPU.
 
-    Layers keep this order, and in it alone PyTorch's pools are vectorised. Who watches layers reads a unit at a time,
-    for which the usual order is the faster. What a tracer hands through is left as it is, so that exported graphs do
-    not hold this step.
+    Layers keep this order, and in it alone PyTorch's pools are vectorised, which counts where convolutions are narrow;
+    statistics of units read the usual one faster. What a tracer hands through is left as it is, so that exported graphs
+    do not hold this step.
 
     >>> pixels_last(torch.zeros(2, 3, 4, 5)).stride()
     (60, 1, 15, 3)

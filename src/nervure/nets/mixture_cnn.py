@@ -120,8 +120,8 @@ def mixture_cnn(
     if sobel and len(in_shape) != 3:
         raise InputError(f"mixture-cnn: sobel reads images, and these samples are {tuple(in_shape)}; leave it out")
     blueprint = mixture_blueprint(mixture_layout(in_shape) if layout is None else layout, width, batch_norm)
-    if not sobel:
-        return chain(blueprint, in_shape, classes)
-    net = chain(blueprint, (2, *in_shape[1:]), classes)
-    net.features = nn.Sequential(Sobel(in_shape[0]), *net.features)
+    net = chain(blueprint, (2, *in_shape[1:]) if sobel else in_shape, classes)
+    net.pixels_last = True
+    if sobel:
+        net.features = nn.Sequential(Sobel(in_shape[0]), *net.features)
     return net
