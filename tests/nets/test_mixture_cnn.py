@@ -1,5 +1,7 @@
 """Every count of spec neural-mixture-clustering, 4 and 9, and samples of any size."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +10,9 @@ from torch import nn
 
 from nervure import nets
 from nervure.errors import InputError
+from nervure.nets.build import rebuild
 from nervure.nets.mixture_cnn import mixture_cnn, mixture_layout
+from nervure.nets.origin import origin_of
 from nervure.nets.sobel import Sobel
 
 MNIST, CIFAR, STL = (1, 28, 28), (3, 32, 32), (3, 96, 96)
@@ -80,6 +84,15 @@ def test_the_embedding_is_what_the_scores_read():
     embedding = net.classifier[:-1](net.features(x))
     assert embedding.shape == (3, 32)
     torch.testing.assert_close(net.classifier[-1](embedding), net(x))
+
+
+def test_images_pass_through_with_the_channels_of_a_pixel_side_by_side():
+    net = nets.build("mixture-cnn", in_shape=MNIST, classes=4, width=0.1)
+    for one in (net, copy.deepcopy(net), rebuild(origin_of(net))):
+        seen = []
+        one.features[0].register_forward_hook(lambda layer, given, out, seen=seen: seen.append(out))
+        one(torch.zeros(2, *MNIST))
+        assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_weights_before_a_rectifier_are_he_uniform():

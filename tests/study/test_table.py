@@ -79,6 +79,8 @@ def test_settings_of_a_method_go_to_its_arms_alone(table: str) -> None:
     assert "options" not in study.trial_settings("better", "cpu")
     with pytest.raises(InputError, match=r"^mine\.toml: profiles\.cpu\.methods: no arm has the method 'em2'"):
         parse(text.replace("cpu.methods.em", "cpu.methods.em2"), "mine", "mine.toml")
+    with pytest.raises(InputError, match=r"^mine\.toml: methods: no arm has the method 'em'; give arms a setting"):
+        parse(table + METHODS, "mine", "mine.toml")
 
 
 @pytest.mark.parametrize(

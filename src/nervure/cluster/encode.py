@@ -19,6 +19,7 @@ from nervure.train.runtime import sum_over_ranks
 __all__ = ["encode", "encoded"]
 
 BATCH = 256
+"""Samples at a time; with more of them each takes longer on a CPU."""
 
 
 @torch.no_grad()

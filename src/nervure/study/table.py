@@ -182,13 +182,14 @@ class Study(_Data):
         for (printed, _, arm, measure), count in times.items():
             if count > 1:
                 raise ValueError(f"published, {printed}: {arm}.{measure!r} is there {count} times; give one figure")
-        used = tuple(dict.fromkeys(self._method(arm) for arm in self.arms))
+        used = tuple(dict.fromkeys(method for arm in self.arms if (method := self._method(arm))))
         told = {"methods": self.methods} | {
             f"profiles.{name}.methods": one.methods for name, one in self.profiles.items()
         }
         for where, methods in told.items():
             if strange := sorted(set(methods) - set(used)):
-                raise ValueError(f"{where}: no arm has the method {strange[0]!r}; {nearest(strange[0], used)}")
+                hint = nearest(strange[0], used) if used else "give arms a setting 'method'"
+                raise ValueError(f"{where}: no arm has the method {strange[0]!r}; {hint}")
         if not self.published and not self.unpublished:
             raise ValueError("published: give printed figures, or say in 'unpublished' why there are none")
         columns = {*self.arms, *(column for sweep in self.sweeps for column in sweep.columns)}

@@ -70,7 +70,7 @@ def test_labels_shape_latents_that_k_means_groups() -> None:
 def test_regularised_activity_finds_digits_that_two_groups_of_labels_do_not_tell() -> None:
     """S11 (spec deepcluster, 11): at least 20 points more of samples held out; this seed has 34.
 
-    With one Lloyd step an epoch from the first, as printed; k-means anew finds 51 % of them without it on this seed.
+    With one Lloyd step an epoch from the first, as printed; where k-means finds the centres anew, less is left to gain.
     """
     ds = data.load("digits")
     x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397

@@ -70,7 +70,8 @@ class CentresHead(Head):
         choose("assign", assign, ("stored", "online"))
         if not 0 <= floor < 1:
             raise InputError(f"floor = {floor}; give a share from 0 to below 1")
-        self.init, self.empty, self.mode, self.refit_epochs, self.floor = init, empty, assign, refit_epochs, floor
+        self.init, self.empty, self.mode, self.floor = init, empty, assign, floor
+        self.refit_epochs = 0 if empty == "die" else refit_epochs
         self.register_buffer("centres", torch.zeros(clusters, latent, dtype=torch.float64))
         self.register_buffer("variance", torch.ones((), dtype=torch.float64))
         self.register_buffer("alive", torch.ones(clusters, dtype=torch.bool))
@@ -113,8 +114,7 @@ class CentresHead(Head):
         mine = lloyd.sums(group.latents, self.centres, assigned)
         found = lloyd.Sums.unpacked(group.reduce(mine.packed()), self.clusters)
         notes: tuple[str, ...] = ()
-        anew = epoch < self.refit_epochs and self.empty != "die"
-        if anew:
+        if epoch < self.refit_epochs:
             moved = lloyd.full(group.sample(lloyd.FULL_SAMPLE), self.clusters, group.seed + epoch)
         elif self.empty == "die":
             moved, notes = self._thinned(lloyd.step(found, self.centres), group)
@@ -122,7 +122,7 @@ class CentresHead(Head):
             moved, notes = revive(lloyd.step(found, self.centres), found, group, self.empty, epoch)
         self.centres.copy_(moved)
         self._spread(found, group)
-        if notes or anew:  # the old assignment names centres that stand elsewhere now
+        if notes or epoch < self.refit_epochs:  # the old assignment names centres that stand elsewhere now
             assigned = self.assign(group.latents)
         return Refreshed(assigned, {"inertia": float(found.inertia) / max(1, group.total)}, notes)
 
