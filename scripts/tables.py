@@ -5,8 +5,8 @@
 
 A table stands between ``<!-- table:NAME -->`` and ``<!-- /table -->``. ``studies.PROFILE`` gathers every study of
 that profile from ``benchmarks/results``; ``headlines`` and ``claims`` are the figures that the files of these names
-in ``benchmarks`` ask for, ``rivals`` what criteria of pruning reach beside controls, ``peaks`` where silhouettes of
-SSIM k-means peak. What was not measured yet says so.
+in ``benchmarks`` ask for, ``across`` the arms of several studies side by side, ``rivals`` what criteria of pruning
+reach beside controls, ``peaks`` where silhouettes of SSIM k-means peak. What was not measured yet says so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def table(name: str, results: Path) -> str:
     """The table of that name, ending in a line break."""
     if name.startswith("studies."):
         return studies(name.removeprefix("studies."), results)
-    return {"headlines": headlines, "claims": claims, "rivals": rivals, "peaks": peaks}[name](results)
+    made = {"headlines": headlines, "claims": claims, "across": across, "rivals": rivals, "peaks": peaks}
+    return made[name](results)
 
 
 def headlines(results: Path) -> str:
@@ -89,6 +90,43 @@ def claim(asked: Data, results: Path) -> tuple[str, ...]:
         )
         value, around = value["median"], f"{number(low)} to {number(high)}"
     return (asked["what"], limit, number(value), around, holds(float(value), limit), command, place)
+
+
+def across(results: Path) -> str:
+    """Arms down and studies across, of the arms that all of them have, the best on average first.
+
+    An arm's place counts in studies where every arm was measured; the best of each of these is bold.
+    """
+    asked = tomllib.loads((results.parent / "across.toml").read_text(encoding="utf-8"))
+    found = {title: read(results / f"{study}.{asked['profile']}.json") for title, study in asked["studies"].items()}
+    made = {title: data for title, data in found.items() if data is not None}
+    if not made:
+        return "Not measured yet.\n"
+    columns = {title: means(data, asked["measure"]) for title, data in made.items()}
+    arms = [
+        arm for arm in next(iter(made.values()))["settings"] if all(arm in data["settings"] for data in made.values())
+    ]
+    whole = [column for column in columns.values() if all(arm in column for arm in arms)]
+    places = {arm: [1 + sum(column[other] > column[arm] for other in arms) for column in whole] for arm in arms}
+    average = {arm: sum(places[arm]) / len(whole) if whole else 0.0 for arm in arms}
+    lines = [
+        (arm, f"{average[arm]:.1f}" if whole else "", *(best_bold(column, arm, arms) for column in columns.values()))
+        for arm in sorted(arms, key=average.__getitem__)
+    ]
+    return grid(("", "mean place", *columns), lines)
+
+
+def means(data: Data, measure: str) -> dict[str, float]:
+    """What each arm of a study reached in one measure, where it was measured."""
+    return {row["arm"]: row["ours"] for row in data["table"] if row["measure"] == measure and row["n"]}
+
+
+def best_bold(column: Mapping[str, float], arm: str, arms: Sequence[str]) -> str:
+    """A cell of :func:`across`; bold if no other arm's figure is larger, once all are there."""
+    if arm not in column:
+        return ""
+    best = all(other in column and column[other] <= column[arm] for other in arms)
+    return f"**{column[arm]:.1f}**" if best else f"{column[arm]:.1f}"
 
 
 def rivals(results: Path) -> str:

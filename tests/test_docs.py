@@ -310,6 +310,27 @@ class TestTables:
         (root / "benchmarks" / "results" / "x.json").write_text(json.dumps(data))
         assert line in tables.table("claims", root / "benchmarks" / "results")
 
+    def test_across_studies_count_places_where_every_arm_was_measured(self, tables: ModuleType, tmp_path: Path) -> None:
+        root = self.repository(tmp_path, "")
+        results = root / "benchmarks" / "results"
+        wanted = 'profile = "cpu"\nmeasure = "acc"\n[studies]\none = "a"\ntwo = "b"\nthree = "c"\nfour = "never"\n'
+        (root / "benchmarks" / "across.toml").write_text(wanted)
+        assert tables.table("across", results) == "Not measured yet.\n"
+        row = {"unit": "%", "published": None, "sd": None, "difference": None, "place": ""}
+        figures = {"a": {"x": 70.0, "y": 80.0, "alone": 99.0}, "b": {"x": 75.0, "y": 60.0}, "c": {"x": 50.0, "y": 65.0}}
+        for name, measured in figures.items():
+            rows = [{**row, "arm": arm, "measure": "acc", "ours": value, "n": 3} for arm, value in measured.items()]
+            rows += [{**row, "arm": arm, "measure": "nmi", "ours": 1.0, "n": 3} for arm in measured]
+            made = study(study=name, settings={arm: {} for arm in measured}, table=rows)
+            (results / f"{name}.cpu.json").write_text(json.dumps(made))
+        lines = ["|  | mean place | one | two | three |", "| --- | --- | --- | --- | --- |"]
+        y, x = "| y | 1.3 | **80.0** | 60.0 | **65.0** |", "| x | 1.7 | 70.0 | **75.0** | 50.0 |"
+        assert tables.table("across", results).splitlines() == [*lines, y, x]
+        made["table"] = [one for one in made["table"] if one["arm"] == "x"]
+        (results / "c.cpu.json").write_text(json.dumps(made))
+        y, x = "| y | 1.5 | **80.0** | 60.0 |  |", "| x | 1.5 | 70.0 | **75.0** | 50.0 |"
+        assert tables.table("across", results).splitlines() == [*lines, x, y]
+
     def test_of_peaks_have_what_was_published_beside_them(self, tables: ModuleType, tmp_path: Path) -> None:
         assert "ssim_search.py" in tables.table("peaks", tmp_path)
         layer = {
