@@ -58,6 +58,18 @@ def test_one_group_is_said_to_be_one() -> None:
     assert alone.notes == ("A single cluster is left: the data shows no more.",)
 
 
+def test_methods_without_an_auto_encoder_share_no_size(blobs: Blobs) -> None:
+    model = cluster.NeuralMixture(2, epochs=1, batch_size=16, n_init=1, random_state=0)
+    assert cluster.choose(model, blobs[0], (2, 3), seeds=2).latent is None
+    with pytest.raises(InputError, match="latent: neural-mixture has no auto-encoder"):
+        cluster.NeuralMixture(2, latent=3).fit(blobs[0])
+
+
+def test_one_fit_keeps_no_measures_of_several(blobs: Blobs, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="rule 'die' makes one fit"):
+        cluster.choose(cluster.DCAEKMeans(**SMALL), blobs[0], (3,), rule="die", out=tmp_path / "fits.json")
+
+
 def test_latents_have_one_size_for_all_numbers(blobs: Blobs) -> None:
     model = cluster.AEKMeans(epochs=1, network_options={"widths": [8]}, random_state=0)
     assert cluster.choose(model, blobs[0], (2, 5), refit=False).latent == 5

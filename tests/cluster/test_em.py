@@ -66,7 +66,7 @@ def test_likelihood_never_falls_over_phases(latents: Tensor) -> None:
     head = MixtureHead(4, 3, init="kmeans++", floor=1e-6)
     group = Group.alone(latents)
     head.begin(group)
-    found = [head.refresh(group, epoch).logs["log_likelihood"] for epoch in range(15)]
+    found = [head.refresh(group, epoch).logs["log_likelihood"] for epoch in range(1, 16)]
     assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(found))
     assert found[-1] > found[0]
 
@@ -75,7 +75,7 @@ def test_covariances_stay_symmetric_and_positive_even_of_identical_latents() -> 
     head = MixtureHead(3, 2, floor=1e-4)
     group = Group.alone(torch.cat([torch.zeros(20, 2), torch.ones(3, 2)]))
     head.begin(group)
-    for epoch in range(5):
+    for epoch in range(1, 6):
         head.refresh(group, epoch)
         assert torch.equal(head.covariances, head.covariances.transpose(1, 2))
         assert bool((torch.linalg.eigvalsh(head.covariances) > 0).all())

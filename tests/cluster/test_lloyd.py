@@ -53,7 +53,7 @@ def test_inertia_never_rises_over_phases(latents: Tensor) -> None:
     head = CentresHead(4, 3)
     group = Group.alone(latents)
     head.begin(group)
-    inertia = [head.refresh(group, epoch).logs["inertia"] for epoch in range(12)]
+    inertia = [head.refresh(group, epoch).logs["inertia"] for epoch in range(1, 13)]
     assert all(later <= earlier + 1e-9 for earlier, later in itertools.pairwise(inertia))
     assert inertia[-1] < inertia[0]
 
@@ -67,3 +67,11 @@ def test_seeding_follows_its_seed(how: str, latents: Tensor) -> None:
         assert not torch.equal(one, other)
     if how in ("samples", "kmeans++"):
         assert all(any(torch.equal(row, latent.double()) for latent in latents) for row in one)
+
+
+def test_numbers_follow_the_old_groups() -> None:
+    draw = np.random.default_rng(0)
+    table = torch.from_numpy(draw.integers(0, 20, (5, 5)).astype(float))
+    found = lloyd.aligned(table)
+    best = max(itertools.permutations(range(5)), key=lambda one: sum(table[i, j] for i, j in enumerate(one)))
+    assert found.tolist() == list(best)

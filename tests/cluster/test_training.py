@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from killing import KillAt, Killed
 from nervure import cluster, data, store
+from nervure.cluster import lloyd
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.heads.centres import CentresHead
 from nervure.cluster.method import begin
@@ -76,7 +77,7 @@ def test_a_weight_of_zero_is_the_auto_encoder_alone(blobs: Blobs, kind: type[Dee
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize(("warmup", "phases"), [(0, [1, 2, 3, 4]), (2, [3, 4])])
+@pytest.mark.parametrize(("warmup", "phases"), [(0, [1, 2, 3, 4]), (2, [1, 2])])
 def test_clusters_move_once_an_epoch(
     blobs: Blobs, warmup: int, phases: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,6 +92,36 @@ def test_clusters_move_once_an_epoch(
         3, epochs=4, warmup=warmup, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
     ).fit(blobs[0])
     assert seen == [0, *phases]
+
+
+def test_centres_are_found_anew_from_the_epoch_in_which_they_begin(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds: list[int] = []
+    full = lloyd.full
+    monkeypatch.setattr(lloyd, "full", lambda some, clusters, seed: (seeds.append(seed), full(some, clusters, seed))[1])
+    shared = {"latent": 2, "network_options": {"widths": [8]}, "patience": 0, "random_state": 0}
+    cluster.DCAEKMeans(3, epochs=6, warmup=2, refit_epochs=3, **shared).fit(blobs[0])
+    assert seeds == [1, 2, 3]
+
+
+def test_other_labels_do_not_go_on_with_a_run(blobs: Blobs, tmp_path: Path) -> None:
+    x, y = blobs
+    model = cluster.DCAEKMeans(3, epochs=1, latent=2, network_options={"widths": [8]}, random_state=0)
+    model.fit_run(x, labels=y, out=tmp_path / "told")
+    model.fit_run(x, labels=y, out=tmp_path / "told", resume=True)
+    for other in ((y + 1) % 3, np.where(np.arange(len(y)) < 9, y, -1), None):
+        with pytest.raises(InputError, match="was trained with another recipe: objective_options|another network"):
+            model.fit_run(x, labels=other, out=tmp_path / "told", resume=True)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_how_samples_are_reconstructed_is_asked_of_all_of_them(shuffled: bool) -> None:
+    x = np.linspace(0.1, 3, 400, dtype=np.float32)[:, None].repeat(3, axis=1)
+    given = np.random.default_rng(0).permutation(x) if shuffled else x
+    for top, output in ((1.0, "linear"), (1 / 3, "sigmoid")):
+        ds = data.from_arrays(given * np.float32(top), validation=0, test=0, standardize=False)
+        assert cluster.DCAEKMeans(2).prepared(ds)[1].network_options["output"] == output
 
 
 def test_clusters_are_of_unchanged_samples(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +150,7 @@ def test_a_latent_has_a_unit_for_each_cluster_unless_told(blobs: Blobs) -> None:
 
 def test_changes_and_labels_that_weigh_nothing_leave_the_plain_method(blobs: Blobs) -> None:
     shared = {"epochs": 3, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
-    plain = cluster.DCAEKMeans(3, reduction="mean", **shared).fit(blobs[0])
+    plain = cluster.DCAEKMeans(3, **shared).fit(blobs[0])
     other = cluster.DCAEKMeans(3, augment={"jitter": 0.0}, label_weight=0.0, **shared).fit(blobs[0], labels=blobs[1])
     assert plain.labels_.tolist() == other.labels_.tolist()
     assert np.array_equal(plain.transform(blobs[0]), other.transform(blobs[0]))

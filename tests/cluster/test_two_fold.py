@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from nervure import cluster
 from nervure.cluster.consistency import Consistency
+from nervure.cluster.heads import Group, Refreshed
+from nervure.cluster.heads.scores import ScoresHead
 from nervure.cluster.net import ClusterNet
 from nervure.data.dataset import Batch
 from nervure.train.loop import Loop
@@ -62,3 +65,26 @@ def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
         network="mlp", network_options={"widths": [8]}, n_init=1, random_state=1, device="cpu", patience=0,
     ).fit(blobs[0])  # fmt: skip
     assert len(begun) == 10
+
+
+def test_moments_of_a_head_that_was_reset_are_void(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[tuple[str, int, int]] = []
+    refresh, after_epoch = ScoresHead.refresh, Consistency.after_epoch
+
+    def late(head: ScoresHead, group: Group, epoch: int) -> Refreshed:
+        found = refresh(head, group, epoch)
+        return found if epoch < 2 else dataclasses.replace(
+            found, repaired=("cluster 0 reset",), renewed=tuple(head.parameters())
+        )  # fmt: skip
+
+    def counted(self: Consistency, loop: Loop, row: dict[str, float | int | str | None]) -> None:
+        after_epoch(self, loop, row)
+        own = set(loop.net.head.parameters())
+        held.append(
+            (str(row.get("repaired")), *(len(own & set(one.state)) for one in (loop.optimizer, self.optimizer)))
+        )
+
+    monkeypatch.setattr(ScoresHead, "refresh", late)
+    monkeypatch.setattr(Consistency, "after_epoch", counted)
+    cluster.NeuralMixture(3, epochs=2, batch_size=20, n_init=1, optimisation="two-fold", random_state=1).fit(blobs[0])
+    assert held == [("None", 2, 2), ("cluster 0 reset", 0, 0)]

@@ -166,7 +166,8 @@ def choose(
         by the seed, once for each number. That is far faster, and says less of how stable training is. By default
         True, but for ``bic``.
     out : path, optional
-        A JSON file that keeps each fit's measures; a second call with it goes on from there.
+        A JSON file that keeps each fit's measures; a second call with it goes on from there. Not with ``die``, which
+        makes one fit.
     progress : callable, optional
         Told after each fit how many are done, and of how many.
 
@@ -185,13 +186,15 @@ def choose(
     numbers = _numbers(counts)
     if rule not in RULES:
         raise InputError(f"rule = {rule!r}; give one of {', '.join(RULES)}")
+    if rule == "die" and out is not None:
+        raise InputError("rule 'die' makes one fit, and keeps no measures of several: leave out= out")
     if rule == "bic" and refit:
         raise InputError("rule 'bic' compares likelihoods of the same latents, those of one network: give refit=False")
     whole = rule != "bic" if refit is None else refit
     plan = seeds_from(estimator, 1 if rule == "die" else seeds, 1 if rule == "die" else 2)
     model = clone(estimator)
     latent = None
-    if model.latent is None:
+    if model.latent is None and model.reconstructs:
         latent = numbers[-1]
         model.set_params(latent=latent)
     ds = to_dataset(model, x, model.scaling)

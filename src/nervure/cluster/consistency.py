@@ -70,7 +70,11 @@ class Consistency(Callback):
         self._loss += float(loss.detach()) * mine
 
     def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> None:
-        """The mean loss of the epoch, for the history."""
+        """The mean loss of the epoch, for the history; moments of a head that was repaired are void."""
+        assert self.optimizer is not None and isinstance(loop.net, ClusterNet)
+        if "repaired" in row:
+            for parameter in loop.net.head.parameters():
+                self.optimizer.state.pop(parameter, None)
         total = all_sum({"loss": self._loss}, loop.fabric.device)["loss"]
         row["train_consistency"], self._loss = total / loop.train_data.total, 0.0
 

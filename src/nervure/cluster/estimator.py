@@ -22,14 +22,14 @@ from torch import nn
 
 from nervure.cluster.audition import audition, staged
 from nervure.cluster.check import check, check_links
-from nervure.cluster.encode import encoded
+from nervure.cluster.encode import BATCH, encoded
 from nervure.cluster.method import Method, latent_size, own_settings, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.parameters import typed
 from nervure.cluster.restore import restored
 from nervure.cluster.runs import begun, method_of, own_function
 from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
-from nervure.data.dataset import Dataset
+from nervure.data.dataset import Dataset, hash_arrays
 from nervure.data.links import Given
 from nervure.errors import InputError
 from nervure.nets.default import default_autoencoder
@@ -65,7 +65,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     network_options : dict, optional
         Settings of a named network.
     latent : int, optional
-        Size of a latent; by the profile if not given: the number of clusters, or twice as many.
+        Size of a latent, of methods with an auto-encoder; by the profile if not given: the number of clusters, or twice
+        as many.
     profile : str
         Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``
         (fewer epochs, still of all samples).
@@ -132,6 +133,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     random_state: Any = None
 
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    reconstructs: ClassVar[bool] = True
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """What to train on this data; ``outputs`` labels supervise, 0 for none."""
@@ -155,7 +157,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         y : ignored
             As in scikit-learn.
         labels : array (n,), optional
-            What is known of the samples' classes, -1 where nothing is: they supervise.
+            What is known of the samples' classes, -1 where nothing is: they supervise. Those that occur are numbered
+            from 0 in their order; where a method has a cluster for each label, cluster i is the i-th of them.
         links : optional
             Pairs of samples, by position: ``{"must": pairs, "cannot": pairs}`` belong together, or do not.
         """
@@ -204,13 +207,18 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         if ds.task != "classification":
             ds = dataclasses.replace(ds, y=None, task="none", names=())
         known = known_labels(labels, len(ds), getattr(own, "parents", ()))
-        outputs = 0 if known is None else int(known.max()) + 1
+        outputs = 0 if known is None or own.label_weight == 0 else int(known.max()) + 1
+        if own.latent is not None and not own.reconstructs:
+            raise InputError(f"latent: {method_of(self)} has no auto-encoder; its latents are what its network ends in")
         method = dataclasses.replace(own.method(ds, own._seed(), outputs), labels=known)
         if outputs > own.n_clusters and not method.label_outputs:
             raise InputError(
                 f"labels: {outputs} of them for n_clusters={own.n_clusters}; {method_of(self)} has a cluster for each "
                 "label: give as many clusters, or take dcae-kmeans or dcae-gmm"
             )
+        if known is not None:
+            told = f"{int((known >= 0).sum())} of {len(known)}, {hash_arrays(known)[:12]}"
+            method = with_options(method, {"labels": told})
         if own.distance != "squared":
             if method.recipe.objective_options.get("reconstruction") == 0:
                 raise InputError(f"distance: {method_of(self)} reconstructs nothing")
@@ -305,7 +313,11 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return np.concatenate([latents.numpy() for _, latents in encoded(self.net_, ds)])
 
     def score(self, x: Any, y: object = None) -> float:
-        """Minus the objective, in the mean over samples: higher is better."""
+        """Minus what training minimises, labels and copies aside: higher is better.
+
+        It is the mean over batches of at most 256 samples in their order, and some terms are no mean over samples
+        (activity, mutual information, densities normalised over a batch). So compare scores of the same samples alone.
+        """
         check_is_fitted(self, "run_")
         ds = new_data(self, x)
         if self.net_.decoder is not None and ds.in_shape != tuple(self.run_.in_shape):
@@ -314,7 +326,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
                 "let shorter ones end in NaN, and cut longer ones"
             )
         recipe = Recipe.of(next(one for one in reversed(self.run_.lineage) if one.name == "train").settings)
-        options = {key: value for key, value in recipe.objective_options.items() if key != "label_weight"}
+        supervision = ("label_weight", "labels")
+        options = {key: value for key, value in recipe.objective_options.items() if key not in supervision}
         objective = make_objective(recipe.objective, options)
         total = 0.0
         with torch.no_grad():
@@ -377,8 +390,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
     @staticmethod
     def _output(ds: Dataset) -> str:
         """Samples between 0 and 1 are reconstructed through a sigmoid."""
-        first = ds.batch(ds.indices("train")[:64]).x
-        return "sigmoid" if float(first.min()) >= 0 and float(first.max()) <= 1 else "linear"
+        at = ds.indices("train")
+        parts = (ds.batch(at[start : start + BATCH]).x for start in range(0, len(at), BATCH))
+        return "sigmoid" if all(float(part.min()) >= 0 and float(part.max()) <= 1 for part in parts) else "linear"
 
     def _recipe(self, seed: int, objective: Mapping[str, object], phase: Mapping[str, object], **more: Any) -> Recipe:
         """The recipe that all methods share: their objective's and phase's options, and what differs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from nervure.objectives.centres import squared_distances
 
-__all__ = ["Sums", "full", "nearest", "seed_centres", "step", "sums"]
+__all__ = ["Sums", "aligned", "full", "nearest", "numbered_as", "seed_centres", "step", "sums"]
 
 CHUNK = 65_536
 """Latents that are held against the centres at once."""
@@ -106,3 +107,48 @@ def full(latents: Tensor, clusters: int, seed: int, starts: int = 10) -> Tensor:
     wide = latents.to("cpu", torch.float64).numpy()
     model = KMeans(clusters, n_init=starts, random_state=seed % 2**32).fit(wide)
     return torch.from_numpy(model.cluster_centers_)
+
+
+def numbered_as(before: Tensor, centres: Tensor, latents: Tensor, reduce: Callable[[Tensor], Tensor]) -> Tensor:
+    """The centres (k, d) in the order of earlier groups: each stands where the group was that it shares most with.
+
+    Parameters
+    ----------
+    before : Tensor, (n,)
+        The earlier group of each of this process's latents.
+    centres : Tensor, (k, d)
+        In any order.
+    latents : Tensor, (n, d)
+        Of this process.
+    reduce : callable
+        Adds a tensor up over all processes.
+
+    Examples
+    --------
+    >>> latents = torch.tensor([[0.0], [1.0], [9.0]])
+    >>> numbered_as(torch.tensor([1, 1, 0]), torch.tensor([[0.5], [9.0]]), latents, lambda table: table).flatten()
+    tensor([9.0000, 0.5000])
+    """
+    now, _ = nearest(latents, centres.to(latents))
+    table = torch.zeros(len(centres), len(centres), dtype=torch.float64, device=now.device)
+    table.index_put_((before, now), torch.ones(len(now), dtype=torch.float64, device=now.device), accumulate=True)
+    return centres[aligned(reduce(table)).to(centres.device)]
+
+
+def aligned(table: Tensor) -> Tensor:
+    """For each old group the new one that shares the most samples with it, one to one: (k,) int64.
+
+    Parameters
+    ----------
+    table : Tensor, (k, k)
+        How many samples are in old group i and in new group j.
+
+    Examples
+    --------
+    >>> aligned(torch.tensor([[0.0, 5.0], [3.0, 1.0]])).tolist()
+    [1, 0]
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    _, chosen = linear_sum_assignment(-table.cpu().numpy())
+    return torch.from_numpy(chosen).to(torch.int64)

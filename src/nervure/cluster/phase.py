@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +49,7 @@ class ClusterPhase(Callback):
     ----------
     warmup : int
         Epochs before the head takes part; 0: from the first step on. As many as there are epochs: never, and the head
-        is fitted once to the final latents.
+        begins on the final latents.
     settle : bool
         Whether the head is fitted to convergence on the final latents in the end.
     tolerance, patience : float, int
@@ -125,7 +126,7 @@ class ClusterPhase(Callback):
                 net.head.begin(group) if epoch < loop.recipe.epochs or not self.settle else net.head.settle(group)
                 assigned = net.head.assign(group.latents)
             else:
-                found = net.head.refresh(group, epoch)
+                found = net.head.refresh(group, epoch - self.warmup)
                 assigned, notes = found.assigned, found.repaired
                 row.update(found.logs)
                 for parameter in found.renewed:
@@ -190,6 +191,7 @@ class ClusterPhase(Callback):
         assert self._loader is not None
         total = len(loop.ds.indices("train"))
         group = encode(self._net(loop), self._loader, total, loop.recipe.seed)
+        group = dataclasses.replace(group, last=loop.epoch >= loop.recipe.epochs)
         broken = (~torch.isfinite(group.latents)).any(dim=1).sum().to(torch.float64)
         if float(group.reduce(broken)):
             raise DivergedError(

@@ -41,12 +41,13 @@ def revive(centres: Tensor, found: Sums, group: Group, how: str, salt: int) -> t
     group : Group
         The latents.
     how : str
-        ``"reseed"``, ``"farthest"``, ``"split"``; with ``"keep"`` and ``"die"`` nothing moves.
+        ``"reseed"``, ``"farthest"``, ``"split"``; with ``"keep"`` and ``"die"``, and where no training follows, nothing
+        moves.
     salt : int
         Decides the draw, with the group's seed; the epoch.
     """
     dead = torch.nonzero((found.counts <= 0).cpu() | duplicates(centres)).flatten().tolist()
-    if not dead or how in ("keep", "die"):
+    if not dead or how in ("keep", "die") or group.last:
         return centres, ()
     moved = centres.clone()
     notes = []

@@ -46,7 +46,8 @@ class ClusterSettings(TrialSettings):
         A name of ``nervure.cluster.clusterers``, or a control: ``raw-kmeans``, ``sobel-kmeans``, ``raw-gmm``,
         ``pca-gmm``, ``raw-spectral``, ``random-network``.
     deep, parameters : dict
-        Parameters of an estimator: those of all, and the method's or the arm's own, which win. Controls take none.
+        Parameters of an estimator: those of all, and the method's or the arm's own, which win. Controls take none, and
+        methods without an auto-encoder no ``latent`` of all.
     recipe : dict
         Fields of the recipe that the estimator itself has no parameter for.
     options : dict
@@ -137,7 +138,8 @@ class ClusterSettings(TrialSettings):
         4
         """
         kind = self.kind
-        given: dict[str, Any] = merged(self.deep, self.parameters)
+        shared = self.deep if kind.reconstructs else {name: self.deep[name] for name in self.deep if name != "latent"}
+        given: dict[str, Any] = merged(shared, self.parameters)
         if self.steps is not None:
             own = kind.profiles[str(given.get("profile", "robust"))]
             batches = -(-samples // int(given.get("batch_size") or own["batch_size"]))

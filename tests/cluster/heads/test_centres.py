@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
+from nervure.cluster import lloyd
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.centres import CentresHead
 from nervure.data.dataset import Batch
@@ -20,7 +23,7 @@ def test_a_phase_is_a_lloyd_step_by_scikit_learn(latents: Tensor) -> None:
     group = Group.alone(latents)
     head.begin(group)
     before = head.centres.clone().numpy()
-    found = head.refresh(group, 0)
+    found = head.refresh(group, 1)
     theirs = KMeans(4, init=before, n_init=1, max_iter=1).fit(latents.double().numpy())
     assert torch.allclose(head.centres, torch.from_numpy(theirs.cluster_centers_), atol=1e-5)
     # samples are assigned to the centres from before the step
@@ -60,7 +63,7 @@ def test_the_published_recipe_keeps_a_collapse_and_reseeding_ends_it() -> None:
         group = Group.alone(latents)
         head.begin(group)
         head.centres.copy_(torch.tensor([[0.0, 0], [90, 0], [0, 90], [90, 90]]))
-        for epoch in range(4):
+        for epoch in range(1, 5):
             found = head.refresh(group, epoch)
         assert len(found.assigned.unique()) == alive
 
@@ -68,9 +71,42 @@ def test_the_published_recipe_keeps_a_collapse_and_reseeding_ends_it() -> None:
 def test_refitting_replaces_the_first_steps(latents: Tensor) -> None:
     head, group = CentresHead(4, 3, refit_epochs=1), Group.alone(latents)
     head.begin(group)
-    head.refresh(group, 0)
+    head.refresh(group, 1)
     best = KMeans(4, n_init=10, random_state=0).fit(latents.double().numpy())
     assert float(torch.cdist(head.centres, torch.from_numpy(best.cluster_centers_)).min(1).values.max()) < 1e-3
+
+
+def test_so_many_phases_find_centres_anew(latents: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[int] = []
+    full = lloyd.full
+    monkeypatch.setattr(lloyd, "full", lambda some, clusters, seed: (runs.append(seed), full(some, clusters, seed))[1])
+    head, group = CentresHead(4, 3, refit_epochs=3), Group.alone(latents)
+    head.begin(group)
+    for epoch in range(1, 6):
+        head.refresh(group, epoch)
+    assert runs == [1, 2, 3]
+
+
+def test_centres_found_anew_keep_their_numbers_and_have_the_variance_about_them(latents: Tensor) -> None:
+    head, group = CentresHead(4, 3, init="kmeans", refit_epochs=5), Group.alone(latents)
+    head.begin(group)
+    before = head.assign(latents)
+    for epoch in range(1, 6):
+        assert torch.equal(head.refresh(group, epoch).assigned, before)
+    moved = CentresHead(4, 3, refit_epochs=1)
+    moved.begin(group)
+    moved.refresh(group, 1)
+    apart = (latents.double() - moved.centres[moved.assign(latents)]).square().mean()
+    assert float(moved.variance) == pytest.approx(float(apart))
+
+
+def test_the_last_phase_revives_nothing() -> None:
+    latents = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    head, group = CentresHead(2, 2), Group.alone(latents)
+    head.begin(group)
+    head.centres.copy_(torch.tensor([[0.0, 0], [90, 0]]))
+    assert head.refresh(dataclasses.replace(group, last=True), 1).repaired == ()
+    assert head.refresh(group, 2).repaired == ("cluster 1 reseeded",)
 
 
 def test_centres_that_may_die_are_not_found_anew() -> None:
@@ -79,7 +115,7 @@ def test_centres_that_may_die_are_not_found_anew() -> None:
     heads = [CentresHead(9, 3, empty="die", refit_epochs=count) for count in (0, 3)]
     for head in heads:
         head.begin(group)
-        head.refresh(group, 0)
+        head.refresh(group, 1)
     assert 1 < int(heads[0].alive.sum()) < 9
     assert torch.equal(heads[0].alive, heads[1].alive)
     assert torch.equal(heads[0].centres, heads[1].centres)

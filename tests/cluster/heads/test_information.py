@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -103,6 +105,31 @@ def test_a_weak_cluster_divides_the_largest_along_its_principal_axis() -> None:
     groups = [set(part.tolist()) for part in found.assigned.split(10)]
     assert all(len(one) == 1 for one in groups) and groups[0] | groups[1] == {0, 2} and groups[2] == {1}
     assert head.weak.tolist() == [0, 0, 0]
+
+
+def test_a_division_takes_nothing_from_other_clusters() -> None:
+    """Clusters 0 and 1 lie near each other; 2 and 3 are empty, and divide what is largest at their turn."""
+    draw = torch.Generator().manual_seed(0)
+    wide = torch.randn(200, 4, generator=draw) * torch.tensor([0.3, 4.0, 0.3, 0.3]) + torch.tensor([4.0, 0, -60, -60])
+    near = torch.randn(90, 4, generator=draw) * 0.3 + torch.tensor([0.0, 11.0, -60, -60])
+    latents, head = torch.cat([wide, near]), plain(4, patience=1)
+    head.linear.bias.data[1] = -4  # puts the boundary between both
+    before = head.assign(latents)
+    assert before.bincount(minlength=4)[2:].tolist() == [0, 0]
+    found = head.refresh(Group.alone(latents), 1)
+    assert len(found.repaired) == 2
+    sizes = found.assigned.bincount(minlength=4)
+    assert int(sizes.max()) < 0.6 * int(before.bincount().max())
+    parts = {(int(one), int(other)) for one, other in zip(before, found.assigned, strict=True)}
+    assert len(parts) == 4, "each cluster lies within one that was there before"
+
+
+def test_a_division_in_the_last_phase_would_never_be_trained() -> None:
+    latents = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)) + torch.tensor([0.0, 0.0, -50.0])
+    group = dataclasses.replace(Group.alone(latents), last=True)
+    head = plain(3, patience=1)
+    assert head.refresh(group, 1).repaired == ()
+    assert head.refresh(dataclasses.replace(group, last=False), 2).repaired != ()
 
 
 def test_a_division_is_the_same_on_two_processes() -> None:

@@ -64,7 +64,7 @@ def test_a_component_without_mass_is_reseeded(latents: Tensor) -> None:
 
 def test_a_diagonal_mixture_stays_diagonal(latents: Tensor) -> None:
     head = fitted(latents, covariance="diag")
-    head.refresh(Group.alone(latents), 0)
+    head.refresh(Group.alone(latents), 1)
     assert bool((head.covariances - torch.diag_embed(head.covariances.diagonal(dim1=1, dim2=2)) == 0).all())
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -94,6 +96,19 @@ def test_a_cluster_that_stays_weak_is_reset() -> None:
         head.linear.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]]))
         head.linear.bias.zero_()
     group = Group.alone(latents)
-    notes = [head.refresh(group, epoch).repaired for epoch in range(4)]
-    assert notes == [(), (), ("cluster 2 reset",), ()]
+    found = [head.refresh(group, epoch) for epoch in range(1, 5)]
+    assert [one.repaired for one in found] == [(), (), ("cluster 2 reset",), ()]
     assert not torch.equal(head.linear.weight[2], head.linear.weight[1])
+    assert found[2].renewed == (head.linear.weight, head.linear.bias)
+    assert found[1].renewed == ()
+
+
+def test_the_last_phase_resets_nothing() -> None:
+    """A row that is drawn anew then would be delivered untrained."""
+    latents = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    head = ScoresHead(3, 3, patience=1)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]]))
+        head.linear.bias.zero_()
+    assert head.refresh(dataclasses.replace(Group.alone(latents), last=True), 1).repaired == ()
+    assert head.refresh(Group.alone(latents), 2).repaired == ("cluster 2 reset",)

@@ -37,7 +37,8 @@ class CentresHead(Head):
     assign : str
         ``stored``: an epoch pulls samples to the centre that they had at the last phase; ``online``: to the nearest.
     refit_epochs : int
-        So many first epochs end with k-means to convergence in place of one Lloyd step; not where centres may die.
+        So many epochs, from the first in which the centres take part, end with k-means to convergence in place of one
+        Lloyd step; not where centres may die.
     floor : float
         With ``die``, the share of an even share that a centre needs to live.
 
@@ -114,16 +115,19 @@ class CentresHead(Head):
         mine = lloyd.sums(group.latents, self.centres, assigned)
         found = lloyd.Sums.unpacked(group.reduce(mine.packed()), self.clusters)
         notes: tuple[str, ...] = ()
-        if epoch < self.refit_epochs:
+        anew = epoch <= self.refit_epochs
+        if anew:
             moved = lloyd.full(group.sample(lloyd.FULL_SAMPLE), self.clusters, group.seed + epoch)
+            moved = lloyd.numbered_as(assigned, moved.to(self.centres), group.latents, group.reduce)
         elif self.empty == "die":
             moved, notes = self._thinned(lloyd.step(found, self.centres), group)
         else:
             moved, notes = revive(lloyd.step(found, self.centres), found, group, self.empty, epoch)
         self.centres.copy_(moved)
-        self._spread(found, group)
-        if notes or epoch < self.refit_epochs:  # the old assignment names centres that stand elsewhere now
-            assigned = self.assign(group.latents)
+        if notes or anew:  # the old assignment names centres that stand elsewhere now
+            assigned = self._measure(group)
+        else:
+            self._spread(found, group)
         return Refreshed(assigned, {"inertia": float(found.inertia) / max(1, group.total)}, notes)
 
     @torch.no_grad()
@@ -149,9 +153,12 @@ class CentresHead(Head):
         self.alive.copy_(alive)
         return centres.to(moved) if notes else moved, notes
 
-    def _measure(self, group: Group) -> None:
-        packed = group.reduce(lloyd.sums(group.latents, self.centres, self.assign(group.latents)).packed())
+    def _measure(self, group: Group) -> Tensor:
+        """Find the variance within clusters; each sample's cluster."""
+        assigned = self.assign(group.latents)
+        packed = group.reduce(lloyd.sums(group.latents, self.centres, assigned).packed())
         self._spread(lloyd.Sums.unpacked(packed, self.clusters), group)
+        return assigned
 
     def _spread(self, found: lloyd.Sums, group: Group) -> None:
         self.variance.fill_(max(float(found.inertia) / max(1, group.total * self.latent), 1e-30))

@@ -44,6 +44,8 @@ class Group:
         Decides what is drawn.
     lens : Tensor, optional
         (latent, w), see :meth:`Head.lens`.
+    last : bool
+        Whether no training follows: then nothing is repaired that only training could make good.
     """
 
     latents: Tensor
@@ -52,6 +54,7 @@ class Group:
     reduce: Callable[[Tensor], Tensor]
     seed: int = 0
     lens: Tensor | None = None
+    last: bool = False
 
     @property
     def points(self) -> Tensor:
@@ -194,7 +197,7 @@ class Head(nn.Module):
         self.active.fill_(True)
 
     def refresh(self, group: Group, epoch: int) -> Refreshed:
-        """Between two epochs: assign all samples, then set in closed form what is not trained."""
+        """After an epoch, the first since the head began being 1: assign all, then set what is not trained."""
         return Refreshed(self.assign(group.latents))
 
     def settle(self, group: Group) -> None:

@@ -16,6 +16,9 @@ from nervure.train.synchronise import shared_sum
 
 __all__ = ["InformationHead"]
 
+HALVINGS = 20
+"""How often at most a division is made gentler, so that it takes nothing from other clusters."""
+
 
 class InformationHead(DenseHead):
     """Invariant information clustering (Ji, Henriques and Vedaldi 2019).
@@ -72,22 +75,31 @@ class InformationHead(DenseHead):
         sizes = group.reduce(torch.bincount(chosen, minlength=self.clusters).to(torch.float64))
         bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device)
         self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
-        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
-        notes = tuple(self._divide(cluster, chosen, sizes, group) for cluster in spent)
-        if not notes:
-            return Refreshed(chosen)
-        return Refreshed(self.assign(group.latents), repaired=notes, renewed=(self.linear.weight, self.linear.bias))
+        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience and not group.last else []
+        notes = []
+        for cluster in spent:
+            notes.append(self._divide(cluster, chosen, group))
+            chosen = self.assign(group.latents)
+        return Refreshed(chosen, repaired=tuple(notes), renewed=tuple(self.linear.parameters()) if notes else ())
 
-    def _divide(self, cluster: int, chosen: Tensor, sizes: Tensor, group: Group) -> str:
-        """Let ``cluster`` have the half of the largest one that lies on one side along its principal axis."""
-        largest = int(sizes.argmax())
+    def _divide(self, cluster: int, chosen: Tensor, group: Group) -> str:
+        """Let ``cluster`` have the half of the largest one that lies on one side along its principal axis.
+
+        The two rows lean away from the largest one's so little that no sample of a third cluster goes to either.
+        """
+        largest = int(group.reduce(torch.bincount(chosen, minlength=self.clusters).to(torch.float64)).argmax())
         mean, axis, spread = _principal(group.latents[chosen == largest], group.reduce)
         row, bias = self.linear.weight[largest].clone(), self.linear.bias[largest].clone()
         tilt = (axis / spread).to(row)
-        for one, sign in ((largest, 1), (cluster, -1)):
-            self.linear.weight[one] = row + sign * tilt
-            self.linear.bias[one] = bias - sign * (tilt @ mean.to(row))
-        sizes[largest] /= 2
+        others = (chosen != largest) & (chosen != cluster)
+        for _ in range(HALVINGS):
+            for one, sign in ((largest, 1), (cluster, -1)):
+                self.linear.weight[one] = row + sign * tilt
+                self.linear.bias[one] = bias - sign * (tilt @ mean.to(row))
+            taken = (self.assign(group.latents) != chosen) & others
+            if not float(group.reduce(taken.sum().to(torch.float64))):
+                break
+            tilt = tilt / 2
         self.weak[cluster] = 0
         return f"cluster {cluster} divides cluster {largest}"
 

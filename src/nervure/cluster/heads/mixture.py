@@ -32,7 +32,8 @@ class MixtureHead(Head):
     floor : float
         Added to the diagonal of each covariance at each M step.
     empty : str
-        What happens to a component with less mass than latent dimensions: ``reseed`` or ``keep``; with ``die``
+        What happens to a component with too little mass for a covariance of its own, that of one latent more than
+        they have values, or of a fifth of an even share where that is less: ``reseed`` or ``keep``; with ``die``
         components are dropped that have too little mass or lie in one cluster with another, which finds their number
         from an upper bound (:mod:`nervure.cluster.dying`).
     variant : str
@@ -156,8 +157,9 @@ class MixtureHead(Head):
         self, made: em.Mixture, found: em.MixtureSums, group: Group, epoch: int
     ) -> tuple[em.Mixture, tuple[str, ...]]:
         """Components with too little mass for a covariance of their own stand on a random latent."""
-        dead = torch.nonzero(found.masses < self.latent + 1).flatten().tolist()
-        if not dead or self.empty != "reseed" or group.total < self.clusters * (self.latent + 2):
+        least = min(self.latent + 1, group.total / (5 * self.clusters))
+        dead = torch.nonzero(found.masses < least).flatten().tolist()
+        if not dead or self.empty != "reseed" or group.last:
             return made, ()
         weights, means, covariances = made.weights.clone(), made.means.clone(), made.covariances.clone()
         alive = torch.ones(self.clusters, dtype=torch.bool, device=weights.device)

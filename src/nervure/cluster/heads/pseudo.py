@@ -17,7 +17,7 @@ from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.objectives.centres import squared_distances
 
-__all__ = ["PseudoHead", "aligned", "whiten"]
+__all__ = ["PseudoHead", "whiten"]
 
 STARTS = 3
 """Starts of k-means at each phase; the final clusters have ten."""
@@ -143,12 +143,8 @@ class PseudoHead(Head):
         self._measure(group)
         seen = self._featured(group)
         found = lloyd.full(seen.sample(lloyd.FULL_SAMPLE), self.groups, seed, STARTS).to(self.pseudo)
-        labels, _ = lloyd.nearest(seen.latents, found)
         if guesses is not None:
-            table = torch.zeros(self.groups, self.groups, dtype=torch.float64, device=labels.device)
-            ones = torch.ones(len(labels), dtype=torch.float64, device=labels.device)
-            table.index_put_((guesses, labels), ones, accumulate=True)
-            found = found[aligned(group.reduce(table)).to(found.device)]
+            found = lloyd.numbered_as(guesses, found, seen.latents, group.reduce)
         self.pseudo.copy_(found)
         sizes = group.reduce(torch.bincount(self._label(group.latents), minlength=self.groups).to(torch.float64))
         self.balance.copy_(group.total / (self.groups * sizes.clamp(min=1)))
@@ -212,22 +208,3 @@ def whiten(covariance: Tensor, components: int) -> Tensor:
     there = sizes > 1e-6 * sizes[0].clamp(min=tiny)
     found: Tensor = axes * signs * torch.where(there, sizes.clamp(min=tiny).rsqrt(), 0.0)
     return found
-
-
-def aligned(table: Tensor) -> Tensor:
-    """For each old group the new one that shares the most samples with it, one to one: (k,) int64.
-
-    Parameters
-    ----------
-    table : Tensor, (k, k)
-        How many samples are in old group i and in new group j.
-
-    Examples
-    --------
-    >>> aligned(torch.tensor([[0.0, 5.0], [3.0, 1.0]])).tolist()
-    [1, 0]
-    """
-    from scipy.optimize import linear_sum_assignment
-
-    _, chosen = linear_sum_assignment(-table.cpu().numpy())
-    return torch.from_numpy(chosen).to(torch.int64)

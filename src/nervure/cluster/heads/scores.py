@@ -28,8 +28,6 @@ class ScoresHead(DenseHead):
         Temperature of the densities (Eq 4.12).
     priors : bool
         Whether cluster weights follow the mean posterior; for clusters of unequal size.
-    copies : bool
-        Whether transformed copies take part in the loss (Eq 4.23).
     normalise : str
         ``batch``; ``detached`` and ``none`` are known to collapse, and are there to show it (2.7).
     goal : str
@@ -58,7 +56,6 @@ class ScoresHead(DenseHead):
         latent: int,
         gamma: float = 5.0,
         priors: bool = False,
-        copies: bool = True,
         normalise: str = "batch",
         memory: float = 0.9,
         patience: int = 5,
@@ -69,7 +66,7 @@ class ScoresHead(DenseHead):
         choose("goal", goal, ("em", "consistency"))
         if not gamma > 0 or not 0 <= memory < 1:
             raise InputError(f"gamma = {gamma}, memory = {memory}; give a gamma above 0, a memory from 0 to below 1")
-        self.gamma, self.priors, self.copies, self.mode, self.memory = gamma, priors, copies, normalise, memory
+        self.gamma, self.priors, self.mode, self.memory = gamma, priors, normalise, memory
         self.goal = goal
         # momentum 0: batches use their own statistics and leave the stored ones, which a phase measures exactly
         self.norm = nn.BatchNorm1d(clusters, affine=False, momentum=0.0)
@@ -106,7 +103,7 @@ class ScoresHead(DenseHead):
         log_prior = self.log_prior
         with torch.no_grad():
             posterior = scores.posterior(normal, log_prior)
-        beside = self.normal(copies) if copies is not None and self.copies else None
+        beside = self.normal(copies) if copies is not None else None
         if self.priors and self.training:
             self._follow(posterior)
         if self.goal == "consistency":
@@ -131,14 +128,14 @@ class ScoresHead(DenseHead):
             self._measure(group)
             chosen = self.assign(group.latents)
         self.train(was)
-        return Refreshed(chosen, repaired=notes)
+        return Refreshed(chosen, repaired=notes, renewed=(self.linear.weight, self.linear.bias) if notes else ())
 
     def _reset(self, chosen: Tensor, group: Group, epoch: int) -> tuple[str, ...]:
         """Draw the rows of clusters anew that were dead, or doubled another, at ``patience`` phases in a row."""
         sizes = group.reduce(torch.bincount(chosen, minlength=self.clusters).to(torch.float64))
         bad = (sizes * 5 * self.clusters < group.total).to(self.weak.device) | self._doubled(group)
         self.weak.copy_(torch.where(bad, self.weak + 1, torch.zeros_like(self.weak)))
-        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience else []
+        spent = torch.nonzero(self.weak >= self.patience).flatten().tolist() if self.patience and not group.last else []
         width = self.linear.weight.shape[1]
         bound = width**-0.5
         for cluster in spent:

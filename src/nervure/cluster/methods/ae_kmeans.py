@@ -15,7 +15,7 @@ __all__ = ["AEKMeans"]
 
 @dataclass(eq=False, repr=False)
 class AEKMeans(DeepClusterer):
-    """An auto-encoder that knows of no clusters, then k-means on its latents, the best of ten starts.
+    """An auto-encoder that knows of no clusters, then k-means on at most 10,000 of its latents, the best of ten starts.
 
     What embedded clustering is to be held against.
 

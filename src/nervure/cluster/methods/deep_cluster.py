@@ -46,6 +46,7 @@ class DeepCluster(DeepClusterer):
     groups: int | None = None
     components: int | None = None
 
+    reconstructs: ClassVar[bool] = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {
             "epochs": 200, "batch_size": 256, "lr": 0.05, "optimizer": "sgd", "weight_decay": 1e-5, "components": 256,

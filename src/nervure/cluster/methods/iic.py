@@ -46,6 +46,7 @@ class IIC(DeepClusterer):
     over: int = 0
     patience: int = 10
 
+    reconstructs: ClassVar[bool] = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 250, "batch_size": 128, "lr": 1e-4},
         "robust": {"epochs": 100, "batch_size": 128, "lr": 2e-3},

@@ -64,6 +64,7 @@ class NeuralMixture(DeepClusterer):
     consistency_lr: float | None = None
     normalise: str = "batch"
 
+    reconstructs: ClassVar[bool] = False
     profiles: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "paper": {"epochs": 250, "batch_size": 128, "lr": 5e-5, "consistency_lr": 1e-4},
         "robust": {"epochs": 100, "batch_size": 128, "lr": 5e-4, "consistency_lr": 5e-4, "n_init": 4},
