@@ -47,7 +47,17 @@ class Pair:
         assert (processes, nodes) == (2, 1)
         with tempfile.TemporaryDirectory() as place:
             job = Path(place) / "job.json"
-            job.write_text(json.dumps({"call": call, "arguments": arguments, "threads": threads, "sys_path": sys.path}))
+            job.write_text(
+                json.dumps(
+                    {
+                        "call": call,
+                        "arguments": arguments,
+                        "threads": threads,
+                        "sys_path": sys.path,
+                        "parent": os.getpid(),
+                    }
+                )
+            )
             with socket.socket() as probe:
                 probe.bind(("127.0.0.1", 0))
                 port = probe.getsockname()[1]

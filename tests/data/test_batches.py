@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 
@@ -200,6 +201,10 @@ class TestCopies:
         found = Loader(images, "train", 8, copies=COPY, augment=CHANGE, device="cpu").stand_in()
         assert found.copy.shape == found.x.shape == (1, 3, 8, 10)
         assert Loader(images, "train", 8).stand_in().copy is None
+
+    def test_a_stand_in_is_of_the_split(self, images):
+        loader = Loader(dataclasses.replace(images, splits={"train": np.arange(5, 20)}), "train", 8)
+        assert loader.stand_in().index.tolist() == [5]
 
     def test_unfit_ones_are_refused_at_once(self, waves):
         with pytest.raises(InputError, match="is not for series data"):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from nervure.data import describe, from_arrays, load
 from nervure.evidence import Bars, Curve, Images, Table
@@ -45,6 +46,15 @@ def test_unlabelled_tables_and_floats():
     table, images = describe(from_arrays(np.random.default_rng(0).standard_normal((40, 5, 6, 6))))
     assert images.pictures.shape == (28, 1, 6, 6)
     assert images.pictures.min() == 0
+
+
+@pytest.mark.parametrize("shape", [(30, 1, 6, 6), (30, 2, 9)])
+def test_where_no_label_is_known_the_first_samples_are_shown(shape: tuple[int, ...]) -> None:
+    ds = from_arrays(np.random.default_rng(0).random(shape), np.full(30, -1), names=("a", "b"), validation=0, test=0)
+    table, shown, _ = describe(ds)
+    assert cells(table)["unknown labels"] == 30
+    called = shown.captions if shown.kind == "images" else shown.labels
+    assert list(called)[:2] == ["sample 0", "sample 1"]
 
 
 def test_unknown_labels_are_counted():

@@ -215,6 +215,14 @@ class TestClaim:
             store.save(tmp_path / "run", run)
         store.save(tmp_path / "run", run, overwrite=True)
 
+    def test_nothing_of_the_replaced_run_stays(self, run: Run, tmp_path: Path) -> None:
+        path = store.save(tmp_path / "run", run)
+        (path / "plan.json").write_text("{}")
+        (path / "exports").mkdir()
+        store.save(path, run, overwrite=True)
+        assert not (path / "plan.json").exists() and not (path / "exports").exists()
+        assert same(store.load(path).net, run.net)
+
     def test_what_a_killed_process_left_half_written_is_ours(self, run: Run, tmp_path: Path) -> None:
         left = store.save(tmp_path / "run", run) / ".run.json.x1_z.partial"
         left.write_text("{")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,12 @@ def test_files_are_checked_on_test_samples(ds: Dataset, run: Run, tmp_path: Path
     with torch.no_grad():
         expected = run.net(ds.batch(range(7)).x)
     assert torch.allclose(loaded(raw)["logits"], expected, atol=1e-5)
+
+
+def test_data_in_another_order_of_bytes(ds: Dataset, run: Run, tmp_path: Path) -> None:
+    swapped = dataclasses.replace(ds, x=ds.x.astype(ds.x.dtype.newbyteorder(">") if ds.x.itemsize > 1 else ">f4"))
+    files, _ = deploy(run, swapped, tmp_path / "out", ["safetensors"], measure=False)
+    assert files[0].path.is_file()
 
 
 def test_latency_joins_the_run(ds: Dataset, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,17 +45,6 @@ def test_an_unknown_trial_is_named() -> None:
         worker.run({"trial": "trian", "job": {"source": "digits"}})
 
 
-def test_it_ends_with_its_parent(monkeypatch: pytest.MonkeyPatch) -> None:
-    parents = [7, 7, 1]
-    waited: list[float] = []
-    monkeypatch.setattr(worker.os, "getppid", lambda: parents.pop(0))
-    monkeypatch.setattr(worker.time, "sleep", waited.append)
-    ended: list[int] = []
-    monkeypatch.setattr(worker.os, "_exit", ended.append)
-    worker._watch(7)
-    assert (len(waited), ended) == (2, [1])
-
-
 def test_an_outside_package_adds_trials(outside: Path) -> None:
     from nervure.registry import Table
 

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -97,6 +99,41 @@ class TestTwoProcesses:
         assert not (tmp_path / "r" / "run.json").exists()
 
 
+@pytest.fixture
+def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work that tells its process and sleeps, or does not heed that it is asked to end, and tells again."""
+    code = """
+        import os, signal, time
+        from nervure.train.worker import say
+
+        def sleep(arguments):
+            say({"process": os.getpid()})
+            time.sleep(60)
+
+        def deaf(arguments):
+            signal.signal(signal.SIGINT, lambda number, frame: say({"process": os.getpid()}))
+            say({"process": os.getpid()})
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                time.sleep(1)
+    """
+    (tmp_path / "sleeper.py").write_text(textwrap.dedent(code))
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def gone(process: int) -> bool:
+    """Whether a process ends within ten seconds."""
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
 class TestStart:
     def test_the_result_of_a_call(self) -> None:
         assert launch.start("builtins:sorted", {"b": 1, "a": 2}) == ["a", "b"]
@@ -111,9 +148,57 @@ class TestStart:
         with pytest.raises(InputError, match="MASTER_ADDR"):
             launch.start("math:sqrt", {}, nodes=2)
 
+    def test_a_worker_that_is_not_listened_to_any_more_ends(self, sleeper: Path) -> None:
+        told: list[int] = []
+
+        def tell(event: Mapping[str, object]) -> None:
+            told.append(int(str(event["process"])))
+            raise RuntimeError("the caller's own progress failed")
+
+        with pytest.raises(RuntimeError, match="own progress"):
+            launch.start("sleeper:sleep", {}, tell=tell)
+        assert gone(told[0])
+
+    def test_a_worker_that_does_not_listen_is_killed(self, sleeper: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(launch, "PATIENCE", 0.2)
+        told: list[int] = []
+
+        def tell(event: Mapping[str, object]) -> None:
+            told.append(int(str(event["process"])))
+            raise KeyboardInterrupt if len(told) == 1 else RuntimeError("again")
+
+        with pytest.raises(RuntimeError, match="again"):
+            launch.start("sleeper:deaf", {}, tell=tell)
+        assert gone(told[0])
+
+    def test_a_worker_ends_with_its_parent(self, sleeper: Path) -> None:
+        code = """
+            from nervure.train import launch
+            launch.start("sleeper:sleep", {}, tell=lambda event: print(event["process"], flush=True))
+        """
+        environment = {**os.environ, "PYTHONPATH": str(sleeper)}
+        parent = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True, env=environment
+        )
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+        parent.communicate()
+        assert gone(worker)
+
     def test_the_worker_leaves_errors_beside_the_job(self, tmp_path: Path) -> None:
         job = tmp_path / "job.json"
-        job.write_text(json.dumps({"call": "nervure.nets:get", "arguments": "lenet55", "threads": 1, "sys_path": []}))
+        job.write_text(
+            json.dumps(
+                {
+                    "call": "nervure.nets:get",
+                    "arguments": "lenet55",
+                    "threads": 1,
+                    "sys_path": [],
+                    "parent": os.getpid(),
+                }
+            )
+        )
         assert main(str(job)) == 2
         assert "did you mean 'lenet5'" in json.loads((tmp_path / "job.json.error").read_text())["message"]
 

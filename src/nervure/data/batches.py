@@ -132,7 +132,7 @@ class Loader:
 
     def stand_in(self) -> Batch:
         """One sample, complete with its copy, for a rank whose share of a batch is empty but that must take part."""
-        batch = self.ds.batch([0])
+        batch = self.ds.batch(self.indices[:1])
         return self._changed(batch if self.device is None else batch.to(self.device), 0)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

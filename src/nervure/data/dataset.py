@@ -215,9 +215,17 @@ class Dataset:
         at = np.asarray(indices, dtype=np.int64)
         y = None if self.y is None else torch.from_numpy(np.ascontiguousarray(self.y[at]))
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask[at]))
+        return Batch(self.preprocessing(self.raw(at), mask), y, torch.from_numpy(at), mask)
+
+    def raw(self, indices: Sequence[int] | Indices) -> Tensor:
+        """The samples at ``indices`` as they are stored, before preprocessing, as torch holds them.
+
+        >>> from nervure import data
+        >>> data.load("digits").raw([0, 1]).shape
+        torch.Size([2, 1, 8, 8])
+        """
         native = self.x.dtype.newbyteorder("=")  # torch holds no other order of bytes
-        x = self.preprocessing(torch.from_numpy(np.ascontiguousarray(self.x[at], dtype=native)), mask)
-        return Batch(x, y, torch.from_numpy(at), mask)
+        return torch.from_numpy(np.ascontiguousarray(self.x[np.asarray(indices, dtype=np.int64)], dtype=native))
 
     def called(self, place: int) -> str:
         """What a sample is called: its file, if it has one.

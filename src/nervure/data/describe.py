@@ -78,16 +78,17 @@ def _range(ds: Dataset, at: Indices) -> tuple[float, float]:
 
 
 def _of_classes(ds: Dataset, each: int) -> tuple[list[int], list[str]]:
-    """Positions of the first training samples of each class, and what each is called."""
+    """Positions of the first training samples of each class, and what each is called; of no class, the first ones."""
     train = ds.indices("train" if "train" in ds.splits else None)
-    if ds.task != "classification" or ds.y is None:
-        first = train[: 4 * each].tolist()
-        return first, [ds.called(number) for number in first]
-    labels = ds.y[train]
     found: list[int] = []
-    for number in range(min(CLASSES, ds.classes)):
-        found += train[np.flatnonzero(labels == number)[:each]].tolist()
-    return found, [ds.names[int(ds.y[number])] for number in found]
+    if ds.task == "classification" and ds.y is not None:
+        labels = ds.y[train]
+        for number in range(min(CLASSES, ds.classes)):
+            found += train[np.flatnonzero(labels == number)[:each]].tolist()
+        if found:
+            return found, [ds.names[int(ds.y[number])] for number in found]
+    found = train[: 4 * each].tolist()
+    return found, [ds.called(number) for number in found]
 
 
 def _images(ds: Dataset, each: int) -> Images:

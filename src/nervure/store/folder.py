@@ -111,6 +111,7 @@ def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) ->
     run = what if isinstance(what, Run) else _wrap(what)
     path = claim(path, overwrite=overwrite)
     fresh = not path.exists()
+    discard(path)
     try:
         return write(path, run)
     except BaseException:

@@ -86,7 +86,6 @@ class Crew:
                 "device": self.device,
                 "cache": str(self.out / "cache"),
             },
-            "parent": os.getpid(),
         }
         try:
             found = launch.start("nervure.study.worker:run", arguments, threads=self.threads, tell=tell)

@@ -41,7 +41,7 @@ def deploy(
         What was written, and the table of measured latency (None without ``measure``).
     """
     at = ds.indices("test" if len(ds.splits.get("test", ())) else None)[:_SAMPLES]
-    raw = torch.from_numpy(np.ascontiguousarray(ds.x[at])).to(torch.float32)
+    raw = ds.raw(at).to(torch.float32)
     mask = None
     if ds.mask is not None and takes_mask(run.net):
         mask = torch.from_numpy(np.ascontiguousarray(ds.mask[at]))

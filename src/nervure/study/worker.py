@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import time
 from collections.abc import Mapping
 
@@ -17,7 +16,7 @@ __all__ = ["run"]
 
 
 def run(arguments: Mapping[str, object]) -> dict[str, object]:
-    """Make one trial; the arguments are its function's name, the fields of its Job, and the parent's number.
+    """Make one trial; the arguments are its function's name and the fields of its Job.
 
     >>> found = run({"trial": "train", "job": {"source": "digits", "device": "cpu",
     ...     "settings": {"net": "lenet-300-100", "recipe": {"epochs": 1}}}})  # doctest: +ELLIPSIS
@@ -25,8 +24,6 @@ def run(arguments: Mapping[str, object]) -> dict[str, object]:
     >>> sorted(found)
     ['durations', 'environment', 'metrics']
     """
-    if (parent := arguments.get("parent")) is not None:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     say({"process": os.getpid()})
     job = Job(**arguments["job"])  # type: ignore[arg-type]
     begun = time.perf_counter()
@@ -37,10 +34,3 @@ def run(arguments: Mapping[str, object]) -> dict[str, object]:
             raise NervureError(f"the measure {name} is {value}")
     durations = {name: round(seconds, 3) for name, seconds in {**measured.durations, "total": total}.items()}
     return {"metrics": measured.metrics, "durations": durations, "environment": environment(job.device)}
-
-
-def _watch(parent: object) -> None:
-    """End with the parent: nobody would keep the result of a trial whose study was killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)

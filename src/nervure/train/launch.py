@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from nervure.train.loop import Progress
 from nervure.train.recipe import Recipe
 
 __all__ = ["start", "train"]
+
+PATIENCE = 10.0
+"""Seconds that processes which are no longer listened to have to keep their work and end."""
 
 Tell = Callable[[Mapping[str, object]], None]
 
@@ -116,25 +120,33 @@ def start(
                 "arguments": dict(arguments),
                 "threads": threads,
                 "sys_path": [p for p in sys.path if p],
+                "parent": os.getpid(),
             },
         )
         command = [sys.executable, *_launcher(processes, nodes), "-m", "nervure.train.worker", str(job)]
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", 1))}
-        worker = subprocess.Popen(
+        errors: list[str] = []
+        with subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             env=environment,
             start_new_session=True,
-        )
-        try:
-            result, errors = _listen(worker, tell)
-        except KeyboardInterrupt:
-            worker.send_signal(signal.SIGINT)
-            result, errors = _listen(worker, tell)
+        ) as worker:
+            reader = threading.Thread(target=lambda: errors.extend(worker.stderr or ()), daemon=True)
+            reader.start()
+            try:
+                try:
+                    result = _listen(worker, tell)
+                except KeyboardInterrupt:
+                    worker.send_signal(signal.SIGINT)
+                    result = _listen(worker, tell)
+            finally:
+                _end(worker)
+                reader.join(timeout=5)
         if worker.returncode:
-            raise _error(job, worker.returncode, errors)
+            raise _error(job, worker.returncode, "".join(errors))
         return result
 
 
@@ -152,13 +164,9 @@ def _launcher(processes: int, nodes: int) -> list[str]:
     return ["-m", "torch.distributed.run", *where, "--nnodes", str(nodes), "--nproc-per-node", str(processes)]
 
 
-def _listen(worker: subprocess.Popen[str], tell: Tell | None) -> tuple[object, str]:
-    import threading
-
-    errors: list[str] = []
-    assert worker.stdout is not None and worker.stderr is not None
-    reader = threading.Thread(target=lambda: errors.extend(worker.stderr or ()), daemon=True)
-    reader.start()
+def _listen(worker: subprocess.Popen[str], tell: Tell | None) -> object:
+    """Pass on what the worker tells until it has ended; its result."""
+    assert worker.stdout is not None
     result: object = None
     for line in worker.stdout:
         try:
@@ -170,8 +178,18 @@ def _listen(worker: subprocess.Popen[str], tell: Tell | None) -> tuple[object, s
         elif tell is not None:
             tell(event)
     worker.wait()
-    reader.join(timeout=5)
-    return result, "".join(errors)
+    return result
+
+
+def _end(worker: subprocess.Popen[str]) -> None:
+    """Leave no process behind where listening was broken off: asked first, and then all of the group at once."""
+    if worker.poll() is None:
+        worker.send_signal(signal.SIGINT)
+        try:
+            worker.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            os.killpg(worker.pid, signal.SIGKILL)
+            worker.wait()
 
 
 def _error(job: Path, code: int, errors: str) -> NervureError:

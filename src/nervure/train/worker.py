@@ -7,12 +7,14 @@ before, for this very call. Rank 0 alone prints: one JSON object a line, which t
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,10 +30,11 @@ __all__ = ["main", "say", "train"]
 
 
 def say(event: Mapping[str, object]) -> None:
-    """Tell the parent something, as one line of JSON; only rank 0 speaks."""
+    """Tell the parent something, as one line of JSON; only rank 0 speaks, and not to a parent that is gone."""
     if int(os.environ.get("RANK", 0)) == 0:
-        sys.stdout.write(json.dumps(event) + "\n")
-        sys.stdout.flush()
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.write(json.dumps(event) + "\n")
+            sys.stdout.flush()
 
 
 def train(arguments: Mapping[str, Any]) -> dict[str, object]:
@@ -79,11 +82,13 @@ def train(arguments: Mapping[str, Any]) -> dict[str, object]:
 def main(path: str) -> int:
     """Do the job at ``path``; an error is left beside it for the parent.
 
-    The parent asks for an end by SIGINT, which is heeded even where a shell's background job would ignore it.
+    The parent asks for an end by SIGINT, which is heeded even where a shell's background job would ignore it. A parent
+    that was killed asks in the same way.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(Path(path).read_text(encoding="utf-8"))
+    threading.Thread(target=_watch, args=(int(job["parent"]),), daemon=True).start()
     sys.path[:0] = [entry for entry in job["sys_path"] if entry not in sys.path]
     if job["threads"]:
         torch.set_num_threads(int(job["threads"]))
@@ -104,6 +109,21 @@ def main(path: str) -> int:
     finally:
         _leave_group()
     return 0
+
+
+def _watch(parent: int) -> None:
+    """Ask this process to end once its parent is gone: what can be kept is kept, and nobody waits for the rest."""
+    while _alive(parent):
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _leave_group() -> None:

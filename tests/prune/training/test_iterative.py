@@ -121,6 +121,16 @@ class TestCycles:
         ended = train.fit(net, ds, recipe(40, cycles=1, epochs=1), device="cpu")
         assert [row["event"] for row in ended.history] == [1, 0]
 
+    def test_nothing_is_cut_that_is_not_trained_any_more(self, net: nn.Module, ds: Dataset) -> None:
+        ended = train.fit(net, ds, recipe(2, epochs=1, tolerance=1.0), device="cpu")
+        assert [row["event"] for row in ended.history] == [1, 0]
+        assert (
+            ended.history[-1]["widths"]
+            == "-".join(
+                str(layer.out_features) for layer in ended.net.modules() if isinstance(layer, nn.Linear)
+            ).rpartition("-")[0]
+        )
+
     def test_the_learning_rate_falls_when_no_best_comes(self, net: nn.Module, ds: Dataset) -> None:
         slow = train.fit(net, ds, recipe(5, epochs=1, min_delta=0.0, remove=0.9, stall=None, lr_wait=1), device="cpu")
         rates = [row["lr"] for row in slow.history]

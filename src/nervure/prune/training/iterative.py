@@ -163,7 +163,8 @@ class IterativeVotes(Callback):
             self._restore(loop)
         self._best = None
         self._slow_down()
-        change = self._event(loop) if verdict.prune else None
+        trained_on = not verdict.stop and loop.epoch < loop.recipe.epochs  # a cut is made good by training alone
+        change = self._event(loop) if verdict.prune and trained_on else None
         row["event"] = int(change is not None)
         if change is not None:
             self._keep_size(loop)
