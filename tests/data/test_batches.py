@@ -133,6 +133,10 @@ def test_no_global_generator_is_touched(images):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_what_is_not_kept_is_prepared_ahead(images):
+    assert [Loader(images, "train", 8, cache=cache).workers for cache in (True, False)] == [0, 1]
+
+
 @pytest.mark.parametrize("bad", [{"size": 0}, {"rank": 2, "world": 2}, {"workers": -1}])
 def test_senseless_numbers_are_refused(images, bad):
     with pytest.raises(InputError, match="give sensible numbers"):

@@ -61,8 +61,9 @@ class Loader:
         and drawn independently of that. One that changes nothing gives the samples themselves.
     drop_last : bool
         Whether a last batch that is smaller than ``size`` is left out.
-    workers : int
-        Threads that prepare batches ahead; 0 prepares each when it is asked for. The bytes are the same.
+    workers : int, optional
+        Threads that prepare batches ahead; 0 prepares each when it is asked for. The bytes are the same. By default
+        none where the split is kept, else one.
     rank, world : int
         Which part of each global batch to give.
     device : torch device, optional
@@ -90,19 +91,19 @@ class Loader:
         augment: Augmentation | None = None,
         copies: Augmentation | None = None,
         drop_last: bool = False,
-        workers: int = 0,
+        workers: int | None = None,
         rank: int = 0,
         world: int = 1,
         device: torch.device | str | None = None,
         cache: bool | None = None,
     ) -> None:
-        if size < 1 or workers < 0 or not 0 <= rank < world:
+        if size < 1 or (workers or 0) < 0 or not 0 <= rank < world:
             raise InputError(
                 f"batches of {size} by {workers} workers for rank {rank} of {world}; give sensible numbers"
             )
         self.ds = ds
         self.indices = ds.indices(split)
-        self.size, self.seed, self.shuffle, self.workers = size, seed, shuffle, workers
+        self.size, self.seed, self.shuffle = size, seed, shuffle
         self.rank, self.world = rank, world
         self.device = None if device is None else torch.device(device)
         self.augment = augment if augment else None
@@ -117,6 +118,7 @@ class Loader:
         self.drop_last = drop_last
         fits = len(self.indices) * int(np.prod(ds.in_shape)) * 4 <= CACHE_BYTES
         self._kept = self._keep() if (fits if cache is None else cache) else None
+        self.workers = int(self._kept is None) if workers is None else workers
 
     def __len__(self) -> int:
         return len(self.indices) // self.size if self.drop_last else -(-len(self.indices) // self.size)
