@@ -65,26 +65,20 @@ def test_labels_shape_latents_that_k_means_groups() -> None:
     assert matched_accuracy(ds.y[~seen], refit.predict(model.transform(x[~seen]))) > 0.88
 
 
-# two trainings of 60 epochs on 1,397 samples
+# six trainings of 60 epochs on 1,397 samples
 @pytest.mark.slow
 def test_regularised_activity_finds_digits_that_two_groups_of_labels_do_not_tell() -> None:
-    """S11 (spec deepcluster, 11): at least 20 points more of samples held out; this seed has 34.
-
-    With one Lloyd step an epoch from the first, as printed; where k-means finds the centres anew, less is left to gain.
-    """
+    """S11 (spec deepcluster, 11): at least 20 points more of samples held out, in the mean of three seeds."""
     ds = data.load("digits")
     x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397
-    found = []
-    for activity in ((0.0, 0.0, 0.0), (0.8, 0.8, 3e-4)):
-        model = cluster.DCAEKMeans(
-            10,
-            epochs=60,
-            patience=0,
-            activity=activity,
-            parents=[0] * 5 + [1] * 5,
-            random_state=0,
-            refit_epochs=0,
-            **DENSE,
-        ).fit(x[seen], labels=ds.y[seen])
-        found.append(matched_accuracy(ds.y[~seen], model.predict(x[~seen])))
-    assert found[1] > found[0] + 0.2
+    parents = [0] * 5 + [1] * 5
+    gained = []
+    for seed in range(3):
+        found = []
+        for activity in ((0.0, 0.0, 0.0), (0.8, 0.8, 3e-4)):
+            model = cluster.DCAEKMeans(
+                10, epochs=60, patience=0, activity=activity, parents=parents, random_state=seed, **DENSE
+            ).fit(x[seen], labels=ds.y[seen])
+            found.append(matched_accuracy(ds.y[~seen], model.predict(x[~seen])))
+        gained.append(found[1] - found[0])
+    assert np.mean(gained) > 0.2
