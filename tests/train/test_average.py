@@ -58,6 +58,43 @@ def test_a_network_of_another_shape_starts_anew() -> None:
     assert torch.equal(small.weight, before)
 
 
+def test_a_network_replaced_after_the_last_step_keeps_its_weights(caplog: pytest.LogCaptureFixture) -> None:
+    average, small = WeightAverage(), nn.Linear(3, 1)
+    walk(average, nn.Linear(3, 2), 5)
+    before = small.weight.clone()
+    average.finish(SimpleNamespace(net=small))  # type: ignore[arg-type]
+    assert torch.equal(small.weight, before)
+    assert caplog.messages == ["weight-average: the network was replaced after the last step; it keeps its own weights"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_beside_a_callback_that_replaces_the_network_at_the_end(order: int) -> None:
+    ds = data.load("digits").subset(np.arange(200))
+    small = nets.build("mlp", ds, widths=(4,))
+    before = [one.detach().clone() for one in small.parameters()]
+
+    class Replace(train.Callback):
+        def after_epoch(self, loop: train.Loop, row: dict[str, float | int | str | None]) -> train.Change | None:
+            return train.Change(small) if loop.epoch == 2 else None
+
+    both = [WeightAverage(), Replace()][::order]
+    recipe = train.Recipe(epochs=2, keep="last")
+    run = train.fit(nets.build("mlp", ds, widths=(8,)), ds, recipe, device="cpu", callbacks=both)
+    assert all(torch.equal(one, two) for one, two in zip(before, run.net.parameters(), strict=True))
+
+
+def test_state_goes_where_the_weights_are() -> None:
+    """Single numbers too, as what batch norm counts is one."""
+    average, net = WeightAverage(), nn.BatchNorm1d(2)
+    average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
+    again = WeightAverage()
+    again.start(SimpleNamespace(fabric=SimpleNamespace(device=torch.device("meta"))))  # type: ignore[arg-type]
+    again.load_state_dict(average.state_dict())
+    held = again.state_dict()["average"]
+    assert held["num_batches_tracked"].ndim == 0
+    assert {value.device.type for value in held.values()} == {"meta"}
+
+
 def test_state_continues() -> None:
     whole, cut = WeightAverage(0.9), WeightAverage(0.9)
     net = nn.Linear(3, 2)

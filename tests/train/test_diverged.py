@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.train.diverged import first_broken
+from ranks import Pair
 
 
 class Root(nn.Module):
@@ -42,3 +46,60 @@ def test_no_hook_stays_also_after_a_failure() -> None:
         except RuntimeError:
             assert one is bad
         assert all(not module._forward_hooks for module in one.modules())
+
+
+def test_alone_no_statistics_are_learnt_and_modes_come_back() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.BatchNorm1d(4).eval(), Root())
+    one = Batch(torch.ones(1, 4), None, torch.arange(1))  # which batch norm refuses while training
+    assert first_broken(net, one, alone=True) == "the output of layer '3' is not finite"
+    assert [module.training for module in net] == [True, True, False, True]
+    assert int(net[1].num_batches_tracked) == 0
+
+
+BROKEN = """
+import os
+
+import torch
+from torch import nn
+
+import nervure as nv
+from nervure.errors import NervureError
+
+
+class Objective:
+    steps = 0
+
+    def __call__(self, net, batch):
+        loss = nn.functional.cross_entropy(net(batch.x), batch.y)
+        self.steps += 1
+        return loss * float("nan") if self.steps == 3 and os.environ["RANK"] == "1" else loss, {}
+
+
+def norms(shape, classes):
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 8), nn.BatchNorm1d(8), nn.BatchNorm1d(8, track_running_stats=False),
+        nn.Linear(8, classes),
+    )
+
+
+def train(folder):
+    ds = nv.data.load("digits")
+    try:
+        nv.train.fit(nv.nets.build(norms, ds), ds, nv.train.Recipe(batch=128), device="cpu", objective=Objective())
+    except Exception as error:
+        with open(f"{folder}/{os.environ['RANK']}.txt", "w") as file:
+            file.write(f"{type(error).__name__}: {error}")
+"""
+
+
+# two processes train beside this one
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_one_of_two_processes_looks_without_the_other(
+    tmp_path: Path, pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batch norm over both would wait for the other process, which is at its gradients."""
+    (tmp_path / "broken_on_one.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(tmp_path)
+    pair.start("broken_on_one:train", str(tmp_path), processes=2)
+    assert "DivergedError: training diverged in epoch 1, step 3: the loss is not" in (tmp_path / "1.txt").read_text()

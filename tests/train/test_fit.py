@@ -19,7 +19,10 @@ from nervure import data, nets, store, train
 from nervure.data import Dataset
 from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.store.atomic import alone
+from nervure.store.tree import load_tree
 from nervure.train import Callback, Change, Kept, Loop, Recipe
+from nervure.train.checkpoint import file_of
+from nervure.train.loop import _LOOK
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +100,20 @@ class TestContract:
         y[:] = -1
         with pytest.raises(InputError, match="unknown"):
             train.fit(net, dataclasses.replace(ds, y=y), Recipe(epochs=1), device="cpu")
+
+    @pytest.mark.parametrize("own", [False, True])
+    def test_one_known_label_of_each_class_is_enough(self, net: nn.Module, ds: Dataset, own: bool) -> None:
+        y = np.full_like(ds.y, -1)
+        at = ds.splits["train"]
+        first = at[np.unique(ds.y[at], return_index=True)[1]]
+        y[first] = ds.y[first]
+        few = dataclasses.replace(ds, y=y)
+
+        def objective(net: nn.Module, batch: Any) -> Any:
+            return nn.functional.cross_entropy(net(batch.x), batch.y.clamp(min=0)), {}
+
+        run = train.fit(net, few, Recipe(epochs=1), device="cpu", objective=objective if own else None)
+        assert run.metrics == train.evaluate(run, few, split="train", device="cpu").metrics
 
     def test_balanced_weights_raise_a_rare_class(self, ds: Dataset) -> None:
         rare = np.concatenate([np.flatnonzero(ds.y != 3), np.flatnonzero(ds.y == 3)[:8]])
@@ -317,6 +334,81 @@ class TestDivergence:
     def test_a_loss_that_runs_away_stops(self, net: nn.Module, ds: Dataset) -> None:
         with pytest.raises(DivergedError, match="lower lr"):
             train.fit(net, ds, Recipe(epochs=9, optimizer="sgd", lr=1e4), device="cpu")
+
+
+class Breaking:
+    """A loss that is multiplied by something at one step, counted from 1; that step alone shows it."""
+
+    def __init__(self, step: int, factor: float) -> None:
+        self.left, self.factor = step, factor
+
+    def __call__(self, net: nn.Module, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss = nn.functional.cross_entropy(net(batch.x), batch.y)
+        self.left -= torch.is_grad_enabled()
+        return loss * self.factor if not self.left and torch.is_grad_enabled() else loss, {}
+
+
+class TestDivergenceThatIsSeldomLookedAt:
+    """As on CUDA, where reading the loss at each step would make the device wait."""
+
+    @pytest.fixture(autouse=True)
+    def _seldom(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(_LOOK, "cpu", 50)
+
+    @pytest.mark.parametrize("keep", ["last", "best"])
+    @pytest.mark.parametrize("checkpoint_steps", [2, 100])
+    @pytest.mark.parametrize(("factor", "said"), [(float("nan"), "is not finite"), (1e9, "rose to")])
+    def test_is_told_and_the_checkpoint_stays_good(
+        self, net: nn.Module, ds: Dataset, tmp_path: Path, keep: Any, checkpoint_steps: int, factor: float, said: str
+    ) -> None:
+        recipe = Recipe(epochs=2, batch=64, keep=keep, checkpoint_steps=checkpoint_steps)
+        assert -(-len(ds.splits["train"]) // 64) == 6
+        with pytest.raises(DivergedError, match=f"epoch 2, step 4: the loss {said}.*last good checkpoint"):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=Breaking(6 + 4, factor))
+        held = load_tree(file_of(tmp_path / "r"))
+        assert (held["epoch"], held["step"]) == ((1, 2) if checkpoint_steps == 2 else (1, 0))
+        assert all(bool(value.isfinite().all()) for value in held["model"].values())
+
+    def test_what_stood_there_stays(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        train.fit(net, ds, Recipe(epochs=1), out=tmp_path / "r", device="cpu")
+        recipe = Recipe(epochs=1, batch=64, checkpoint_steps=2)
+        with pytest.raises(DivergedError, match="epoch 1, step 2"):
+            train.fit(
+                net, ds, recipe, out=tmp_path / "r", device="cpu", overwrite=True, objective=Breaking(2, float("nan"))
+            )
+        assert store.is_run(tmp_path / "r")
+
+    def test_a_request_to_stop_comes_second(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        steps = iter([False, False, True])
+        with pytest.raises(DivergedError, match="epoch 1, step 2"):
+            train.fit(
+                net, ds, Recipe(batch=64), out=tmp_path / "r", device="cpu", objective=Breaking(2, float("nan")),
+                stop=lambda: next(steps),
+            )  # fmt: skip
+        assert not file_of(tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("clip", [None, 1.0])
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_weights_that_the_last_step_broke(
+    net: nn.Module, ds: Dataset, tmp_path: Path, keep: Any, clip: float | None
+) -> None:
+    """The step's loss is finite, and its gradient is not."""
+    steps = 0
+
+    def objective(net: nn.Module, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        nonlocal steps
+        steps += torch.is_grad_enabled()
+        out = net(batch.x)
+        root = (out * 0).square().sum().sqrt()  # 0, with a gradient of 0 / 0
+        loss = nn.functional.cross_entropy(out, batch.y)
+        return loss + root if steps == 12 and torch.is_grad_enabled() else loss, {}
+
+    first = next(name for name, _ in net.named_parameters())
+    recipe = Recipe(epochs=2, batch=64, keep=keep, clip=clip)
+    with pytest.raises(DivergedError, match=f"epoch 2, step 6: parameter '{first}' is not finite.*last good"):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=objective)
+    assert load_tree(file_of(tmp_path / "r"))["epoch"] == 1
 
 
 class TestBadInput:

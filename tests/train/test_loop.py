@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
 from nervure import data, nets, train
 from nervure.data import Dataset
 from nervure.errors import InputError, InterruptedWork
 from nervure.objectives.supervised import CrossEntropy
+from nervure.store.tree import load_tree, save_tree
 from nervure.train import Callback, Loop, Progress, Recipe
+from nervure.train.checkpoint import file_of
 from nervure.train.recipe import learning_rate
 
 
@@ -109,6 +114,76 @@ def test_clipping(net: nn.Module, ds: Dataset) -> None:
     assert moved[1e-6] < 1e-5 < moved[None]
 
 
+class TestScaledGradients:
+    """Half precision, whose losses are scaled before the backward pass; Fabric allows it on CUDA alone."""
+
+    @pytest.fixture
+    def scaled(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fabric(device: str, precision: str) -> Fabric:
+            scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+            made = Fabric(accelerator=device, devices=1, plugins=[MixedPrecision("16-mixed", device, scaler)])
+            made.launch()
+            return made
+
+        monkeypatch.setattr(sys.modules["nervure.train.fit"], "open_fabric", fabric)
+
+    @staticmethod
+    def scale(loop: Loop) -> float:
+        return float(loop.fabric.strategy.precision.state_dict()["scale"])
+
+    @pytest.mark.parametrize("clip", [None, 0.01])
+    def test_callbacks_and_clipping_see_them_as_they_are(
+        self, net: nn.Module, ds: Dataset, request: pytest.FixtureRequest, clip: float | None
+    ) -> None:
+        norms: list[list[float]] = []
+        moved: list[float] = []
+
+        class Norm(Callback):
+            def after_backward(self, loop: Loop, batch: object) -> None:
+                norms[-1].append(float(torch.stack([p.grad.norm() for p in loop.net.parameters()]).norm()))  # type: ignore[union-attr]
+
+        for fixture in ((), ("scaled",)):
+            for name in fixture:
+                request.getfixturevalue(name)
+            norms.append([])
+            recipe = Recipe(epochs=1, batch=100, optimizer="sgd", lr=0.1, momentum=0.0, clip=clip, keep="last")
+            run = train.fit(net, ds, recipe, device="cpu", callbacks=[Norm()])
+            pairs = zip(run.net.parameters(), net.parameters(), strict=True)
+            moved.append(float(torch.stack([(one - two).detach().norm() for one, two in pairs]).norm()))
+        assert norms[0] == pytest.approx(norms[1], rel=0.02)
+        assert moved[0] == pytest.approx(moved[1], rel=0.02)
+
+    @pytest.mark.usefixtures("scaled")
+    def test_resume_goes_on_with_the_scale(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        scales: list[float] = []
+
+        class Scale(Callback):
+            def finish(self, loop: Loop) -> None:
+                scales.append(TestScaledGradients.scale(loop))
+
+        recipe = Recipe(epochs=3, batch=32)
+        whole = train.fit(net, ds, recipe, device="cpu", callbacks=[Scale()])
+        asked = iter([False] * 6 + [True] * 99)
+        with pytest.raises(InterruptedWork):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", stop=lambda: next(asked), callbacks=[Scale()])
+        again = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", resume=True, callbacks=[Scale()])
+        assert scales[0] == scales[1] > 1024
+        for one, two in zip(whole.net.parameters(), again.net.parameters(), strict=True):
+            assert torch.equal(one, two)
+
+    @pytest.mark.usefixtures("scaled")
+    def test_a_checkpoint_without_a_scale_loads(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        asked = iter([False] * 3 + [True])
+        with pytest.raises(InterruptedWork):
+            train.fit(net, ds, Recipe(batch=32), out=tmp_path / "r", device="cpu", stop=lambda: next(asked))
+        file = file_of(tmp_path / "r")
+        held = load_tree(file)
+        del held["precision"]
+        save_tree(file, held)
+        run = train.fit(net, ds, Recipe(batch=32), out=tmp_path / "r", device="cpu", resume=True)
+        assert len(run.history) == Recipe().epochs
+
+
 def test_a_monitor_that_is_not_measured(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="unknown monitor 'acuracy'; did you mean 'accuracy'"):
         train.fit(net, ds, Recipe(epochs=2, monitor="acuracy"), out=tmp_path / "r", device="cpu")
@@ -179,3 +254,67 @@ def test_batch_norm_is_spared_a_single_sample(ds: Dataset) -> None:
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     with pytest.raises(InputError, match="one sample, which batch norm cannot learn from"):
         train.fit(net, ds, Recipe(epochs=1, batch=1), device="cpu")
+
+
+class TestBatchNormOfOneSample:
+    """A picture has many values a channel."""
+
+    @staticmethod
+    def sizes(net: nn.Module, ds: Dataset, batch: int) -> list[int]:
+        seen: list[int] = []
+
+        class Sizes(Callback):
+            def after_step(self, loop: Loop, batch: Any) -> None:
+                seen.append(len(batch.x))
+
+        train.fit(net, ds, Recipe(epochs=1, batch=batch), device="cpu", callbacks=[Sizes()])
+        return seen
+
+    def test_pictures_can_be_learnt_from_one_by_one(self, ds: Dataset) -> None:
+        some = ds.subset(np.arange(20))
+        n = len(some.splits["train"])
+        net = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10)
+        )
+        assert self.sizes(net, some, 1) == [1] * n
+        assert self.sizes(net, some, n - 1) == [n - 1, 1]
+
+    @pytest.mark.parametrize(
+        "net",
+        [
+            nn.Sequential(nn.Conv2d(1, 4, 8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 10)),
+            nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 10), nn.BatchNorm1d(10)),
+        ],
+    )
+    def test_not_where_one_norm_sees_one_value(self, net: nn.Module, ds: Dataset) -> None:
+        n = len(ds.splits["train"])
+        assert self.sizes(net, ds, n - 1) == [n - 1]
+        with pytest.raises(InputError, match="one sample, which batch norm cannot learn from"):
+            self.sizes(net, ds, 1)
+
+    def test_not_where_a_norm_is_used_by_the_objective_alone(self, ds: Dataset) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+        net[1].register_module("beside", nn.BatchNorm2d(1))
+        n = len(ds.splits["train"])
+        assert self.sizes(net, ds, n - 1) == [n - 1]
+
+
+def test_an_epoch_without_a_score_is_never_the_best(
+    net: nn.Module, ds: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    validate = Loop._validate
+
+    def broken(loop: Loop, held_out: data.Loader) -> dict[str, float]:
+        found = validate(loop, held_out)
+        return found if loop.epoch else {**found, "loss": float("nan")}
+
+    monkeypatch.setattr(Loop, "_validate", broken)
+    kept: list[int] = []
+
+    class Told(Callback):
+        def finish(self, loop: Loop) -> None:
+            assert loop.best is not None
+            kept.append(loop.best.epoch)
+
+    train.fit(net, ds, Recipe(epochs=2, batch=100, monitor="loss"), device="cpu", callbacks=[Told()])
+    assert kept == [2]

@@ -203,6 +203,19 @@ class TestStart:
         assert "did you mean 'lenet5'" in json.loads((tmp_path / "job.json.error").read_text())["message"]
 
 
+def test_what_a_process_said_is_not_overwritten_by_one_that_waited_for_it(tmp_path: Path) -> None:
+    job = tmp_path / "job.json"
+    job.write_text(json.dumps({"call": "math:sqrt", "arguments": {}, "threads": 1, "sys_path": [],
+                               "parent": os.getpid()}))  # fmt: skip
+    left = tmp_path / "job.json.error"
+    left.write_text('{"kind": "nervure.errors:DivergedError", "message": "training diverged"}')
+    assert main(str(job)) == 1
+    assert json.loads(left.read_text())["message"] == "training diverged"
+    left.unlink()
+    assert main(str(job)) == 1
+    assert "TypeError" in json.loads(left.read_text())["message"]
+
+
 def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pair: Pair
 ) -> None:

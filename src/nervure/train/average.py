@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 
 __all__ = ["WeightAverage"]
 
+log = logging.getLogger(__name__)
+
 
 class WeightAverage(Callback):
     """Exponential running average of all weights and buffers (Polyak and Juditsky 1992).
 
     After each step ``average = decay * average + (1 - decay) * weights``, with a smaller decay over the first
     steps so that the start is forgotten. At the end the network takes the average; use it with ``keep="last"``.
-    What is zero in the network then stays zero, so that edges removed while training stay removed.
+    What is zero in the network then stays zero, so that edges removed while training stay removed. A network that
+    another callback replaced begins a new average; one that was replaced after the last step keeps its own weights.
 
     Parameters
     ----------
@@ -43,6 +47,11 @@ class WeightAverage(Callback):
         self.decay = decay
         self._steps = 0
         self._average: dict[str, Tensor] = {}
+        self._device: torch.device | None = None
+
+    def start(self, loop: Loop) -> None:
+        """Note where the weights are."""
+        self._device = loop.fabric.device
 
     @torch.no_grad()
     def after_step(self, loop: Loop, batch: Batch) -> None:
@@ -50,9 +59,7 @@ class WeightAverage(Callback):
         self._steps += 1
         rate = 1 - min(self.decay, self._steps / (self._steps + 9))
         state = loop.net.state_dict()
-        if self._average.keys() != state.keys() or any(
-            one.shape != state[name].shape for name, one in self._average.items()
-        ):
+        if not self._fits(state):
             self._average = {name: value.clone() for name, value in state.items()}
             return
         for name, value in state.items():
@@ -63,10 +70,12 @@ class WeightAverage(Callback):
 
     def finish(self, loop: Loop) -> None:
         """Hand the average over."""
-        if self._average:
-            last = loop.net.state_dict()
+        last = loop.net.state_dict()
+        if self._fits(last):
             averaged = {name: value.masked_fill(last[name] == 0, 0) for name, value in self._average.items()}
             loop.net.load_state_dict(averaged)
+        elif self._average:
+            log.warning("weight-average: the network was replaced after the last step; it keeps its own weights")
 
     def state_dict(self) -> dict[str, Any]:
         """Steps seen and the average."""
@@ -75,4 +84,9 @@ class WeightAverage(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         self._steps = int(state["steps"])
-        self._average = dict(state["average"])
+        self._average = {name: value.to(device=self._device) for name, value in state["average"].items()}
+
+    def _fits(self, state: Mapping[str, Tensor]) -> bool:
+        """Whether the average has the names and shapes of ``state``."""
+        shapes = {name: value.shape for name, value in state.items()}
+        return {name: value.shape for name, value in self._average.items()} == shapes

@@ -13,8 +13,11 @@ from nervure.objectives.call import call
 __all__ = ["first_broken"]
 
 
-def first_broken(net: nn.Module, batch: Batch) -> str:
+def first_broken(net: nn.Module, batch: Batch, alone: bool = False) -> str:
     """Which part of ``net`` first turned non-finite: a parameter, or a module's output on ``batch``.
+
+    Where one process of several looks ``alone``, layers are in evaluation mode meanwhile: they then wait for no other
+    process, and take a batch of one sample.
 
     >>> net = nn.Sequential(nn.Linear(2, 2))
     >>> _ = torch.nn.init.constant_(net[0].weight, float("nan"))
@@ -36,10 +39,15 @@ def first_broken(net: nn.Module, batch: Batch) -> str:
         return hook
 
     hooks = [module.register_forward_hook(watch(name)) for name, module in net.named_modules() if name]
+    modes = [(module, module.training) for module in net.modules()]
     try:
+        if alone:
+            net.eval()
         with torch.no_grad():
             call(net, batch)
     finally:
         for hook in hooks:
             hook.remove()
+        for module, mode in modes:
+            module.training = mode
     return f"the output of layer {found[0]!r} is not finite" if found else "the loss is not finite, every layer is"

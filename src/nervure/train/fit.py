@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from nervure.data import Dataset, describe
 from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.nets.origin import origin_of
 from nervure.objectives import Objective
 from nervure.objectives import make as make_objective
+from nervure.objectives.call import call
 from nervure.store import Action, Run, is_run, load
 from nervure.store import folder as runs
 from nervure.store.atomic import alone, clear_errors
@@ -150,13 +152,33 @@ def _lone_sample(net: nn.Module, ds: Dataset, recipe: Recipe) -> bool:
     Samples come in another order each epoch, so that each of them is learnt from all the same.
     """
     count = len(ds.splits["train"])
-    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in net.modules()):
+    every = min(count, recipe.batch) == 1
+    if not (every or count % recipe.batch == 1) or not _lone_values(net, ds):
         return False
-    if min(count, recipe.batch) == 1:
+    if every:
         raise InputError(
             f"a batch of {recipe.batch} of {count} samples is one sample, which batch norm cannot learn from; give more"
         )
-    return count % recipe.batch == 1
+    return True
+
+
+@torch.no_grad()
+def _lone_values(net: nn.Module, ds: Dataset) -> bool:
+    """Whether a batch norm sees one value a channel of each sample, or is not seen in the forward pass at all."""
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms:
+        return False
+    values: dict[nn.Module, int] = {}
+
+    def look(norm: nn.Module, args: object, out: Tensor) -> None:
+        values[norm] = out.numel() // out.shape[1]
+
+    hooks = [norm.register_forward_hook(look) for norm in norms]
+    pair = ds.batch(ds.splits["train"][[0, 0]])  # some networks take no batch of one sample
+    call(net.eval(), pair.to(next(net.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return any(values.get(norm, 0) <= len(pair.x) for norm in norms)
 
 
 def _class_weights(ds: Dataset, recipe: Recipe) -> tuple[float, ...]:
@@ -205,11 +227,21 @@ def _finish(loop: Loop, out: Path | None, lineage: tuple[Action, ...]) -> Run:
 
 
 def _measure(run: Run, ds: Dataset, device: str) -> None:
-    split = "test" if len(ds.splits.get("test", ())) else "validation" if "validation" in ds.splits else "train"
+    split = next((name for name in ("test", "validation") if _measurable(run.net, ds, name)), "train")
     found = evaluate(run, ds, split=split, device=device)
     run.metrics.update(found.metrics)
     samples = {f"data-{figure.name}": figure for figure in describe(ds)}
     run.evidence = {**samples, **found.evidence, **run.evidence}
+
+
+def _measurable(net: nn.Module, ds: Dataset, split: str) -> bool:
+    """Whether a split has a sample, with a known label where labels are what a network is measured by."""
+    if split not in ds.splits:
+        return False
+    at = ds.splits[split]
+    if getattr(net, "task", ds.task) != "classification" or ds.y is None:
+        return len(at) > 0
+    return bool((ds.y[at].astype(np.int64) >= 0).any())
 
 
 def _finished(

@@ -25,7 +25,7 @@ from nervure.train.optimizer import Change, carry, load_state, make_optimizer, s
 from nervure.train.random import seed_step
 from nervure.train.recipe import Recipe, learning_rate
 from nervure.train.runtime import all_sum, any_rank, broadcast
-from nervure.train.synchronise import count_statistics, synchronise
+from nervure.train.synchronise import count_statistics, desynchronise, synchronise
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -36,6 +36,7 @@ __all__ = ["Best", "Loop", "Progress"]
 
 _FAR = 1e4  # a loss so many times the first one has diverged, though it is still a number
 _AGREE = 16  # with several processes, a stop is agreed on every so many steps
+_LOOK = {"cuda": 50}  # a loss is looked at each so many steps where reading it makes the device wait, else at each
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Loop:
         self.best: Best | None = None
         self.first_loss: float | None = None
         self._sums: dict[str, float] = {}
-        self._pending: list[tuple[Mapping[str, Tensor], int]] = []
+        self._pending: list[tuple[int, Tensor, Mapping[str, Tensor], int]] = []
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
         self.train_data = self._loader("train", recipe.batch, augment, drop_last or recipe.drop_last)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
@@ -155,6 +156,7 @@ class Loop:
             "sums": self._sums,
             "model": self.net.state_dict(),
             "optimizer": state_by_name(self.optimizer, self.net),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "best": None if self.best is None else vars(self.best),
             "callbacks": [callback.state_dict() for callback in self.callbacks],
         }
@@ -168,6 +170,8 @@ class Loop:
         self._sums = dict(state["sums"])
         self.net.load_state_dict(state["model"])
         load_state(self.optimizer, self.net, state["optimizer"])
+        if scale := state.get("precision"):
+            self.fabric.strategy.precision.load_state_dict(scale)
         self.best = None if state["best"] is None else Best(**state["best"])
         for callback, held in zip(self.callbacks, state["callbacks"], strict=True):
             callback.load_state_dict(_moved(held, self.fabric.device))
@@ -216,11 +220,12 @@ class Loop:
             self._one_step(batch)
             self.step += 1
             progress(Progress(self.epoch, self.recipe.epochs, self.step, self.steps))
-            if self._asked_to_stop(stop):
+            stopping = self._asked_to_stop(stop)
+            if stopping or (self.step % self.recipe.checkpoint_steps == 0 and self.step < self.steps):
+                self._settle()
                 checkpoint()
+            if stopping:
                 raise InterruptedWork(f"stopped in epoch {self.epoch + 1}, after step {self.step} of {self.steps}")
-            if self.step % self.recipe.checkpoint_steps == 0 and self.step < self.steps:
-                checkpoint()
         row = self._row(started)
         self.history.append(row)
         self.epoch, self.step, self._sums = self.epoch + 1, 0, {}
@@ -239,41 +244,54 @@ class Loop:
         if self.world > 1:
             count_statistics(self.net, bool(mine))
         loss, logs = self._module(used)
-        self._check(loss, used)
+        if self.step % _LOOK.get(loss.device.type, 1) == 0:
+            self._check(float(loss.detach()), self.step + 1, used)
         # gradients are averaged over ranks, so a rank's mean counts by its share of the global batch
         share = 1.0 if self.world == 1 else mine * self.world / whole
         self.fabric.backward(loss if share == 1.0 else loss * share)
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
         for callback in self.callbacks:
             callback.after_backward(self, used)
-        if self.recipe.clip is not None:
-            self.fabric.clip_gradients(self._module, self._stepper, max_norm=self.recipe.clip)
+        if self.recipe.clip is not None:  # not by Fabric, which would unscale a second time
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.recipe.clip)
         self._stepper.step()
         self.optimizer.zero_grad(set_to_none=True)
         for callback in self.callbacks:
             callback.after_step(self, used)
-        self._pending.append(({name: value.detach() for name, value in {"loss": loss, **logs}.items()}, mine))
+        kept = {name: value.detach() for name, value in {"loss": loss, **logs}.items()}
+        self._pending.append((self.step + 1, loss.detach(), kept, mine))
 
     def _settle(self) -> None:
         """Add up what the steps logged, one after the other, so that a checkpoint in between changes no bit.
 
-        Until then logs stay where they are: reading each at its step would make a device wait.
+        Until then logs stay where they are: reading each at its step would make a device wait. A loss that was not
+        looked at, and weights that the last step broke, end training here, before they are validated or written.
         """
-        for logs, count in self._pending:
+        for step, loss, logs, count in self._pending:
+            self._check(float(loss), step)
             for name, value in logs.items():
                 self._sums[name] = self._sums.get(name, 0.0) + float(value) * count
+        for name, parameter in self.net.named_parameters() if self._pending else ():
+            if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
+                raise self._diverged(self.step, f"parameter {name!r} is not finite")
         self._pending = []
 
-    def _check(self, loss: Tensor, batch: Batch) -> None:
-        if loss.is_cuda and self.step % 50:
-            return  # reading the loss would make the device wait at each step
-        value = float(loss.detach())
-        if self.first_loss is None and math.isfinite(value):
-            self.first_loss = value
-        if math.isfinite(value) and value <= _FAR * (1 + abs(self.first_loss or 0.0)):
+    def _check(self, loss: float, step: int, batch: Batch | None = None) -> None:
+        """End training if a step's loss is not finite, or far above the first; by the batch the layer is named."""
+        if self.first_loss is None and math.isfinite(loss):
+            self.first_loss = loss
+        if math.isfinite(loss) and loss <= _FAR * (1 + abs(self.first_loss or 0.0)):
             return
-        where = f"epoch {self.epoch + 1}, step {self.step + 1}"
-        why = first_broken(self.net, batch) if not math.isfinite(value) else f"the loss rose to {value:.3g}"
-        raise DivergedError(f"training diverged in {where}: {why}; lower lr, or set clip")
+        if math.isfinite(loss):
+            why = f"the loss rose to {loss:.3g}"
+        elif batch is None:
+            why = "the loss is not finite"
+        else:  # no layer may wait for other processes, whose losses may be finite
+            why = first_broken(desynchronise(self.net), batch, alone=self.world > 1)
+        raise self._diverged(step, why)
+
+    def _diverged(self, step: int, why: str) -> DivergedError:
+        return DivergedError(f"training diverged in epoch {self.epoch + 1}, step {step}: {why}; lower lr, or set clip")
 
     def _row(self, started: float) -> dict[str, float | int | str | None]:
         row: dict[str, float | int | str | None] = {
@@ -304,7 +322,7 @@ class Loop:
         return {name: value / total for name, value in all_sum(sums, self.fabric.device).items()}
 
     def _judge(self, row: Mapping[str, float | int | str | None]) -> None:
-        """Keep the best epoch; lower loss is better, higher anything else."""
+        """Keep the best epoch; lower loss is better, higher anything else, and what is no number is never the best."""
         if self.validation_data is None:
             return
         value = row.get(f"validation_{self.recipe.monitor}")
@@ -314,7 +332,7 @@ class Loop:
                 f"recipe: unknown monitor {self.recipe.monitor!r}; {nearest(self.recipe.monitor, measured)}"
             )
         score = -float(value) if self.recipe.monitor == "loss" else float(value)
-        if self.best is None or score > self.best.score:
+        if not math.isnan(score) and (self.best is None or score > self.best.score):
             state = {name: one.detach().clone() for name, one in self.net.state_dict().items()}
             self.best, self.stale = Best(score, self.epoch, state), 0
         else:
@@ -330,6 +348,7 @@ class Loop:
 
 
 def _moved(tree: Any, device: torch.device) -> Any:
+    """What a callback holds, on ``device``; single numbers stay, as an optimizer's count of steps must."""
     if isinstance(tree, Tensor):
         return tree.to(device) if tree.ndim else tree
     if isinstance(tree, dict):

@@ -101,10 +101,11 @@ def main(path: str) -> int:
         return error.exit_code
     except Exception as error:
         traceback.print_exc()
-        write_json(
-            f"{path}.error",
-            {"kind": "nervure.errors:NervureError", "message": f"{type(error).__name__}: {error}"},
-        )
+        if not Path(f"{path}.error").exists():  # a process that left says more than one that waited for it
+            write_json(
+                f"{path}.error",
+                {"kind": "nervure.errors:NervureError", "message": f"{type(error).__name__}: {error}"},
+            )
         return 1
     finally:
         _leave_group()

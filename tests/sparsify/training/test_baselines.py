@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
 from nervure import nets, sparsify, store, train
@@ -44,6 +47,28 @@ class TestL1:
         wanted = train.fit(net, ds, recipe, device="cpu", objective=penalised).net
         for name, value in run.net.state_dict().items():
             assert torch.allclose(value, wanted.state_dict()[name], atol=1e-6)
+
+    def test_half_precision_does_not_weaken_it(
+        self, net: nn.Module, ds: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There losses are scaled before the backward pass, and gradients come back to size before the penalty."""
+
+        def half(device: str, precision: str) -> Fabric:
+            plugin = MixedPrecision("16-mixed", device, torch.amp.GradScaler(device))
+            fabric = Fabric(accelerator=device, devices=1, plugins=[plugin])
+            fabric.launch()
+            return fabric
+
+        def magnitudes(strength: float) -> float:
+            spec = {"name": "l1-penalty", "options": {"strength": strength}}
+            recipe = Recipe(epochs=3, batch=32, optimizer="sgd", lr=0.05, keep="last", callbacks=(spec,))
+            one = train.fit(net, ds, recipe, device="cpu").net
+            return sum(float(weight.detach().abs().sum()) for weight in one.parameters() if weight.ndim > 1)
+
+        without, whole = magnitudes(0.0), magnitudes(5e-3)
+        monkeypatch.setattr(sys.modules["nervure.train.fit"], "open_fabric", half)
+        assert magnitudes(5e-3) == pytest.approx(whole, rel=0.02)
+        assert whole < 0.9 * without
 
     def test_it_says_what_it_reached(self, net: nn.Module, ds: Dataset) -> None:
         settings = {"strength": 2e-3, "threshold": 0.01}
