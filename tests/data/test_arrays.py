@@ -54,6 +54,26 @@ def test_bad_arrays(x, y, message):
         from_arrays(x, y)
 
 
+class TestColumns:
+    @pytest.mark.parametrize("shape", [(4, 2), (4, 2, 9), (4, 2, 5, 6)])
+    def test_are_of_channels_and_features(self, shape):
+        ds = from_arrays(np.ones(shape), columns=["a", "b"])
+        assert ds.columns == ("a", "b")
+        assert [ds.column(place) for place in (0, 1)] == ["a", "b"]
+
+    def test_of_a_data_frame(self):
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame(np.eye(4)[:, :2], columns=["age", "height"])
+        assert from_arrays(frame).columns == ("age", "height")
+        assert from_arrays(frame, columns=["a", "h"]).columns == ("a", "h")
+        assert from_arrays(frame, kind="series").columns == ()
+        assert from_arrays(pandas.DataFrame(np.eye(4))).columns == ()
+
+    def test_are_one_each(self):
+        with pytest.raises(InputError, match="3 columns are named for 2; give one name each"):
+            from_arrays(np.ones((4, 2)), columns=["a", "b", "c"])
+
+
 class TestSeriesOfUnequalLengths:
     def test_a_list_is_padded_and_masked(self):
         series = [np.arange(6.0).reshape(2, 3), np.ones((2, 1)), np.ones((2, 2))]

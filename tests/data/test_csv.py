@@ -34,6 +34,57 @@ def test_targets_and_tables(write):
     assert load(path, target=["v", "price"], validation=0, test=0).y.shape == (3, 2)
 
 
+class TestTheHeaderDecides:
+    PEOPLE = "age,income,label\n30,45000,a\n41,52000,b\n29,38000,a\n"
+
+    def test_named_columns_are_features(self, write):
+        ds = load(write.text("a.csv", self.PEOPLE), validation=0, test=0)
+        assert (ds.kind, ds.in_shape, ds.columns, ds.y.tolist()) == ("table", (2,), ("age", "income"), [0, 1, 0])
+        np.testing.assert_allclose(ds.preprocessing.mean, [100 / 3, 45000])
+
+    def test_of_targets_and_a_column_left_out(self, write):
+        ds = load(write.text("a.csv", self.PEOPLE), target="income", skip="label", validation=0, test=0)
+        assert (ds.kind, ds.columns, ds.y.tolist()) == ("table", ("age",), [45000, 52000, 38000])
+
+    @pytest.mark.parametrize("option", [{"kind": "series"}, {"layout": "t"}])
+    def test_unless_it_is_told(self, write, option):
+        ds = load(write.text("a.csv", self.PEOPLE), validation=0, test=0, **option)
+        assert (ds.kind, ds.in_shape, ds.columns) == ("series", (1, 2), ())
+
+    @pytest.mark.parametrize("option", [{"kind": "table"}, {"layout": "f"}])
+    def test_unless_numbered_steps_are_told_to_be_features(self, write, option):
+        ds = load(write.text("a.csv", ROWS.replace(",,", ",9,")), validation=0, test=0, **option)
+        assert (ds.kind, ds.in_shape, ds.columns) == ("table", (3,), ("t0", "t1", "t2"))
+
+    def test_not_of_windows(self, write, caplog):
+        ds = load(write.text("a.csv", STEPS), window=5)
+        assert (ds.kind, ds.in_shape, ds.columns) == ("series", (2, 5), ("a", "b"))
+        assert not caplog.messages
+
+    def test_a_feature_that_is_missing_is_refused(self, write):
+        with pytest.raises(InputError, match=r"line 3: column 'income' is ''; .*kind='series' a row may end early"):
+            load(write.text("a.csv", self.PEOPLE.replace("52000", "")))
+
+    def test_without_one_it_is_a_guess(self, write, caplog):
+        assert load(write.text("a.csv", "1,2,3\n4,5,6\n"), validation=0, test=0).kind == "series"
+        assert "a.csv: each row is read as a series of 3 time steps" in caplog.text
+
+
+@pytest.mark.parametrize("top", ["0,1,2,label", ",0,1,2,label"])
+def test_the_numbered_columns_of_a_data_frame_are_a_header(write, top):
+    indexed = top.startswith(",")
+    rows = "".join(f"{f'{n},' if indexed else ''}{n}.5,1,2,{'ab'[n % 2]}\n" for n in range(4))
+    ds = load(write.text("a.csv", f"{top}\n{rows}"), validation=0, test=0, **({"skip": 0} if indexed else {}))
+    assert (ds.kind, ds.x[:, 0, 0].tolist(), ds.y.tolist()) == ("series", [0.5, 1.5, 2.5, 3.5], [0, 1, 0, 1])
+    assert ds.columns == ()
+
+
+def test_a_first_sample_that_counts_is_one_when_told(write):
+    path = write.text("a.csv", "0,1,2\n3,4,5\n")
+    assert len(load(path, validation=0, test=0)) == 1
+    assert load(path, header=False, validation=0, test=0).x[:, 0].tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
 def test_rows_of_unlike_length_are_padded(write):
     ds = load(write.text("a.csv", "1,2,3\n4\n5,6\n"), validation=0, test=0)
     assert ds.mask.sum(1).tolist() == [3, 1, 2]
@@ -143,6 +194,13 @@ class TestPoints:
         )
         assert ds.items == ("0", "5", "10", "15", "20", "30", "35", "40", "45", "50")
         assert set(ds.y) == {1}
+
+    def test_channels_keep_their_names(self, write):
+        path = write.text("bird.csv", BIRD)
+        found = read_points(path, recording="bird", values=["ax", "az"])
+        assert found.columns == ("ax", "az")
+        assert windows(found.values, length=10, stride=5, columns=found.columns).columns == ("ax", "az")
+        assert read_points(write.text("plain.csv", "1,2\n3,4\n")).columns == ()
 
     def test_bad_input(self, write):
         path = write.text("bird.csv", BIRD)

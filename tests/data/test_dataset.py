@@ -46,6 +46,16 @@ def test_subset_renumbers_splits(waves):
     assert small.fingerprint not in (waves.fingerprint, waves.subset(at[::-1]).fingerprint)
 
 
+def test_names_of_columns_stay_with_a_subset():
+    named = from_arrays(np.random.default_rng(0).random((8, 2)), columns=["age", "height"])
+    for ds in (named.subset([3, 1]), dataclasses.replace(named, source="elsewhere")):
+        assert ds.columns == ("age", "height") and ds.column(1) == "height"
+    assert [ds.column(1) for ds in (from_arrays(np.ones((4, 2))), from_arrays(np.ones((4, 2, 9))))] == [
+        "feature 1",
+        "variate 1",
+    ]
+
+
 def test_classes_and_missing_split(images):
     assert images.classes == 3
     targets = from_arrays(np.random.default_rng(0).random((20, 4)), np.ones((20, 2, 3)))

@@ -38,6 +38,14 @@ def test_series_with_missing_steps(waves):
     assert bars.series == ("train", "validation", "test")
 
 
+def test_names_of_columns():
+    x = np.random.default_rng(0).random((20, 12))
+    assert "columns" not in cells(describe(from_arrays(x))[0])
+    assert cells(describe(from_arrays(x[:, :2], columns=["age", "height"]))[0])["columns"] == "age, height"
+    many = describe(from_arrays(x, columns=list("abcdefghijkl")))[0]
+    assert cells(many)["columns"] == "a, b, c, d, e, f, g, ..., l"
+
+
 def test_unlabelled_tables_and_floats():
     ds = from_arrays(np.random.default_rng(0).standard_normal((5000, 4)))
     (table,) = describe(ds)

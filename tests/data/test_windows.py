@@ -198,6 +198,14 @@ class TestDataset:
         assert (ds.in_shape, ds.task) == ((1, 30), "none")
         np.testing.assert_allclose(ds.x[3, 0], vedba(values)[45:75], rtol=1e-6)
 
+    def test_channels_keep_their_names_but_for_vedba(self) -> None:
+        values, axes = np.random.default_rng(0).random((90, 2)), ("ax", "ay")
+        assert windows(values, columns=axes).columns == axes
+        assert windows(values, columns=axes, vedba_length=5).columns == ()
+        series = from_arrays(values.T[None].repeat(3, axis=0), columns=axes)
+        assert windows(series, length=9).columns == axes
+        assert windows(series, length=9, vedba_length=5).columns == ()
+
     def test_a_class_without_a_majority_keeps_its_number(self) -> None:
         labels = np.zeros(300, int)
         labels[40:43], labels[200:] = 1, 2

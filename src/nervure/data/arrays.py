@@ -17,8 +17,9 @@ from nervure.data.measure import Scaling, measure
 from nervure.data.series import joined
 from nervure.data.splits import make_splits
 from nervure.data.tidy import tidy
+from nervure.errors import InputError
 
-__all__ = ["assemble", "from_arrays"]
+__all__ = ["assemble", "frame_columns", "from_arrays"]
 
 
 def from_arrays(
@@ -26,6 +27,7 @@ def from_arrays(
     y: Array | Sequence[object] | None = None,
     *,
     names: Sequence[str] = (),
+    columns: Sequence[str] = (),
     kind: Kind | None = None,
     layout: str | None = None,
     task: Task | None = None,
@@ -45,11 +47,13 @@ def from_arrays(
         (n, height, width), (n, channels, height, width) or (n, height, width, channels) images,
         (n, channels, time) series, or (n, features) tables; ``layout`` (``"hw"``, ``"chw"``, ``"hwc"``,
         ``"t"``, ``"ct"``, ``"tc"``, ``"f"``) says which where the guess of :mod:`nervure.data.layout` is
-        wrong. A list of series may hold unequal lengths.
+        wrong. A list of series, (channels, time) or (time,) each, may hold unequal lengths.
     y : array or sequence, optional
         (n,) classes as integers or words, -1, ``"?"`` or None where unknown; or (n, ...) float targets.
     names : sequence of str
         What the classes 0 ... k-1 are called.
+    columns : sequence of str
+        What the channels, or the features of a table, are called; those of a data frame keep their names.
     mask : (n, time) bool array, optional
         True where a series has values; NaN at its end says the same.
     splits : mapping, optional
@@ -78,6 +82,7 @@ def from_arrays(
         layout=layout,
         task=task,
         names=names,
+        columns=tuple(columns) or (frame_columns(x) if kind in (None, "table") and layout in (None, "f") else ()),
         splits=splits or {},
         where=source,
     )
@@ -112,6 +117,9 @@ def assemble(
     x, kind = arrange(contents.x, contents.kind, contents.layout, where)
     y, names, task = encode(contents.y, len(x), contents.names, contents.task, where)
     x, mask = tidy(x, kind, where, lengths=contents.lengths, mask=mask)
+    columns = tuple(map(str, contents.columns))
+    if columns and len(columns) != x.shape[1]:
+        raise InputError(f"{where}: {len(columns)} columns are named for {x.shape[1]}; give one name each, or none")
     splits = make_splits(
         len(x),
         y if task == "classification" else None,
@@ -138,4 +146,15 @@ def assemble(
         options=dict(options or {}),
         fingerprint=fingerprint(x, y, mask, splits),
         items=tuple(contents.items),
+        columns=columns,
     )
+
+
+def frame_columns(x: object) -> tuple[str, ...]:
+    """The names of a data frame's columns, where all of them are words; nothing of what has none.
+
+    >>> frame_columns(np.eye(2))
+    ()
+    """
+    names = tuple(getattr(x, "columns", ()))
+    return names if all(isinstance(name, str) for name in names) else ()

@@ -45,6 +45,8 @@ class Contents:
         For samples in order of time: how many to leave out between splits, so that they share no time step.
     items : sequence of str
         What each sample is called in the source, such as a file's name.
+    columns : sequence of str
+        What each channel, or each feature of a table, is called in the source.
     where : str
         The source, for messages.
 
@@ -65,6 +67,7 @@ class Contents:
     lengths: Array | None = None
     gap: int | None = None
     items: Sequence[str] = ()
+    columns: Sequence[str] = ()
     where: str = "arrays"
 
 

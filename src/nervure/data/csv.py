@@ -1,8 +1,9 @@
-"""``.csv`` series: one series a row, or one time step a row cut into windows.
+"""``.csv`` files: one sample a row, a series or features, or one time step a row cut into windows.
 
-One series a row: every cell is a time step but for the ``label=`` or ``target=`` column (a column headed
-``label`` or ``class`` is taken for the label). Empty cells at the end become the mask. With
-``kind="table"`` a row is a sample of features instead, none of which may be missing.
+One sample a row: every cell is a value of it but for the ``label=`` or ``target=`` column (a column headed ``label`` or
+``class`` is taken for the label). Of a series (``kind="series"``) the cells are time steps, and empty ones at the end
+become the mask; of a table (``kind="table"``) they are features, none of which may be missing. Without ``kind`` the
+header decides, as :mod:`nervure.data.header` says.
 
 One time step a row, with ``window=``: columns that are no numbers, such as a date, are left out; each
 window of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the
@@ -14,9 +15,10 @@ the end of a ``recording=``. Splits are cut in order of time and share no row.
 One time step a row, uncut: :func:`read_points` gives values, classes and recordings row by row, for
 :func:`nervure.data.windows.windows`.
 
-The first row is a header when none of its cells is a number, or when it names ``label`` or ``target``. A column
-without a name in it, as the row numbers of a data frame are written, must be named or left out. Cells end at commas,
-semicolons or tabs, whichever the first row has most of.
+The first row is a header when none of its cells is a number, when it names ``label`` or ``target``, or when it reads
+0, 1, 2, ... to its end, after an empty cell or not, and but for a column headed ``label`` or ``class``; ``header=``
+settles it. A column without a name in it, as the row numbers of a data frame are written, must be named or left out.
+Cells end at commas, semicolons or tabs, whichever the first row has most of.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import numpy as np
 
 from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Indices
+from nervure.data.header import LABELS, counts, kind_of
 from nervure.data.labels import encode
 from nervure.data.series import MISSING, numbers, read_lines
 from nervure.data.windows import majority, starts_of
@@ -40,17 +43,17 @@ __all__ = ["Points", "read", "read_points"]
 
 Column = str | int
 
-
 _CLOCKS = ("t", "time", "timestamp")
 
 
 class Points(NamedTuple):
-    """Values (time, channels) float32, classes (time,) int64 or None, what they are called, and recordings (time,)."""
+    """Values (time, channels) float32, classes (time,) int64 or None and their names, recordings (time,), channels."""
 
     values: Array
     labels: Indices | None
     names: tuple[str, ...]
     recordings: Indices
+    columns: tuple[str, ...] = ()
 
 
 class _Sheet(NamedTuple):
@@ -87,6 +90,11 @@ class _Sheet(NamedTuple):
         place = self.column(which)
         return [row[place].strip() if place < len(row) else "" for row in self.rows]
 
+    def called(self, places: Sequence[int]) -> tuple[str, ...]:
+        """The names of columns; nothing where they are but numbers."""
+        names = tuple(self.names[place] for place in places)
+        return () if all(name.isdigit() for name in names) else names
+
     def named(self) -> _Sheet:
         """The sheet, if its header names every column."""
         if "" in self.names:
@@ -120,7 +128,7 @@ def read(
     label_by: Literal["last", "majority"] = "last",
     kind: str | None = None,
 ) -> Contents:
-    """The series of a file: one a row, or windows over rows when ``window`` is given.
+    """The samples of a file: one a row, or windows over rows when ``window`` is given.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +148,7 @@ def read(
         for name, value in (("horizon", horizon), ("recording", recording)):
             if value is not None:
                 raise InputError(f"{path}: {name}= needs window=, the number of rows of a sample")
-        return _rows(sheet.even(), label, targets, whole=True) if kind == "table" else _rows(sheet, label, targets)
+        return _rows(sheet, label, targets, kind)
     return _windows(sheet, label, targets, window, horizon, stride, recording, label_by)
 
 
@@ -180,7 +188,7 @@ def read_points(
     wanted = [str(one) for one in (label, recording, *(values or ())) if one is not None]
     sheet = _sheet(path, header, wanted)
     if label is None:
-        label = next((name for name in sheet.names if name.lower() in ("label", "class")), None)
+        label = next((name for name in sheet.names if name.lower() in LABELS), None)
     kept = None if values is None else [sheet.column(one) for one in values]
     words = {
         name: sheet.cells(which) for name, which in (("label", label), ("recording", recording)) if which is not None
@@ -195,7 +203,7 @@ def read_points(
         else (None, (), None)
     )
     recordings = np.unique(words.get("recording", [""] * len(found)), return_inverse=True)[1].astype(np.int64)
-    return Points(found, labels, names, recordings)
+    return Points(found, labels, names, recordings, sheet.called(numeric))
 
 
 def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
@@ -210,9 +218,8 @@ def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
         raise InputError(f"{path}: holds no samples")
     top = [word.strip() for word in rows[0]]
     if header is None:
-        header = not any(_numeric(word) for word in top if word) or any(
-            word in top and not _numeric(word) for word in wanted
-        )
+        named = any(word in top and not _numeric(word) for word in wanted)
+        header = named or counts(top) or not any(_numeric(word) for word in top if word)
     rows = rows[1:] if header else rows
     if not rows:
         raise InputError(f"{path}: holds no samples below its header")
@@ -229,20 +236,24 @@ def _numeric(word: str) -> bool:
     return True
 
 
-def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], *, whole: bool = False) -> Contents:
+def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], kind: str | None) -> Contents:
     if label is None and not targets:
-        label = next((name for name in sheet.names if name.lower() in ("label", "class")), None)
+        label = next((name for name in sheet.names if name.lower() in LABELS), None)
     aside = [sheet.column(one) for one in ([label] if label is not None else targets)]
-    full = [row + [""] * (len(sheet.names) - len(row)) for row in sheet.rows]
     rest = [place for place in range(len(sheet.names)) if place not in aside]
     if not rest:
         raise InputError(f"{sheet.where}: no column is left for values")
+    whole = (kind or kind_of([sheet.names[place] for place in rest], sheet.where)) == "table"
+    if whole:
+        sheet.even()
+    full = [row + [""] * (len(sheet.names) - len(row)) for row in sheet.rows]
     x = np.stack([_parse(row, rest, number, sheet) for number, row in enumerate(full)])
     if whole and not np.isfinite(x).all():
         number, place = np.argwhere(~np.isfinite(x))[0]
         raise InputError(
             f"{sheet.where}, line {number + sheet.first}: column {sheet.names[rest[place]]!r} is "
-            f"{full[number][rest[place]]!r}; fill it in, leave out the line, or the column with skip="
+            f"{full[number][rest[place]]!r}; fill it in, leave out the line, or the column with skip= "
+            "(with kind='series' a row may end early)"
         )
     y: Array | None = None
     if label is not None:
@@ -250,6 +261,8 @@ def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], *, w
     elif targets:
         y = np.stack([_parse(row, aside, number, sheet) for number, row in enumerate(full)])
         y = y[:, 0] if len(aside) == 1 else y
+    if whole:
+        return Contents(x=x, y=y, kind="table", columns=sheet.called(rest), where=sheet.where)
     return Contents(x=x, y=y, kind="series", where=sheet.where)
 
 
@@ -321,6 +334,7 @@ def _windows(
         x=sliding(values, window, axis=0)[each],
         y=y,
         kind="series",
+        columns=sheet.called(places),
         gap=-(-(window + ahead) // stride) - 1,
         where=sheet.where,
     )

@@ -162,6 +162,8 @@ class Dataset:
         A digest of values, labels and splits.
     items : sequence of str
         What each sample is called in the source, such as a picture's file name; empty if nothing.
+    columns : sequence of str
+        What each channel, or each feature of a table, is called in the source; empty if nothing.
 
     Examples
     --------
@@ -182,6 +184,7 @@ class Dataset:
     options: Mapping[str, object] = field(default_factory=dict)
     fingerprint: str = ""
     items: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -235,6 +238,16 @@ class Dataset:
         'sample 3'
         """
         return self.items[place] if self.items else f"sample {place}"
+
+    def column(self, place: int) -> str:
+        """What a feature of a table, or a channel (a variate of series), is called.
+
+        >>> from nervure import data
+        >>> data.from_arrays(np.eye(2), columns=["age", "height"]).column(1), data.from_arrays(np.eye(2)).column(1)
+        ('height', 'feature 1')
+        """
+        word = {"table": "feature", "series": "variate", "image": "channel"}[self.kind]
+        return self.columns[place] if self.columns else f"{word} {place}"
 
     def subset(self, indices: Sequence[int] | Indices) -> Dataset:
         """A data set of the samples at ``indices``, with splits renumbered; its fingerprint is derived."""

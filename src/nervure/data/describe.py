@@ -12,6 +12,7 @@ __all__ = ["describe"]
 
 SAMPLES = 4096
 CLASSES = 12
+COLUMNS = 8
 
 
 def describe(ds: Dataset, *, each: int = 8) -> tuple[Figure, ...]:
@@ -52,6 +53,7 @@ def _table(ds: Dataset) -> Table:
         ("task", ds.task),
         ("samples", len(ds)),
         ("shape of a sample", " x ".join(map(str, ds.in_shape))),
+        *([("columns", _few(ds.columns))] if ds.columns else []),
         ("stored as", str(ds.x.dtype)),
         ("classes" if ds.task == "classification" else "targets", ds.classes),
         *((f"in {name}", len(where)) for name, where in ds.splits.items()),
@@ -63,6 +65,11 @@ def _table(ds: Dataset) -> Table:
     ]
     what = f"{len(ds)} samples of {rows[4][1]}, {ds.kind}, task {ds.task}, values {low:g} to {high:g}"
     return Table(title="The data", alt=what, columns=("property", "value"), rows=rows)
+
+
+def _few(names: tuple[str, ...]) -> str:
+    """Names in a line; of many the first and the last."""
+    return ", ".join(names if len(names) <= COLUMNS else (*names[: COLUMNS - 1], "...", names[-1]))
 
 
 def _regular(n: int, most: int) -> Indices:

@@ -15,6 +15,7 @@ from torch import Tensor
 from nervure.data.arrays import assemble, from_arrays
 from nervure.data.contents import Contents, Stacked
 from nervure.data.dataset import Dataset
+from nervure.data.layout import LAYOUTS
 from nervure.data.sources import Reader, formats, sources
 from nervure.errors import InputError
 from nervure.registry import check_settings, nearest
@@ -59,7 +60,8 @@ def load(
     **options
         ``kind``, ``layout``, ``task`` and ``standardize`` as in :func:`nervure.data.from_arrays`, and those
         of the source's own reader: ``size`` for pictures, ``label``, ``target``, ``window``, ``horizon``,
-        ``stride``, ``skip``, ``label_by`` for ``.csv``, ``n``, ``noise`` and others for synthetic data.
+        ``stride``, ``skip``, ``label_by`` for ``.csv``, ``n``, ``noise`` and others for synthetic data. Of a ``.csv``
+        ``kind`` says whether a row is a series or a sample of features, if its header is not to decide.
 
     Returns
     -------
@@ -83,13 +85,14 @@ def load(
         raise InputError(f"no source is called {source!r}; give a name, a path, or an array (from_arrays takes lists)")
     name = os.fspath(source)
     try:
-        shared = {"on_corrupt": on_corrupt, "validation": validation, "kind": options.get("kind")}
+        kind = options.get("kind") or LAYOUTS.get(str(options.get("layout")))
+        shared = {"on_corrupt": on_corrupt, "validation": validation, "kind": kind}
         contents = _read(name, None if data_dir is None else Path(data_dir), shared, options)
     except OSError as error:
         raise InputError(f"{name}: cannot be read ({error})") from error
     stated = {key: options[key] for key in ("kind", "layout", "task") if options.get(key) is not None}
     if stated.get("kind", contents.kind) != contents.kind:
-        contents = dataclasses.replace(contents, layout=None)
+        contents = dataclasses.replace(contents, layout=None, columns=())
     if resplit:
         contents = dataclasses.replace(contents, splits={})
     place = None if data_dir is None else os.fspath(data_dir)

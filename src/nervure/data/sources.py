@@ -42,7 +42,7 @@ formats: Table[Reader] = Table(
         ".idx": ("nervure.data.idx:read", "idx file, plain or gzipped", "MNIST"),
         ".ts": ("nervure.data.ts:read", "series, one case a line", "sktime"),
         ".arff": ("nervure.data.arff:read", "series, flat or relational", "Weka"),
-        ".csv": ("nervure.data.csv:read", "series, one a row or in windows", "RFC 4180"),
+        ".csv": ("nervure.data.csv:read", "series or features, one sample a row, or windows", "RFC 4180"),
         ".tsv": ("nervure.data.csv:read", "as .csv, parted by tabs", "UCR archive"),
         "folder": ("nervure.data.folder:read", "pictures, one folder a class", "own"),
     },

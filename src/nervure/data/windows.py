@@ -6,6 +6,7 @@ never crosses the end of a recording, nor that of a fold or split; what is left 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
@@ -13,7 +14,7 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nervure.data.arrays import assemble
+from nervure.data.arrays import assemble, frame_columns
 from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Dataset, Indices
 from nervure.data.labels import encode
@@ -270,6 +271,7 @@ def windows(
     vedba_length: int = 0,
     drop_mixed: bool = False,
     names: Sequence[str] = (),
+    columns: Sequence[str] = (),
     standardize: bool | Scaling = "min-max",
 ) -> Dataset:
     """A Dataset of the sliding windows of recordings; ``ds.items`` says of each where it begins.
@@ -296,6 +298,8 @@ def windows(
         Whether windows with points of several classes are left out.
     names : sequence of str
         What the classes are called.
+    columns : sequence of str
+        What the channels are called; those of a Dataset or a data frame keep their names.
     standardize : bool or str
         As in :func:`nervure.data.from_arrays`, measured on the training windows.
 
@@ -307,7 +311,8 @@ def windows(
     """
     if isinstance(source, Dataset):
         others = {"labels": labels, "recordings": recordings, "folds": folds, "whole": whole or None,
-                  "drop_mixed": drop_mixed or None, "names": names or None}  # fmt: skip
+                  "drop_mixed": drop_mixed or None, "names": names or None,
+                  "columns": columns or None}  # fmt: skip
         if told := [name for name, value in others.items() if value is not None]:
             raise InputError(f"{told[0]}: windows of a Dataset have its classes, series and splits; leave it out")
         return _of_series(source, length, stride, vedba_length, standardize)
@@ -327,8 +332,9 @@ def windows(
             given, labels, length=length, stride=stride, recordings=recordings, folds=folds, fold=fold,
             whole=whole, validation=validation, drop_mixed=drop_mixed,
         )  # fmt: skip
+    contents = contents_of(found, names or _names(labels), splits, length, stride, "windows")
     return assemble(
-        contents_of(found, names or _names(labels), splits, length, stride, "windows"),
+        dataclasses.replace(contents, columns=() if vedba_length else tuple(columns) or frame_columns(source)),
         validation=validation if folds is None else 0.0,
         test=test if folds is None else 0.0,
         standardize=standardize,
@@ -351,6 +357,7 @@ def _of_series(ds: Dataset, length: int, stride: int, vedba_length: int, standar
     found = found._replace(labels=None if ds.y is None else ds.y[of].astype(np.int64))
     splits = {name: np.flatnonzero(np.isin(of, at)) for name, at in ds.splits.items()}
     contents = contents_of(found, ds.names, splits, length, stride, ds.source)
+    contents = dataclasses.replace(contents, columns=() if vedba_length else ds.columns)
     return assemble(contents, validation=0.0, test=0.0, standardize=standardize, source=ds.source)
 
 
