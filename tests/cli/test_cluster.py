@@ -107,6 +107,15 @@ class TestRun:
         assert "clusters without a member" in said.err
         assert "clusters without a member" in nv.store.load("dead").evidence["clusters"].title
 
+    def test_says_once_why_training_ended_early(self, call: Callable, shop: Path) -> None:
+        made = ("-k", 3, "-m", "dcae-kmeans", "--lr", 1e-6, "--net-option", "widths=[8]", "--no-figures")
+        said = call("cluster", shop / "table.npz", *made, "--epochs", 30, "-o", "early", "--device", "cpu")
+        epochs = len(nv.store.load("early").history)
+        words = f"training ended after {epochs} of 30 epochs: hardly a sample changed its cluster for 5 of them; "
+        assert said.err.count(f"\n{words}--set patience=0 goes on\n") == said.err.count("hardly a sample") == 1
+        said = call("cluster", shop / "table.npz", *made, "--epochs", 2, "-o", "whole", "--device", "cpu")
+        assert said.code == 0 and "ended" not in said.err
+
 
 class TestSupervision:
     MADE = ("-m", "dcae-kmeans", "-k", 3, "--epochs", 1, "--no-figures", "--net-option", "widths=[8]", "-q")
@@ -200,6 +209,7 @@ class TestDraw:
         held.rename(shop / "elsewhere.npz")
         for arguments, words in (
             (("cluster", "run", "--draw"), "moved.npz"),
+            (("cluster", "run", "--draw"), "(the data of run; if it has moved, give --data)"),
             (("cluster", "run", "--draw", "--data", shop / "digits.npz"), "not the data that run was made of"),
             (("cluster", base, "--draw"), "not of a clusterer"),
             (("cluster", shop / "table.npz", "--data", "other.npz", "-o", "new"), "goes with --draw"),
@@ -272,6 +282,11 @@ class TestWords:
             (("bare.npy", "-k", 3, "--links", "nowhere.csv"), "nowhere.csv"),
             (("bare.npy", "-k", 3, "--links", "odd.csv"), "line 1 is '0,1,maybe'"),
             (("bare.npy", "-k", 3, "--links", "wrong.csv"), "drop one of these"),
+            (
+                ("bare.npy", "-k", 3, "--net", "resnet20"),
+                "dcae-gmm needs an auto-encoder, and resnet20 is none; take one",
+            ),
+            (("bare.npy", "-k", 3, "--net", "resnet99"), "unknown network"),
             (("constant.npy", "-k", 3), "1 different samples cannot make 3 clusters"),
             (("holes.npy", "-k", 3), "sample 2 is NaN"),
             (("groups", "-k", 3), "--predict"),

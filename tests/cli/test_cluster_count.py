@@ -9,6 +9,7 @@ import pytest
 import nervure as nv
 from nervure.cli.app import _run
 from nervure.cli.cluster_count import numbers
+from nervure.cluster.counts import Fit, Latents
 from nervure.errors import InputError
 
 SMALL = (
@@ -48,6 +49,95 @@ def test_seeds_are_held_against_one_another(table: Path, tmp_path: Path) -> None
     assert 0 < run.metrics["agreement_over_seeds"] <= 1
     assert run.evidence["seeds-agreement"].values.shape == (2, 2)
     assert len(run.evidence["seeds-clusters"].rows) == 3
+
+
+def test_labels_and_links_supervise_every_seed(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez(tmp_path / "told.npz", x=np.load(table)["x"], y=np.arange(120) % 3)
+    (tmp_path / "links.csv").write_text("0,3,must\n")
+    given = seeds_fitted(monkeypatch)
+    links = ("--links", tmp_path / "links.csv")
+    assert command(tmp_path / "told.npz", "-k", 3, "--labels", *links, "--seeds", 3, "-o", tmp_path / "run") == 0
+    assert list(given) == [1, 2]  # that of the run itself is there
+    for one in given.values():
+        assert one["labels"].tolist() == (np.arange(120) % 3).tolist()
+        assert one["links"]["must"].tolist() == [[0, 3]]
+    run = nv.store.load(tmp_path / "run")
+    found = nv.cluster.stability(
+        nv.cluster.load(run), nv.data.load(run.source, **run.options), 3, labels=one["labels"], links=one["links"]
+    )
+    assert np.array_equal(run.evidence["seeds-agreement"].values, found.agreement)
+
+
+def seeds_fitted(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> dict[int, dict[str, object]]:
+    """Each fit of another seed, with what supervised it; Ctrl-C comes at the seed ``stop``."""
+    given, fit = {}, nv.cluster.DCAEKMeans.fit
+
+    def noted(model: nv.cluster.DCAEKMeans, x: object, **told: object) -> nv.cluster.DCAEKMeans:
+        if model.random_state == stop:
+            raise KeyboardInterrupt
+        given[model.random_state] = told
+        return fit(model, x, **told)
+
+    monkeypatch.setattr(nv.cluster.DCAEKMeans, "fit", noted)
+    return given
+
+
+class TestInterrupted:
+    def test_seeds_that_are_fitted_are_kept(
+        self, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked = (table, "-k", 3, "--seeds", 4)
+        assert command(*asked, "-o", tmp_path / "whole") == 0
+        with monkeypatch.context() as patched:
+            assert list(seeds_fitted(patched, stop=2)) == []
+            assert command(*asked, "-o", tmp_path / "run") == 130
+        said = capsys.readouterr().err
+        assert said.endswith(f"nervure: stopped after 2 of 4 seeds; {tmp_path / 'run'}: go on with --resume\n")
+        given = seeds_fitted(monkeypatch)
+        assert command(*asked, "-o", tmp_path / "run", "--resume") == 0
+        assert list(given) == [2, 3]
+        runs = [nv.store.load(tmp_path / name) for name in ("whole", "run")]
+        one, other = (run.evidence["seeds-agreement"].values for run in runs)
+        assert np.array_equal(one, other)
+        assert {path.name for path in tmp_path.iterdir()} == {"table.npz", "whole", "run"}
+
+    def test_fits_of_several_numbers_are_not_thrown_away(
+        self, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked, out = (table, "-k", "2-4", "--seeds", 2), tmp_path / "run"
+        stopped = [2]
+        fit = Latents.fit
+
+        def stopping(latents: Latents, k: int, seed: int) -> Fit:
+            stopped[0] -= 1
+            if stopped[0] < 0:
+                raise KeyboardInterrupt
+            return fit(latents, k, seed)
+
+        monkeypatch.setattr(Latents, "fit", stopping)
+        assert command(*asked, "-o", out) == 130
+        assert f"stopped after 2 of 6 fits; {out}: go on with --resume" in capsys.readouterr().err
+        for other in (asked, (table, "-k", 3)):
+            assert command(*other, "-o", out) == 2
+            said = capsys.readouterr().err
+            assert f"{out} holds unfinished work; give --resume to go on with it, or --overwrite to replace it" in said
+        stopped[0] = 3
+        assert command(*asked, "-o", out, "--overwrite") == 130
+        assert "stopped after 3 of 6 fits" in capsys.readouterr().err
+        stopped[0] = 3
+        assert command(*asked, "-o", out, "--resume") == 0
+        assert stopped[0] == 0
+
+    def test_a_first_network_is_not_kept(
+        self, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def stop(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Latents, "of", stop)
+        assert command(table, "-k", "2-4", "-o", tmp_path / "run") == 130
+        assert "stopped before anything was kept; the same command starts anew" in capsys.readouterr().err
+        assert {path.name for path in tmp_path.iterdir()} == {"table.npz"}
 
 
 @pytest.mark.parametrize("wrong", ["0", "1", "1-4", "5-2", "3-3", "2-", "-3", "many", "2.5", ""])

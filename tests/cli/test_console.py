@@ -104,3 +104,33 @@ def test_names_are_whole_and_columns_in_blocks_where_a_terminal_is_narrow(
     lines = printed()
     assert max(map(len, lines)) <= 60
     assert [sum(name in line for line in lines) for name in names] == [1, 1]
+
+
+WHY = "kept whole, since it adds to a shortcut, which must keep as many units as what it is added to"
+PLAN = (
+    ("layer", "units before", "units after", "MACs before", "MACs after", "why"),
+    [("features.0", 32, 16, 225792, 112896, WHY), ("network", 500, 250, 1415577600, 14450688, WHY)],
+)
+FILES = (
+    ("file", "format", "bytes", "largest difference", "samples"),
+    [(f"runs/of-many-words/base/exports/model.{one}", one, 249012, 1.2e-07, 64) for one in ("onnx", "safetensors")],
+)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 140])
+@pytest.mark.parametrize(("columns", "rows"), [PLAN, FILES])
+def test_nothing_is_cut_off_where_a_terminal_is_narrow(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, columns: tuple, rows: list
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    console.print_table(columns, rows)
+    said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+    assert max(map(len, said.splitlines())) <= width
+    for name in (cell for row in rows for cell in row if not isinstance(cell, str) or len(cell) <= console.SHORT):
+        assert console.number(name) in said
+    for word in WHY.split() if columns is PLAN[0] else ():
+        assert said.count(word) >= len(rows)
+    for row in rows:
+        squeezed = "".join(line.split("  ")[1].strip() for line in said.splitlines() if line.startswith("  "))
+        assert row[0] in squeezed

@@ -8,6 +8,7 @@ import torch
 
 from clusterers import clusterer
 from nervure import cluster
+from nervure.cluster import phase
 from nervure.cluster.besides import label_accuracy, mean_error, within_share
 from nervure.cluster.heads import Group
 from nervure.data import from_arrays
@@ -61,6 +62,21 @@ def test_a_reconstruction_that_learnt_nothing_is_warned_of(caplog: pytest.LogCap
         assert "reconstructed no better" not in caplog.text
         cluster.AEKMeans(2, epochs=1, lr=1e-6, network_options={"widths": [8]}, random_state=0).fit(x)
     assert "reconstructed no better" in caplog.text
+    assert "train longer" in caplog.text
+
+
+@pytest.mark.parametrize(("share", "words"), [(0.97, "hardly better than"), (1.02, "no better than"), (0.9, "")])
+def test_how_much_was_learnt_is_said_as_it_is(
+    share: float, words: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = cluster.AEKMeans(2, epochs=1, network_options={"widths": [8]}, random_state=0)
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    error = model.fit_run(x).history[-1]["train_reconstruction"]
+    monkeypatch.setattr(phase, "mean_error", lambda *_: error / share)
+    caplog.clear()
+    model.fit(x)
+    assert ("reconstructed" in caplog.text) == bool(words)
+    assert words in caplog.text
 
 
 def test_labels_and_latents_have_their_rows(blobs: tuple[np.ndarray, np.ndarray]) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -163,10 +165,21 @@ class TestLatents:
         assert (by_label.groups == view.labels[view.some]).all()
         for row, group in zip(view.some, by_cluster.groups, strict=True):
             assert by_cluster.labels[group].startswith(f"cluster {view.clusters[row]}")
-        cluster, label = next(iter(view.matching.items()))
-        assert any(name == f"cluster {cluster} ({view.ds.names[label]})" for name in by_cluster.labels)
+        table = figures.get("clusters")(view)["clusters"]
+        assert set(by_cluster.labels) == {f"{row[0]} ({row[5]})" if row[1] else row[0] for row in table.rows}
         assert by_cluster.thumbnails.shape == (100, 1, 8, 8)
         assert f"sample {view.at[view.some[0]]}" in by_cluster.hover[0]
+
+    def test_clusters_are_not_named_after_labels_that_they_lack(self, view: View) -> None:
+        logs = np.zeros_like(view.logs)
+        logs[np.arange(160), np.where(np.arange(160) < 80, 0, 1)] = 1  # the others are empty
+        y = np.where(np.arange(160) < 80, 7, np.where(np.arange(160) < 130, -1, 7))
+        one = dataclasses.replace(view, logs=logs, ds=dataclasses.replace(view.ds, y=y))
+        assert set(latents.latents(one)["latents-by-cluster"].labels) == {
+            "cluster 0 (7)", "cluster 1 (7)", "cluster 2", "cluster 3"
+        }  # fmt: skip
+        unknown = dataclasses.replace(one, ds=dataclasses.replace(view.ds, y=np.where(np.arange(160) < 80, 7, -1)))
+        assert "cluster 1" in latents.latents(unknown)["latents-by-cluster"].labels
 
     def test_snapshots_are_drawn_anew_and_keep_their_latents(self, view: View) -> None:
         held = view.run.evidence
@@ -205,7 +218,8 @@ class TestMembers:
         for number, cluster in enumerate(there):
             rows = members.ranked(view, int(cluster), members.EACH)
             marks = made.framed[number * made.columns :][: len(rows)]
-            assert marks.tolist() == (view.labels[rows] != view.matching.get(int(cluster), -2)).tolist()
+            common = np.bincount(view.labels[view.clusters == cluster]).argmax()
+            assert marks.tolist() == (view.labels[rows] != common).tolist()
 
 
 class TestDecoded:
@@ -259,6 +273,39 @@ def cut() -> tuple[View, NDArray[np.float64]]:
     )  # fmt: skip
     model = nv.cluster.DCAEKMeans(2, network="autoencoder", network_options={"widths": [8]}, epochs=1, random_state=0)
     return look(model.fit(ds).run_, ds), points
+
+
+class TestNames:
+    def test_of_variates_and_how_many_are_drawn(self) -> None:
+        x = np.random.default_rng(0).standard_normal((24, 6, 16))
+        ds = nv.data.from_arrays(x, columns=["ax", "ay", "az", "gx", "gy", "gz"], validation=0, test=0)
+        sensors = look(nv.cluster.DCAEKMeans(2, epochs=1, random_state=0).fit(ds).run_, ds)
+        drawn = series.means(sensors) | decoded.centres(sensors) | decoded.reconstructions(sensors)
+        for name in ("series-1-0", "centres-1", "reconstructions-1"):
+            assert drawn[name].title.endswith(", ay (3 of 6 variates are drawn)")
+        recording = series.recording(sensors)["series-recording"]
+        assert recording.labels == ("ax", "ay", "az", "gx", "gy", "gz") and recording.title.startswith("All variates")
+
+    def test_of_variates_without_any(self, cut: tuple[View, NDArray[np.float64]]) -> None:
+        titles = {name: one.title for name, one in series.means(cut[0]).items()}
+        assert titles["series-1-0"] == "Series by cluster: mean and one standard deviation, variate 1"
+
+    def test_of_what_windows_are_cut_from(self) -> None:
+        points = np.random.default_rng(0).standard_normal((120, 4)).cumsum(axis=0).astype(np.float32)
+        ds = nv.data.windows(points, length=12, stride=5, columns=["ax", "ay", "az", "t"], validation=0, test=0)
+        model = nv.cluster.DCAEKMeans(2, network="autoencoder", network_options={"widths": [8]}, epochs=1)
+        found = windows.windows(look(model.fit(ds).run_, ds))
+        assert found["series-stretch"].labels == ("ax", "ay", "az")
+        assert found["series-windows"].labels[:3] == ("ax", "ay", "az")
+        assert all(one.title.endswith(" (3 of 4 variates are drawn)") for one in found.values())
+
+    def test_of_features(self) -> None:
+        x = np.random.default_rng(0).standard_normal((40, 3))
+        ds = nv.data.from_arrays(x, columns=["age", "bmi", "height"], validation=0, test=0)
+        model = nv.cluster.DCAEKMeans(2, network_options={"widths": [8]}, epochs=1, random_state=0)
+        one = look(model.fit(ds).run_, ds)
+        assert decoded.centres(one)["centres"].columns == ("age", "bmi", "height")
+        assert members.members(one)["members-nearest"].columns[3:] == ("age", "bmi", "height")
 
 
 class TestWindows:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,20 @@ class TestLoad:
     def test_takes_a_run_too(self, model: DeepClusterer, x: NDArray[np.float64]) -> None:
         assert (nv.cluster.load(model.run_).predict(x) == model.labels_).all()
 
+    def test_knows_the_columns_of_a_data_frame(self, x: NDArray[np.float64], tmp_path: Path) -> None:
+        pandas = pytest.importorskip("pandas")
+        frame = pandas.DataFrame(x, columns=list("abcd"))
+        model = nv.cluster.DCAEKMeans(3, epochs=1, network_options={"widths": [8]}, random_state=0).fit(frame)
+        again = nv.cluster.load(nv.cluster.save(tmp_path / "run", model))
+        assert again.feature_names_in_.tolist() == list("abcd")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert (again.predict(frame) == model.labels_).all()
+        with pytest.raises(ValueError, match="feature names should match"):
+            again.predict(frame[list("dcba")])
+        model.fit(nv.data.from_arrays(x, validation=0, test=0))
+        assert not hasattr(nv.cluster.load(model.run_), "feature_names_in_")
+
     def test_makes_the_same_again_by_what_the_run_says(self, x: NDArray[np.float64], tmp_path: Path) -> None:
         made = nv.cluster.DCAEKMeans(3, epochs=2, network_options={"widths": [8]}, random_state=None).fit(x)
         again = nv.cluster.load(nv.cluster.save(tmp_path / "run", made)).fit(x)
@@ -84,6 +99,11 @@ class TestLoad:
     def test_of_a_network_without_a_decoder(self, x: NDArray[np.float64]) -> None:
         with pytest.raises(InputError, match="dcae-gmm reconstructs samples, and this network has no decoder"):
             nv.cluster.DCAEGMM(3, network=nn.Linear(4, 3), epochs=1).fit(x)
+
+    def test_of_a_network_that_is_no_auto_encoder(self, x: NDArray[np.float64]) -> None:
+        wanted = r"needs an auto-encoder, and mlp is none; take one of .*conv-autoencoder.* or another method: neural-m"
+        with pytest.raises(InputError, match=wanted):
+            nv.cluster.DCAEGMM(3, network="mlp", epochs=1).fit(x)
 
 
 def bare(in_shape: tuple[int, ...], clusters: int) -> nn.Module:

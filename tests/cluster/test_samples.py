@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nervure.cluster import DCAEKMeans
-from nervure.cluster.samples import known_labels
+from nervure.cluster import AEKMeans, DCAEKMeans, stability
+from nervure.cluster.samples import known_labels, to_dataset
+from nervure.data import from_arrays, load
 from nervure.errors import InputError
 
 
@@ -47,9 +48,46 @@ class TestSeriesOfUnequalLengths:
         assert model.run_.in_shape == (2, 12)
         np.testing.assert_array_equal(model.transform(new), model.transform(padded))
 
+    def test_of_one_channel_need_no_axis_for_it(self) -> None:
+        rng = np.random.default_rng(0)
+        series = [rng.normal(size=length) for length in (9, 12, 10) * 8]
+        model = DCAEKMeans(2, profile="quick", epochs=1, random_state=0).fit(series)
+        assert model.run_.in_shape == (1, 12)
+        assert (model.predict([one[None] for one in series]) == model.labels_).all()
+        assert model.predict(series[1:2]).tolist() == model.labels_[1:2].tolist()
+        assert model.predict(series[1::3]).tolist() == model.labels_[1::3].tolist()  # of one length
+
     @pytest.mark.parametrize("steps", [5, 20])
     def test_what_no_decoder_gives_back_has_no_score(self, model: DCAEKMeans, steps: int) -> None:
         x = np.ones((3, 2, steps), np.float32)
         assert model.predict(x).shape == (3,)
         with pytest.raises(InputError, match=f"series of {steps} steps, and the decoder gives back 12"):
             model.score(x)
+
+
+class TestToDataset:
+    X = np.random.default_rng(0).normal(size=(40, 3))
+
+    def test_names_of_a_data_frame_stay(self) -> None:
+        pandas = pytest.importorskip("pandas")
+        model = DCAEKMeans(2)
+        assert to_dataset(model, pandas.DataFrame(self.X, columns=list("abc")), None).columns == ("a", "b", "c")
+        assert to_dataset(model, np.ones((9, 2, 7)), None).columns == ()
+        assert to_dataset(model, self.X, None).columns == ()
+
+    def test_scaling_beside_a_dataset_is_refused(self) -> None:
+        ds = from_arrays(self.X, validation=0, test=0)
+        with pytest.raises(InputError, match="^scaling='min-max': arrays is a Dataset, .* standardize='min-max'$"):
+            DCAEKMeans(2, scaling="min-max", epochs=1).fit(ds)
+        assert to_dataset(DCAEKMeans(2), ds, None) is ds
+
+    def test_scaling_that_a_dataset_was_made_with_is_not(self) -> None:
+        loaded = load("digits", standardize="unit")
+        assert to_dataset(DCAEKMeans(2), loaded, "unit") is loaded
+        made = to_dataset(DCAEKMeans(2), self.X, "min-max")
+        assert made.preprocessing.clip
+        assert len(to_dataset(DCAEKMeans(2), made.subset(range(9)), "min-max")) == 9
+
+    def test_fits_of_several_seeds_scale_as_one(self) -> None:
+        model = AEKMeans(2, scaling="min-max", epochs=1, network_options={"widths": [4]})
+        assert len(stability(model, self.X, seeds=2).seeds) == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,6 +89,59 @@ def test_separate_groups_are_stable(blobs: Blobs) -> None:
     assert found.matrix().rows == ("seed 0", "seed 1", "seed 2")
     assert [row[-1] for row in found.table().rows] == ["yes"] * 3
     assert found.table().title == "Stable clusters: 3 of 3"
+
+
+class Fits:
+    """Each fit that is made, by its seed, with what supervised it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: dict[int, dict[str, object]] = {}
+        fit = cluster.DCAEKMeans.fit
+
+        def noted(model: cluster.DCAEKMeans, x: object, **given: object) -> cluster.DCAEKMeans:
+            self.made[model.random_state] = given
+            return fit(model, x, **given)
+
+        monkeypatch.setattr(cluster.DCAEKMeans, "fit", noted)
+
+
+def test_labels_and_links_supervise_every_fit(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = blobs
+    fits, links = Fits(monkeypatch), {"must": [[0, 3]], "cannot": [[0, 1]]}
+    stability(cluster.DCAEKMeans(3, epochs=1, **SMALL), x, seeds=2, labels=y, links=links)
+    assert list(fits.made) == [0, 1]
+    assert all(given["labels"] is y and given["links"] is links for given in fits.made.values())
+
+
+def test_fits_are_kept_and_gone_on_from(blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = blobs
+    model, fits = cluster.DCAEKMeans(3, epochs=2, **SMALL), Fits(monkeypatch)
+    whole = stability(model, x, seeds=3)
+
+    def interrupt(done: int, of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    fits.made.clear()
+    with pytest.raises(KeyboardInterrupt):
+        stability(model, x, seeds=3, out=tmp_path / "fits.json", progress=interrupt)
+    assert list(fits.made) == [0, 1]
+    fits.made.clear()
+    again = stability(model, x, seeds=3, out=tmp_path / "fits.json")
+    assert list(fits.made) == [2]
+    assert np.array_equal(again.agreement, whole.agreement)
+    assert again.labels.tolist() == whole.labels.tolist()
+    for told in ({"labels": y}, {"links": {"must": [[0, 3]], "cannot": []}}):
+        with pytest.raises(InputError, match=f"fits were made with a different set of {next(iter(told))}"):
+            stability(model, x, seeds=3, out=tmp_path / "fits.json", **told)
+
+
+def test_a_fit_that_is_there_is_not_made_again(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = cluster.DCAEKMeans(3, epochs=2, **SMALL).fit(blobs[0])
+    whole, fits = stability(model, blobs[0], seeds=2), Fits(monkeypatch)
+    found = stability(model, blobs[0], seeds=2, first=model.labels_)
+    assert list(fits.made) == [1]
+    assert np.array_equal(found.agreement, whole.agreement)
 
 
 def test_nothing_is_stable_in_one_group() -> None:

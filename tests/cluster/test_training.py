@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,25 @@ def test_clusters_move_once_an_epoch(
         3, epochs=4, warmup=warmup, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
     ).fit(blobs[0])
     assert seen == [0, *phases]
+
+
+def test_training_that_ends_since_hardly_a_sample_moves_says_so_once(
+    blobs: Blobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    shared = {"lr": 1e-5, "latent": 2, "network_options": {"widths": [8]}, "random_state": 0}
+    with caplog.at_level(logging.INFO, "nervure"):
+        history = cluster.DCAEKMeans(3, epochs=30, **shared).fit_run(blobs[0]).history
+    said = "ended after 6 of 30 epochs: hardly a sample changed its cluster for 5 of them; patience=0 goes on"
+    assert [row.get("ended") for row in history] == [None] * 5 + [said]
+    levels = [record.levelname for record in caplog.records if said in record.getMessage()]
+    assert levels == ["INFO"]
+    assert "train on with patience=0, or with another lr" in caplog.text
+    caplog.clear()
+    for epochs, patience in ((6, 5), (8, 0)):  # to the last epoch
+        run = cluster.DCAEKMeans(3, epochs=epochs, patience=patience, **shared).fit_run(blobs[0])
+        assert len(run.history) == epochs
+        assert "ended" not in run.history[-1]
+    assert "train longer, or with another lr" in caplog.text and "patience=0" not in caplog.text
 
 
 def test_centres_are_found_anew_from_the_epoch_in_which_they_begin(

@@ -296,6 +296,21 @@ class TestRunPage:
         assert min(browser.do(shown)) > 40
 
 
+def test_a_word_too_long_for_its_picture_ends_in_an_ellipsis(browser, tmp_path):
+    """It is not broken into two lines."""
+    pictures = Images(
+        title="t", alt="a", pictures=np.zeros((10, 1, 8, 8), np.uint8), captions=["cat", "automobile"] * 5, columns=10
+    )
+    browser.look(width=390)
+    browser.open(report.write(tmp_path / "grid.html", report.page("t", [report.Section("s", "", [pictures])])))
+    short, long = browser.do(
+        "return [...document.querySelectorAll('.nv-grid span')].slice(0, 2).map(one => "
+        "[one.offsetHeight, one.scrollWidth > one.clientWidth, getComputedStyle(one).textOverflow])"
+    )
+    assert short[1] is False
+    assert long == [short[0], True, "ellipsis"]
+
+
 class TestTheTests:
     """What the other tests rest on: that a request, an error and faint text would be seen."""
 

@@ -100,9 +100,8 @@ def test_a_run_of_the_store_has_a_page():
 
 
 def test_a_clusterer_has_a_section_of_its_own_in_reading_order():
-    figures = {
-        name: Flow(title=f"T {name}", alt="", steps=["a"], before=[1]) for name in ("sizes", "snapshot-3", "clusters")
-    }
+    names = ("counts", "count", "seeds-agreement", "seeds-clusters", "sizes", "snapshot-3", "clusters")
+    figures = {name: Flow(title=f"T {name}", alt="", steps=["a"], before=[1]) for name in names}
     metrics = {"clusters": 3.0, "effective_clusters": 2.5, "confidence": 0.9, "acc": 0.75}
     html = run_page(SimpleNamespace(
         path=None, net=None, history=[], metrics=metrics, evidence=figures, lineage=[], names=("a", "b", "c"),
@@ -110,7 +109,10 @@ def test_a_clusterer_has_a_section_of_its_own_in_reading_order():
     ))  # fmt: skip
     assert "3 of 3 clusters have members" in html and "count as 2.5 equal ones" in html
     assert "grouped into 3 clusters" in html
-    assert html.index("T clusters") < html.index("T snapshot-3") < html.index("T sizes")
+    order = ("clusters", "snapshot-3", "sizes", "count<", "counts", "seeds-agreement", "seeds-clusters")
+    places = [html.index(f"T {name}") for name in order]
+    assert places == sorted(places)
+    assert "<h2>More evidence" not in html and "<h2>What was cut" not in html
 
 
 class TestHistoryCurves:

@@ -160,7 +160,8 @@ def command(
     """Find groups of like samples, and write an encoder with its clusters as a run.
 
     Labels are not read, unless you ask for it; where the data has them they only measure what was found.
-    Ctrl-C keeps a checkpoint; the same command with --resume goes on from it, to the same result.
+    Ctrl-C keeps a checkpoint, and the fits of several numbers or seeds that are done; the same command with --resume
+    goes on from there, to the same result.
 
     Examples:
 
@@ -195,8 +196,6 @@ def command(
         refuse_options(context, set(context.params) - DRAWING, "--draw takes the run as it is")
         _redraw(source, data, net, data_dir, pairs(data_option, "--data-option"), quiet)
         return
-    from nervure.store.folder import claim
-
     given: dict[str, Any] = {
         "profile": profile, "epochs": epochs, "batch_size": batch, "lr": lr, "network": net, "latent": latent,
         "network_options": pairs(net_option, "--net-option") or None, "augment": pairs(augment, "--augment") or None,
@@ -208,7 +207,7 @@ def command(
     estimator = _estimator(method, tried[-1], given, pairs(settings, "--set"))
     if out is None:
         raise InputError("say where to write the run: -o FOLDER")
-    claim(out, resume=resume, overwrite=overwrite)
+    cluster_count.claim(out, resume=resume, overwrite=overwrite)
     own_code(net)
     ds = cluster_data.scaled(cluster_data.load(source, data_dir, pairs(data_option, "--data-option"), split), estimator)
     known = None
@@ -226,13 +225,15 @@ def command(
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)
     if len(tried) == 1 and seeds is not None:
-        extra, agreed = cluster_count.agree(estimator, ds, seeds, quiet)
+        extra, agreed = cluster_count.agree(estimator, ds, known, linked, seeds, out, resume, quiet)
     if extra:
         _annotate(run, out, extra, agreed)
-    cluster_count.done(out)
     if figures:
         _draw(run, ds, out, quiet)
+    cluster_count.done(out)
     _show(run, json_)
+    if ended := run.history[-1].get("ended"):
+        say(f"training {ended}".replace("patience=0", "--set patience=0"), quiet=quiet)
     function = f" --net {net}" if is_function(net) else ""
     say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
     there = "" if data_dir is None else f" --data-dir {data_dir}"
@@ -327,7 +328,12 @@ def _redraw(
     run = _clusterer(source, net, "--draw")
     if data is None and run.source in ("", "arrays"):
         raise InputError(f"{source}: the run does not say where its data is; give --data")
-    ds = load_data(data or run.source, data_dir, {**run.options, **options})
+    try:
+        ds = load_data(data or run.source, data_dir, {**run.options, **options})
+    except InputError as error:
+        if data is not None:
+            raise
+        raise InputError(f"{error} (the data of {source}; if it has moved, give --data)") from error
     if ds.fingerprint != run.fingerprint:
         raise InputError(f"{ds.source} is not the data that {source} was made of; give that, by --data if it has moved")
     _draw(run, ds, Path(source), quiet)

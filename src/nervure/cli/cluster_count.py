@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nervure.cli.console import say
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from nervure.cluster.choice import Choice
     from nervure.cluster.estimator import DeepClusterer
     from nervure.data import Dataset
+    from nervure.data.links import Given
     from nervure.evidence import Figure
 
-__all__ = ["agree", "numbers", "pick"]
+__all__ = ["agree", "claim", "done", "numbers", "pick"]
 
 AUTO = range(2, 13)
 SEEDS = 3
@@ -40,6 +46,15 @@ def numbers(text: str | None) -> tuple[int, ...]:
     return tuple(range(int(first), int(last or first) + 1))
 
 
+def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too."""
+    from nervure.store import folder
+
+    folder.claim(out, resume=resume, overwrite=overwrite)
+    if not (resume or overwrite) and any(kept.exists() for kept in _kept(out)):
+        raise InputError(f"{out} holds unfinished work; give --resume to go on with it, or --overwrite to replace it")
+
+
 def pick(
     estimator: DeepClusterer, ds: Dataset, tried: tuple[int, ...], seeds: int | None, out: Path, resume: bool,
     quiet: bool,
@@ -50,14 +65,14 @@ def pick(
     """
     from nervure.cluster.choice import choose
 
-    kept = _kept(out)
+    kept = _kept(out)[0]
     if not resume:
         kept.unlink(missing_ok=True)
     say(f"choosing among {tried[0]} to {tried[-1]} clusters", quiet=quiet)
-    found = choose(
-        estimator, ds, tried, seeds=SEEDS if seeds is None else seeds, refit=False, out=kept,
-        progress=lambda done, of: say(f"{done} of {of} fits", quiet=quiet or done % len(tried) > 0),
-    )  # fmt: skip
+    with _counting("fits", out, quiet, every=len(tried)) as progress:
+        found = choose(
+            estimator, ds, tried, seeds=SEEDS if seeds is None else seeds, refit=False, out=kept, progress=progress
+        )
     estimator.set_params(n_clusters=found.k)
     if found.latent is not None:
         estimator.set_params(latent=found.latent)
@@ -69,17 +84,28 @@ def pick(
 
 def done(out: Path) -> None:
     """Remove the fits that were kept for a second start."""
-    _kept(out).unlink(missing_ok=True)
+    for kept in _kept(out):
+        kept.unlink(missing_ok=True)
 
 
-def agree(estimator: DeepClusterer, ds: Dataset, seeds: int, quiet: bool) -> tuple[dict[str, Figure], dict[str, float]]:
-    """What fits with so many seeds agree on, as figures and measures."""
+def agree(
+    estimator: DeepClusterer, ds: Dataset, labels: NDArray[np.int64] | None, links: Given | None, seeds: int,
+    out: Path, resume: bool, quiet: bool,
+) -> tuple[dict[str, Figure], dict[str, float]]:  # fmt: skip
+    """What fits with so many seeds agree on, as figures and measures; the first of them is the estimator's own.
+
+    Fits are kept beside ``out`` until :func:`done` removes them.
+    """
     from nervure.cluster.seeds import stability
 
+    kept = _kept(out)[1]
+    if not resume:
+        kept.unlink(missing_ok=True)
     say(f"fitting {seeds} seeds, to see what they agree on", quiet=quiet)
-    found = stability(
-        estimator, ds, seeds, progress=lambda done, of: say(f"{done} of {of} seeds", quiet=quiet)
-    )  # fmt: skip
+    with _counting("seeds", out, quiet) as progress:
+        found = stability(
+            estimator, ds, seeds, labels=labels, links=links, first=estimator.labels_, out=kept, progress=progress
+        )
     measures = {
         "agreement_over_seeds": found.mean,
         "stable_clusters": float(len(found.stable)),
@@ -88,5 +114,27 @@ def agree(estimator: DeepClusterer, ds: Dataset, seeds: int, quiet: bool) -> tup
     return {"seeds-agreement": found.matrix(), "seeds-clusters": found.table()}, measures
 
 
-def _kept(out: Path) -> Path:
-    return out.with_name(f".{out.name}.counts.json")
+def _kept(out: Path) -> tuple[Path, Path]:
+    """The file of the fits with several numbers, and that of the fits with several seeds."""
+    return out.with_name(f".{out.name}.counts.json"), out.with_name(f".{out.name}.seeds.json")
+
+
+@contextlib.contextmanager
+def _counting(what: str, out: Path, quiet: bool, every: int = 1) -> Iterator[Callable[[int, int], None]]:
+    """What is told of each fit; after Ctrl-C it says how many are kept, and how to go on."""
+    made = ""
+
+    def progress(done: int, of: int) -> None:
+        nonlocal made
+        made = f"{done} of {of} {what}"
+        say(made, quiet=quiet or done % every > 0)
+
+    try:
+        yield progress
+    except KeyboardInterrupt:
+        left = (
+            f"after {made}; {out}: go on with --resume"
+            if made
+            else "before anything was kept; the same command starts anew"
+        )
+        raise InterruptedWork(f"stopped {left}") from None

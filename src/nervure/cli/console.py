@@ -44,8 +44,8 @@ SHORT = 30
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str = "") -> None:
     """The result for people, on stdout: first column to the left, numbers to the right.
 
-    Columns of figures that a terminal is too narrow for are printed below the others, with the first one again; what
-    names a line is not broken.
+    Columns that a terminal is too narrow for are printed below the others, with the first one again. Names and figures
+    are not broken where they fit, and no text is cut off.
     """
     from rich import box
     from rich.console import Console
@@ -57,14 +57,19 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
         console.print(Text(title), soft_wrap=True)
     cells = [[number(cell) for cell in row] for row in rows]
     widths = [max(map(len, (column, *(row[at] for row in cells)))) for at, column in enumerate(columns)]
-    for block in blocks(widths, console.width - 2):
+    room = console.width - 2
+    least = [min(width, SHORT) for width in widths]
+    least[0] = min(least[0], room // 2)
+    for block in blocks(least, room):
+        left = room - sum(least[place] + 3 for place in block)
         table = RichTable(box=box.SIMPLE_HEAD)
         for place in block:
             figures = all(isinstance(row[place], int | float) or row[place] is None for row in rows)
             table.add_column(
                 Text(columns[place]),
                 justify="right" if figures and place else "left",
-                min_width=None if place else min(widths[0], SHORT),
+                min_width=None if place else least[0],
+                max_width=least[place] + left if place else None,
                 overflow="fold",
             )
         for row in cells:
@@ -73,17 +78,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], title:
 
 
 def blocks(widths: Sequence[int], room: int) -> list[list[int]]:
-    """Which columns of these widths are printed together; all of them where they fit, or where one holds text.
+    """Which columns of these least widths are printed together: as many at a time as fit, each time with the first.
 
-    >>> blocks([10, 8, 8, 8], room=35), blocks([10, 80], room=35), blocks([4, 8], room=35)
-    ([[0, 1, 2], [0, 3]], [[0, 1]], [[0, 1]])
+    >>> blocks([10, 8, 8, 8], room=35), blocks([10, 8, 30], room=35), blocks([4, 8], room=35)
+    ([[0, 1, 2], [0, 3]], [[0, 1], [0, 2]], [[0, 1]])
     """
-    padded = [width + 3 for width in widths]
-    if max(widths, default=0) > SHORT or sum(padded) <= room:
-        return [list(range(len(widths)))]
-    found = [[0]]
+    found: list[list[int]] = [[0]]
     for place in range(1, len(widths)):
-        if len(found[-1]) > 1 and sum(padded[one] for one in (*found[-1], place)) > room:
+        if len(found[-1]) > 1 and sum(widths[one] + 3 for one in (*found[-1], place)) > room:
             found.append([0])
         found[-1].append(place)
     return found

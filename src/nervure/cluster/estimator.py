@@ -27,14 +27,16 @@ from nervure.cluster.method import Method, latent_size, own_settings, warm_epoch
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.parameters import typed
 from nervure.cluster.restore import restored
-from nervure.cluster.runs import begun, method_of, own_function
+from nervure.cluster.runs import action_of, begun, method_of, own_function
 from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
 from nervure.data.dataset import Dataset, hash_arrays
 from nervure.data.links import Given
 from nervure.errors import InputError
 from nervure.nets.default import default_autoencoder
+from nervure.nets.table import networks
 from nervure.objectives import make as make_objective
 from nervure.objectives.call import takes_mask
+from nervure.registry import takes
 from nervure.store import Run
 from nervure.store.folder import claim
 from nervure.train import Recipe, fit
@@ -152,8 +154,12 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         Parameters
         ----------
         x : array or Dataset
-            (n, features) tables, (n, height, width) or (n, channels, height, width) images, (n, channels, time)
-            series, whose ends may be NaN; of a Dataset the training split.
+            Two axes are a table, (n, features). Three are grey images, (n, height, width), if the numbers are unsigned
+            bytes or height and width are equal; otherwise series, (n, channels, time), whose ends may be NaN. Four
+            are images, with channels last if that axis is 1, 3 or 4 long and the second is not, and first otherwise.
+            A list of series, (channels, time) or (time,) each, may hold unequal lengths. Where samples are something
+            else, give ``nervure.data.from_arrays(x, layout=...)``. Of a Dataset the training split is learnt from, as
+            its own preprocessing has it: ``scaling`` is for arrays.
         y : ignored
             As in scikit-learn.
         labels : array (n,), optional
@@ -179,6 +185,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         stop: Callable[[], bool] | None = None,
     ) -> Run:
         """Cluster samples and give the run, kept in ``out``; the arguments are those of :func:`nervure.train.fit`."""
+        self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         ds = to_dataset(self, x, self.scaling)
         ds, method = self.prepared(ds, labels, links)
         run = self.trained(
@@ -286,6 +293,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.n_iter_ = len(run.history)
         if not hasattr(self, "n_features_in_"):
             self.n_features_in_ = run.in_shape[0]
+        if (action := action_of(run)) is not None and "feature_names" in action.settings:
+            self.feature_names_in_ = np.array(action.settings["feature_names"], dtype=object)
         prototypes = run.net.head.prototypes()
         if prototypes is not None:
             self.cluster_centers_ = prototypes.detach().to(torch.float64).numpy()
@@ -382,6 +391,13 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         offered = {**settings, "latent": latent, "output": self._output(ds)}
         asked = dict(self.network_options or {})
         if own_function(self) is None:
+            known = takes(networks.get(name), given=2) if name in networks else None
+            if known is not None and "latent" not in known:
+                some = ", ".join(one for one in networks.names() if one.endswith("autoencoder"))
+                raise InputError(
+                    f"{method_of(self)} needs an auto-encoder, and {name} is none; take one of {some}, or another "
+                    "method: neural-mixture, iic or deep-cluster"
+                )
             return name, {**offered, **asked}, latent
         if self.latent is not None:
             asked["latent"] = latent

@@ -61,7 +61,8 @@ class ClusterPhase(Callback):
     The history's rows gain ``clusters`` (those with members), ``effective_clusters``, ``changed``, ``confidence`` and
     ``latent_spread``; where clusters have a middle, ``within_share``, the share of the latents' variance that is
     within clusters; where labels supervise, ``label_accuracy``, the share of them that is predicted; where the data has
-    labels, which training never looks at, ``acc``, ``nmi`` and ``ari``.
+    labels, which training never looks at, ``acc``, ``nmi`` and ``ari``. Where hardly a sample moved before the last
+    epoch came, the last row says so as ``ended``.
     """
 
     def __init__(
@@ -137,6 +138,11 @@ class ClusterPhase(Callback):
         self.still = self.still + 1 if changed < self.tolerance and not notes else 0
         if self.patience and self.still >= self.patience:
             loop.enough = True
+            if epoch < loop.recipe.epochs:
+                row["ended"] = (
+                    f"ended after {epoch} of {loop.recipe.epochs} epochs: hardly a sample changed its cluster for "
+                    f"{self.patience} of them; patience=0 goes on"
+                )
         return None
 
     def finish(self, loop: Loop) -> None:
@@ -153,6 +159,8 @@ class ClusterPhase(Callback):
             loop.evidence[f"snapshot-{name}"] = self._figure(loop, int(name), latents)
         for line in self.trouble:
             log.warning("%s after %d epochs", line, loop.epoch)
+        if ended := loop.history[-1].get("ended"):
+            log.info("training %s", ended)
         self._check_reconstruction(loop)
 
     def state_dict(self) -> dict[str, Any]:
@@ -213,7 +221,7 @@ class ClusterPhase(Callback):
         return changed
 
     def _check_reconstruction(self, loop: Loop) -> None:
-        """Warn where the last epoch's reconstruction, if it had one, is no better than the mean sample."""
+        """Warn where the last epoch's reconstruction, if it had one, is hardly better than the mean sample."""
         objective, error = loop.objective, loop.history[-1].get("train_reconstruction")
         if not isinstance(objective, Clustering) or not isinstance(error, float) or objective.distance != "squared":
             return
@@ -221,8 +229,9 @@ class ClusterPhase(Callback):
         plain = mean_error(self._loader, objective.reduction)
         if error > NOTHING_LEARNT * plain:
             log.warning(
-                "after %d epochs samples are reconstructed no better than by their mean (error %.3g of %.3g); "
-                "train longer, or with another lr", loop.epoch, error, plain,
+                "after %d epochs samples are reconstructed %s better than by their mean (error %.3g of %.3g); "
+                "%s, or with another lr", loop.epoch, "hardly" if error < plain else "no", error, plain,
+                "train on with patience=0" if "ended" in loop.history[-1] else "train longer",
             )  # fmt: skip
 
     def _snap(self, epoch: int, group: Group) -> None:

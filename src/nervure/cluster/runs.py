@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
 __all__ = [
+    "action_of",
     "begun",
     "by_its_clusters",
     "fit_together",
@@ -68,7 +69,10 @@ def begun(estimator: DeepClusterer, method: Method, ds: Dataset) -> Run:
     held = parameters(estimator)
     if held["random_state"] is None:  # what was drawn for it
         held["random_state"] = seed
-    action = Action(_ACTION, {"method": method_of(estimator), "parameters": held}, seed)
+    settings: dict[str, object] = {"method": method_of(estimator), "parameters": held}
+    if hasattr(estimator, "feature_names_in_"):
+        settings["feature_names"] = [str(name) for name in estimator.feature_names_in_]
+    action = Action(_ACTION, settings, seed)
     net = begin(method, int(estimator.n_clusters), ds)
     if net.decoder is None and method.recipe.objective_options.get("reconstruction") != 0:
         raise InputError(
@@ -76,6 +80,11 @@ def begun(estimator: DeepClusterer, method: Method, ds: Dataset) -> Run:
             "encoder and a decoder, or take neural-mixture, iic or deep-cluster"
         )
     return Run.of(net, ds, (action,))
+
+
+def action_of(run: Run) -> Action | None:
+    """The step of a run's lineage that says which estimator it belongs to; None if it holds no clusterer."""
+    return next((one for one in reversed(run.lineage) if one.name == _ACTION), None)
 
 
 def load(what: Run | Path | str, *, build: str | Callable[..., nn.Module] | None = None) -> DeepClusterer:
@@ -102,7 +111,7 @@ def load(what: Run | Path | str, *, build: str | Callable[..., nn.Module] | None
     """
     run = what if isinstance(what, Run) else store.load(what, build=build)
     where = run.path or "this run"
-    action = next((one for one in reversed(run.lineage) if one.name == _ACTION), None)
+    action = action_of(run)
     if action is None:
         raise InputError(f"{where}: holds no clusterer but a network of task {run.task}; see: nervure cluster --help")
     method, held = str(action.settings.get("method")), action.settings.get("parameters")

@@ -30,7 +30,7 @@ def checked(estimator: BaseEstimator, x: Any, *, reset: bool) -> NDArray[np.gene
 
     if sparse.issparse(x):
         raise TypeError("Sparse data was passed for X, but dense data is required. Use X.toarray() to make it dense.")
-    if isinstance(x, list | tuple) and np.ndim(x[0] if len(x) else 0) == 2:
+    if isinstance(x, list | tuple) and _are_series(x):
         x = joined(x, "arrays")
     kinds = [np.float64, np.float32, np.uint8, np.uint16, np.int16, np.int32, np.int64]
     if np.asarray(x).ndim <= 2:
@@ -42,9 +42,21 @@ def checked(estimator: BaseEstimator, x: Any, *, reset: bool) -> NDArray[np.gene
     return array
 
 
+def _are_series(x: Sequence[Any]) -> bool:
+    """Whether samples are series (channels, time), or series (time,) of unequal lengths: equal ones are a table."""
+    if not len(x) or np.ndim(x[0]) != 1:
+        return bool(len(x)) and np.ndim(x[0]) == 2
+    return all(np.ndim(one) == 1 for one in x) and len({len(one) for one in x}) > 1
+
+
 def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | bool | None, kind: Kind | None = None) -> Dataset:
-    """All samples as the training split of a Dataset without labels."""
+    """All samples as the training split of a Dataset without labels; of a Dataset the scaling is its own."""
     if isinstance(x, Dataset):
+        if scaling is not None and x.options.get("standardize") != scaling:
+            raise InputError(
+                f"scaling={scaling!r}: {x.source} is a Dataset, made with a scaling of its own; leave scaling out, or "
+                f"make the Dataset with standardize={scaling!r}"
+            )
         estimator.n_features_in_ = x.in_shape[0]
         return x
     array = checked(estimator, x, reset=True)
@@ -58,14 +70,16 @@ def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | bool | None, kin
         test=0,
         standardize=False,
     )
-    return from_arrays(
+    ds = from_arrays(
         shaped,
+        columns=getattr(estimator, "feature_names_in_", ()) if plain.kind == "table" else (),
         kind=kind,
         splits={"train": np.arange(count)},
         validation=0,
         test=0,
         standardize=SCALING[plain.kind] if scaling is None else scaling,  # type: ignore[arg-type]
     )
+    return ds if scaling is None else dataclasses.replace(ds, options={"standardize": scaling})
 
 
 def new_data(estimator: Any, x: Any) -> Dataset:
@@ -73,6 +87,8 @@ def new_data(estimator: Any, x: Any) -> Dataset:
     if isinstance(x, Dataset):
         ds = x
     else:
+        if estimator.run_.kind == "series" and isinstance(x, list | tuple):
+            x = [np.atleast_2d(one) if np.ndim(one) == 1 else one for one in x]
         array = checked(estimator, x, reset=False)
         shaped = array if array.dtype != np.int64 else array.astype(np.float64)
         ds = from_arrays(

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from nervure.errors import InputError
 from nervure.evidence import Matrix, Table
 from nervure.features import agreement
 
 if TYPE_CHECKING:
+    from nervure.cluster.counts import Kept
     from nervure.cluster.estimator import DeepClusterer
+    from nervure.data.dataset import Dataset
+    from nervure.data.links import Given
 
 __all__ = ["STABLE", "Stability", "agreements", "consensus", "jaccards", "over_seeds", "seeds_from", "stability"]
 
@@ -100,7 +105,17 @@ class Stability:
         )
 
 
-def stability(estimator: DeepClusterer, x: Any, seeds: int = 5, *, progress: Progress | None = None) -> Stability:
+def stability(
+    estimator: DeepClusterer,
+    x: Any,
+    seeds: int = 5,
+    *,
+    labels: ArrayLike | None = None,
+    links: Given | None = None,
+    first: ArrayLike | None = None,
+    out: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Stability:
     """Fit clones of an estimator with several seeds, and see what they agree on.
 
     Parameters
@@ -111,6 +126,12 @@ def stability(estimator: DeepClusterer, x: Any, seeds: int = 5, *, progress: Pro
         As its ``fit`` takes it.
     seeds : int
         How many fits.
+    labels, links : optional
+        What supervises every fit, as its ``fit`` takes them.
+    first : array (n,), optional
+        The clusters that such a fit with the first seed has found; it is not made again.
+    out : path, optional
+        A JSON file that keeps each fit's clusters; a second call with it goes on from there.
     progress : callable, optional
         Told after each fit how many are done, and of how many.
 
@@ -124,16 +145,48 @@ def stability(estimator: DeepClusterer, x: Any, seeds: int = 5, *, progress: Pro
     """
     from sklearn.base import clone
 
+    from nervure.cluster.counts import Fit
     from nervure.cluster.samples import to_dataset
 
     chosen = seeds_from(estimator, seeds)
     ds = to_dataset(clone(estimator), x, estimator.scaling)
+    kept, k = _kept(estimator, ds, labels, links, None if out is None else Path(out)), int(estimator.n_clusters)
+    if first is not None:
+        kept.fits[k, chosen[0]] = Fit(k, chosen[0], np.asarray(first, dtype=np.int64), None)
+
+    def fit(seed: int) -> Fit:
+        model = clone(estimator).set_params(random_state=seed)
+        return Fit(k, seed, model.fit(ds, labels=labels, links=links).labels_, None)
+
     rows = []
     for done, seed in enumerate(chosen, 1):
-        rows.append(clone(estimator).set_params(random_state=seed).fit(ds).labels_)
+        rows.append(kept.get(k, seed, functools.partial(fit, seed)).labels)
         if progress is not None:
             progress(done, len(chosen))
     return over_seeds(np.stack(rows), chosen)
+
+
+def _kept(
+    estimator: DeepClusterer, ds: Dataset, labels: ArrayLike | None, links: Given | None, path: Path | None
+) -> Kept:
+    """The fits that a file keeps, if it is there; those of another method, of other data or labels are refused."""
+    from nervure.cluster.check import check_links
+    from nervure.cluster.counts import Kept
+    from nervure.cluster.parameters import parameters
+    from nervure.cluster.runs import method_of
+    from nervure.cluster.samples import known_labels
+    from nervure.data.dataset import hash_arrays
+
+    known = known_labels(labels, len(ds), getattr(estimator, "parents", ()))
+    pairs = () if links is None else check_links(links, len(ds), estimator.n_clusters)
+    settings = {
+        "method": method_of(estimator),
+        "data fingerprint": ds.fingerprint,
+        "parameter": {**parameters(estimator), "random_state": None},
+        "set of labels": hash_arrays(known),
+        "set of links": hash_arrays(*pairs),
+    }
+    return Kept(settings, path)
 
 
 def seeds_from(estimator: DeepClusterer, count: int, least: int = 2) -> tuple[int, ...]:

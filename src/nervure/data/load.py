@@ -131,7 +131,8 @@ def _from_arrays(x: Any, shares: dict[str, Any], options: dict[str, Any]) -> Dat
 
 def _check_options(reader: Reader, places: int, given: dict[str, Any], name: str) -> None:
     parameters = inspect.signature(reader).parameters
-    known = (*(key for key, one in parameters.items() if one.kind is one.KEYWORD_ONLY), *_COMMON)
+    own = (key for key, one in parameters.items() if one.kind is one.KEYWORD_ONLY)
+    known = tuple(dict.fromkeys((*own, *_COMMON)))
     for key in given:
         if key not in known or key == "name":
             raise InputError(f"{name}: unknown option {key!r}; {nearest(key, known)}")

@@ -43,8 +43,6 @@ def _row(view: View, cluster: int) -> tuple[str | int | float | None, ...]:
     row = (f"cluster {cluster}", members, round(members / len(view.at), 4), sure, silhouette)
     if view.labels is None:
         return row
-    known = view.labels[mine & (view.labels >= 0)]
-    if not len(known):
+    if (found := view.commonest(cluster)) is None:
         return (*row, None, None)
-    counts = np.bincount(known)
-    return (*row, view.ds.names[int(counts.argmax())], round(float(counts.max() / len(known)), 3))
+    return (*row, view.ds.names[found[0]], round(found[1], 3))

@@ -44,7 +44,7 @@ def centres(view: View) -> dict[str, Figure]:
             alt=f"What the decoder makes of the centres of {len(out)} clusters: features as network input.",
             values=out.flatten(1).numpy(),
             rows=names,
-            columns=[f"feature {one}" for one in range(out[0].numel())],
+            columns=[view.ds.column(one) for one in range(out[0].numel())],
         )
     return {"centres": figure}
 

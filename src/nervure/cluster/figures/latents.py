@@ -55,7 +55,7 @@ def evenly(rows: Indices, most: int) -> Indices:
 def latents(view: View) -> dict[str, Figure]:
     """The drawn samples in the plane: coloured by cluster, and by label where labels are known.
 
-    A cluster has the colour of the label that it is matched to.
+    A cluster has the colour of the label that it is matched to, and the name of the one that most of its members have.
     """
     rows = view.some
     points = in_plane(view.space[rows], view.seed)
@@ -63,14 +63,13 @@ def latents(view: View) -> dict[str, Figure]:
     pictures, places = thumbnails(view.ds, x, mask), {"samples": view.at[rows]}
     order = _order(view)
     place = np.argsort(order)
-    matched = [_matched(view, cluster) for cluster in order]
     how = "t-SNE" if view.space.shape[1] != 2 else "The two latents"
     found: dict[str, Figure] = {
         "latents-by-cluster": Scatter(
             title="Latent space, by cluster",
             alt=f"{how} of {len(rows)} samples, coloured by the cluster that they were put into.",
             groups=place[view.clusters[rows]],
-            labels=matched,
+            labels=[_named(view, cluster) for cluster in order],
             hover=[_words(view, row, label=True) for row in rows],
             points=points,
             thumbnails=pictures,
@@ -124,9 +123,10 @@ def _order(view: View) -> NDArray[np.int64]:
     return np.array([*(one for one in order if one >= 0), *free], dtype=np.int64)
 
 
-def _matched(view: View, cluster: int) -> str:
-    label = view.matching.get(int(cluster))
-    return f"cluster {cluster}" + ("" if label is None else f" ({view.ds.names[label]})")
+def _named(view: View, cluster: int) -> str:
+    """A cluster with its members' commonest label, where any of their labels are known."""
+    found = view.commonest(int(cluster))
+    return f"cluster {cluster}" + ("" if found is None else f" ({view.ds.names[found[0]]})")
 
 
 def _words(view: View, row: int, label: bool = False) -> str:

@@ -53,13 +53,13 @@ def members(view: View) -> dict[str, Figure]:
 
 
 def _strangers(view: View, rows: list[Indices], columns: int) -> np.ndarray | None:
-    """Which of the pictures have another label than their cluster is matched to."""
+    """Which of the pictures have another label than most of their cluster's members."""
     if view.labels is None:
         return None
     marks = np.zeros((len(rows), columns), dtype=bool)
     for number, row in enumerate(rows):
-        expected = view.matching.get(int(view.clusters[row[0]]), -2)
-        marks[number, : len(row)] = (view.labels[row] >= 0) & (view.labels[row] != expected)
+        if (found := view.commonest(int(view.clusters[row[0]]))) is not None:
+            marks[number, : len(row)] = (view.labels[row] >= 0) & (view.labels[row] != found[0])
     return np.asarray(marks.ravel())
 
 
@@ -72,6 +72,6 @@ def _table(view: View, rows: list[Indices], name: str) -> Table:
     return Table(
         title=f"The {name} members of each cluster",
         alt=f"Members {name} to the middle of each cluster, and their first {shown} features.",
-        columns=("cluster", "sample", "label", *(f"feature {one}" for one in range(shown))),
+        columns=("cluster", "sample", "label", *(view.ds.column(one) for one in range(shown))),
         rows=lines,
     )

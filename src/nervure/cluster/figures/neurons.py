@@ -84,7 +84,7 @@ def neurons(view: View) -> dict[str, Figure]:
         return {"neurons": Matrix(
             title="Inputs that maximise each cluster's neuron",
             alt=f"Features, as network input, found by gradient ascent for {view.count} clusters.",
-            values=made.numpy(), rows=net.names, columns=[f"feature {one}" for one in range(made.shape[1])],
+            values=made.numpy(), rows=net.names, columns=[view.ds.column(one) for one in range(made.shape[1])],
         )}  # fmt: skip
     return {"neurons": _beside(view, made)}
 

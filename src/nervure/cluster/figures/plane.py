@@ -29,8 +29,8 @@ def points(view: View) -> dict[str, Figure]:
             points=view.ds.x[view.at[rows]].astype(np.float64),
             groups=view.clusters[rows],
             labels=view.net.names,
-            x_label="feature 0",
-            y_label="feature 1",
+            x_label=view.ds.column(0),
+            y_label=view.ds.column(1),
         )
     }
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from nervure.cluster.figures.view import View
 from nervure.evidence import Curve, Figure
 
-__all__ = ["band", "means", "recording", "variates"]
+__all__ = ["band", "left", "means", "recording", "variates"]
 
 TOGETHER = 4
 VARIATES = 3
@@ -48,8 +48,14 @@ def means(view: View) -> dict[str, Figure]:
 
 def variates(view: View) -> list[tuple[int, str]]:
     """The variates that are drawn, three at most, each with what a title says of it: nothing where it is alone."""
-    count = min(VARIATES, view.ds.in_shape[0])
-    return [(one, f", variate {one}" if count > 1 else "") for one in range(count)]
+    whole = view.ds.in_shape[0]
+    return [(one, f", {view.ds.column(one)}{left(view)}" if whole > 1 else "") for one in range(min(VARIATES, whole))]
+
+
+def left(view: View) -> str:
+    """What a title says where some variates are not drawn."""
+    whole = view.ds.in_shape[0]
+    return f" ({VARIATES} of {whole} variates are drawn)" if whole > VARIATES else ""
 
 
 def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
@@ -64,7 +70,7 @@ def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
         names.append(f"cluster {cluster} ({int((view.clusters == cluster).sum())})")
     return Curve(
         title=f"Series by cluster: mean and one standard deviation{part}",
-        alt=f"Mean over time of the series in {', '.join(names)}, with a band of one standard deviation.",
+        alt=f"Mean over time of the series in {', '.join(names)}{part}, with a band of one standard deviation.",
         x=np.arange(view.ds.in_shape[-1]),
         y=np.stack(lines),
         spread=np.stack(spreads),
@@ -86,11 +92,11 @@ def recording(view: View) -> dict[str, Figure]:
         lines = np.where(view.ds.mask[at], lines, np.nan)
     return {
         "series-recording": Curve(
-            title=f"All variates of {view.called(row)}",
+            title=f"{'All' if len(lines) == count else f'{len(lines)} of {count}'} variates of {view.called(row)}",
             alt=f"{len(lines)} of {count} variates of the series that is surest of its cluster, {view.clusters[row]}.",
             x=np.arange(steps),
             y=lines,
-            labels=[f"variate {one}" for one in range(len(lines))],
+            labels=[view.ds.column(one) for one in range(len(lines))],
             x_label="time step",
             y_label="stored value",
         )

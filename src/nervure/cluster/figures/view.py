@@ -88,6 +88,15 @@ class View:
         """The label that each cluster is matched to, for those that are."""
         return {} if self.labels is None else agreement.matching(self.labels, self.clusters)
 
+    def commonest(self, cluster: int) -> tuple[int, float] | None:
+        """The label that most of a cluster's members have, and its share, of those known; None where none is."""
+        known = np.zeros(0, dtype=np.int64) if self.labels is None else self.labels[self.clusters == cluster]
+        known = known[known >= 0]
+        if not len(known):
+            return None
+        counts = np.bincount(known)
+        return int(counts.argmax()), float(counts.max() / len(known))
+
     @cached_property
     def closeness(self) -> NDArray[np.float64]:
         """How near each sample is to the middle of its cluster (n,): minus the distance, or the score."""

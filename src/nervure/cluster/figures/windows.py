@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nervure.cluster.figures.series import variates
+from nervure.cluster.figures.series import left, variates
 from nervure.cluster.figures.view import View
 from nervure.data.contents import Array
 from nervure.data.windows import overlap_average
@@ -64,7 +64,8 @@ def windows(view: View) -> dict[str, Figure]:
     lines = overlap_average(x[rows], starts, int(starts[-1]) + length)[:, : len(variates(view))].T
     return {
         "series-stretch": _curve(
-            "The recording that windows are cut from",
+            view,
+            f"The recording that windows are cut from{left(view)}",
             f"The {len(rows)} windows from {view.called(int(rows[0]))} on, joined",
             lines,
         ),
@@ -81,21 +82,22 @@ def _first(view: View, rows: NDArray[np.int64], step: int, lines: Array) -> Curv
         marks[number, number * step : number * step + length] = lines.min() - (number + 1) * gap
     names = [f"window {number}: cluster {view.clusters[row]}" for number, row in enumerate(rows, start=1)]
     return _curve(
-        f"Windows of {length} time steps, one every {step}",
+        view,
+        f"Windows of {length} time steps, one every {step}{left(view)}",
         f"{len(rows)} windows from {view.called(int(rows[0]))} on, below what they are cut from; {', '.join(names)}",
         np.concatenate([lines, marks]),
         names,
     )
 
 
-def _curve(title: str, said: str, y: Array, names: list[str] | None = None) -> Curve:
+def _curve(view: View, title: str, said: str, y: Array, names: list[str] | None = None) -> Curve:
     marked = names or []
     return Curve(
         title=title,
         alt=f"{said}.",
         x=np.arange(y.shape[1]),
         y=y,
-        labels=[*(f"variate {one}" for one in range(len(y) - len(marked))), *marked],
+        labels=[*(view.ds.column(one) for one in range(len(y) - len(marked))), *marked],
         x_label="time step",
         y_label="stored value",
     )
