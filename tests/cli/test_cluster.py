@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -161,6 +162,21 @@ class TestPredict:
         assert "bad.png" in said.err and "leave out with --data-option on_corrupt=skip" in said.err
         said = call("cluster", groups, *new, "--data-option", "on_corrupt=skip")
         assert [row["sample"] for row in csv.DictReader(io.StringIO(said.out))] == ["good.png"]
+
+    def test_the_command_that_is_told_in_the_end_runs(
+        self, call: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the options that the data was read by, and paths that hold spaces."""
+        monkeypatch.chdir(tmp_path)
+        rng = np.random.default_rng(0)
+        rows = [f"patient{number},{a:.3f},{b:.3f}" for number, (a, b) in enumerate(rng.normal(size=(40, 2)))]
+        (tmp_path / "my table.csv").write_text("\n".join(["id,age,height", *rows]))
+        how = ("-k", 2, "--epochs", 1, "--device", "cpu", "-o", "my run")
+        told = call("cluster", "my table.csv", "--data-option", "skip=id", *how).err.splitlines()
+        assert told[-2] == "the run is in my run; see it with: nervure report 'my run'"
+        _, _, line = told[-1].partition("which sample is in which cluster: nervure ")
+        assert call(*shlex.split(line)).code == 0
+        assert len((tmp_path / "clusters.csv").read_text().splitlines()) == 41
 
     def test_by_nervure_predict_names_the_clusters(self, call: Callable, groups: Path, shop: Path) -> None:
         rows = list(csv.DictReader(io.StringIO(call("predict", groups, shop / "bare.npy").out)))

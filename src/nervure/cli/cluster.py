@@ -19,12 +19,14 @@ from nervure.cli import options as opt
 from nervure.cli.common import (
     check_device,
     check_file,
+    command_line,
     is_function,
     load_data,
     load_run,
     own_code,
     pairs,
     refuse_options,
+    say_where,
     set_threads,
     typed,
 )
@@ -234,10 +236,11 @@ def command(
     _show(run, json_)
     if ended := run.history[-1].get("ended"):
         say(f"training {ended}".replace("patience=0", "--set patience=0"), quiet=quiet)
-    function = f" --net {net}" if is_function(net) else ""
-    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
-    there = "" if data_dir is None else f" --data-dir {data_dir}"
-    listing = f"nervure cluster {out} --predict {source}{there}{function} -o clusters.csv"
+    say_where(out, net, quiet=quiet)
+    own: list[object] = [word for one in data_option or () for word in ("--data-option", one)]
+    own += [] if data_dir is None else ["--data-dir", data_dir]
+    own += ["--net", net] if is_function(net) else []
+    listing = command_line("cluster", out, "--predict", source, *own, "-o", "clusters.csv")
     say(f"which sample is in which cluster: {listing}", quiet=quiet)
 
 

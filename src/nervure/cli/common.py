@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from nervure.cli.console import say
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 __all__ = [
     "check_device",
     "check_file",
+    "command_line",
     "is_function",
     "load_data",
     "load_run",
     "nested",
     "own_code",
     "pairs",
+    "refuse_options",
+    "say_where",
     "set_threads",
     "typed",
 ]
@@ -133,6 +137,22 @@ def typed(context: typer.Context) -> str:
     """The command as it was typed, for a run's lineage."""
     held = context.find_root().obj
     return shlex.join(["nervure", *held]) if isinstance(held, tuple) else ""
+
+
+def command_line(*words: object) -> str:
+    """A command to be typed next.
+
+    >>> command_line("report", "my runs/first")
+    "nervure report 'my runs/first'"
+    """
+    return shlex.join(["nervure", *map(str, words)])
+
+
+def say_where(out: Path, function: str | None, *, quiet: bool, finished: bool = False) -> None:
+    """Say where a run is and how to see it; ``function`` made its network, if it was the user's own."""
+    own = ["--net", function] if is_function(function) else []
+    what = f"{out} is finished" if finished else f"the run is in {out}"
+    say(f"{what}; see it with: {command_line('report', out, *own)}", quiet=quiet)
 
 
 def refuse_options(context: typer.Context, names: Collection[str], why: str) -> None:

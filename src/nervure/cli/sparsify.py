@@ -10,8 +10,8 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_run, pairs, set_threads, typed
-from nervure.cli.console import print_json, print_table, say
+from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, typed
+from nervure.cli.console import print_json, print_table
 from nervure.cli.samples import data_of
 from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
 from nervure.cli.train import make_recipe
@@ -231,8 +231,7 @@ def command(
         out, held, base, ds, made, train=train, drop=compact, keep=keep_mask, times=times, device=device,
         command=typed(context), overwrite=overwrite, json_=json_,
     )  # fmt: skip
-    function = f" --net {net}" if net else ""
-    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+    say_where(out, net, quiet=quiet)
 
 
 def _agree(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nervure.cli.common import load_run
-from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
+from nervure.cli.common import load_run, say_where
+from nervure.cli.console import judging_bar, print_figure, print_json, print_table, training_bar
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def finished(
         raise InputError(
             f"{out} was made with other settings: {'; '.join(differences)}; give --overwrite to replace it"
         )
-    say(f"{out} is finished; see it with: nervure report {out}", quiet=quiet)
+    say_where(out, None, quiet=quiet, finished=True)
     return True
 
 

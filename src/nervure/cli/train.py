@@ -10,8 +10,8 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, set_threads, typed
-from nervure.cli.console import print_json, print_table, say, training_bar
+from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, say_where, set_threads, typed
+from nervure.cli.console import print_json, print_table, training_bar
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,8 +137,7 @@ def command(
     build = net if is_function(net) else None
     run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet, typed(context))
     show(run, json_)
-    function = f" --net {build}" if build else ""
-    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+    say_where(out, build, quiet=quiet)
 
 
 def make_recipe(
