@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pytest
@@ -128,6 +129,21 @@ class TestJudge:
         assert net.training
         assert all(not module._forward_hooks for module in net.modules())
         assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+    def test_a_device_holds_while_judging_and_no_longer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The network does not move here: what is borrowed, and where, is noted."""
+        asked: list[object] = []
+
+        @contextlib.contextmanager
+        def borrowed(net: nn.Module, device: object = None) -> Iterator[None]:
+            asked.append(device)
+            yield
+            asked.append("back")
+
+        monkeypatch.setattr("nervure.judge.borrowed", borrowed)
+        judge(Counted(), [], {"size": Size()}, device="cuda:1")
+        judge(Counted(), [], {"size": Size()})
+        assert asked == ["cuda:1", "back", None, "back"]
 
 
 class TestJudgement:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.evidence import Figure
+from nervure.observe.borrowed import borrowed
 from nervure.observe.collect import Objective, collect
 from nervure.observe.statistic import Site, Statistic
 
@@ -175,6 +176,7 @@ def judge(
     layers: Sequence[Layer] | None = None,
     objective: Objective | None = None,
     probe: Probe | None = None,
+    device: torch.device | str | None = None,
 ) -> dict[str, dict[str, Judgement]]:
     """Judge layers by several criteria in one pass over data, and a second for those that follow its results.
 
@@ -191,6 +193,8 @@ def judge(
         Which layers; all linear and convolution layers otherwise.
     objective, probe : callable, Probe, optional
         For criteria that need gradients, or search.
+    device : optional
+        Where to judge; by default where the network is.
 
     Returns
     -------
@@ -201,6 +205,19 @@ def judge(
     batches = _readable(batches)
     if objective is not None:
         criteria = {name: criterion.minimising(objective) for name, criterion in criteria.items()}
+    with borrowed(net, device):
+        return _judged(net, batches, criteria, layers, objective, probe)
+
+
+def _judged(
+    net: nn.Module,
+    batches: Iterable[Batch],
+    criteria: Mapping[str, Criterion],
+    layers: Sequence[Layer],
+    objective: Objective | None,
+    probe: Probe | None,
+) -> dict[str, dict[str, Judgement]]:
+    """The verdicts, where the network is."""
     criteria = {name: criterion.prepare(net, batches, layers) for name, criterion in criteria.items()}
     pairs = [(name, layer) for name in criteria for layer in layers]
     asked = {(name, layer.name): dict(criteria[name].wants(layer)) for name, layer in pairs}

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 COMPARED = (
     "--criteria",
     "l1,random",
@@ -38,3 +40,14 @@ def test_faults_are_one_line(call, here, base: Path) -> None:
     said = call("compare", "pruning", base, *COMPARED, "--criteria", "l1,votes")
     assert (said.code, said.err.count("\n")) == (2, 1)
     assert "votes" in said.err
+
+
+def test_data_with_fewer_classes_from_a_folder_of_its_own(call, here, base: Path, digits, tmp_path: Path) -> None:
+    images, labels = digits
+    (tmp_path / "shelf").mkdir()
+    np.savez(tmp_path / "shelf" / "nine.npz", x=images[labels > 0][:, None], y=labels[labels > 0])
+    other = ("--data", "nine.npz", "--data-dir", "shelf")
+    accuracy = json.loads(call("evaluate", base, *other, "--json").out)["metrics"]["accuracy"]
+    said = call("compare", "pruning", base, *COMPARED, *other, "-q")
+    assert said.code == 0, said.err
+    assert f"accuracy {100 * accuracy:.4g}" in (tmp_path / "out" / "compare.html").read_text()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import importlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,68 @@ def test_a_search_is_kept_beside_the_run_and_gone_on_with(base: Path, tmp_path: 
     done("prune", *given, "--resume")
     done("prune", *given, "--overwrite")
     assert nv.store.folder.is_run(out)
+
+
+def test_a_finished_run_is_printed_again_and_another_request_refused(base: Path, tmp_path: Path) -> None:
+    keep, further = ("--keep", "0.75"), ("--samples", 100, "--device", "cpu", "-q", "-o", tmp_path / "small")
+    given = (base, *keep, *further)
+    done("prune", *given)
+    found = json.loads(done("prune", *given, "--resume", "--json"))
+    run, plan = nv.store.load(tmp_path / "small"), nv.prune.Plan.load(tmp_path / "small" / "plan.json")
+    assert (found["run"], found["macs"]) == (str(tmp_path / "small"), [plan.macs_before, plan.macs_after])
+    assert found["metrics"]["accuracy"]["recovered"] == run.metrics["accuracy"]
+    assert "as cut" in done("prune", *given, "--resume")
+    for options, said in (
+        (
+            ("--keep", "0.25"),
+            "small was made with other settings: target: {'keep': 0.75} is not {'keep': 0.25}; give --ov",
+        ),
+        (("--criterion", "random"), "criteria: ['l1'] is not ['random']"),
+        (("--criterion", "random", "--set", "seed=3"), "set: {} is not {'seed': 3}"),
+        (("--samples", "50"), "samples: 100 is not 50"),
+        (("--round-to", "2"), "round_to: None is not 2"),
+        (("--exclude", "classifier"), "exclude: [] is not ['classifier']"),
+        (("--seed", "1"), "seed: 0 is not 1"),
+        (("--recover", "none"), "recover: ['kernel-estimation', 'batch-norm'] is not ['none']"),
+        (("--recover-set", "samples=50"), "recover_options: {} is not {'samples': 50}"),
+        (("--data-option", "test=0.5"), "small was made on other data (the fingerprints differ); give --overwrite"),
+    ):
+        assert said in refused("prune", base, *(() if "--keep" in options else keep), *further, "--resume", *options)
+    plan.save(tmp_path / "plan.json")
+    planned = ("--plan", tmp_path / "plan.json", "--device", "cpu", "-q", "--resume", "-o")
+    assert "plan: None is not " in refused("prune", base, *planned, tmp_path / "small")
+    done("prune", base, *planned, tmp_path / "planned")
+    assert "features.0" in done("prune", base, *planned, tmp_path / "planned")
+    assert "plan: " in refused("prune", *given[:-1], tmp_path / "planned", "--resume")
+
+
+def test_a_run_of_another_network_is_not_gone_on_with(base: Path, tmp_path: Path) -> None:
+    given = ("--keep", "0.75", "--recover", "none", "--device", "cpu", "-q", "-o", tmp_path / "small")
+    done("prune", base, *given)
+    run = nv.store.load(base)
+    with torch.no_grad():
+        next(run.net.parameters())[0] += 1e-3
+    nv.store.save(tmp_path / "other", run)
+    assert "small was made with other settings: weights: " in refused("prune", tmp_path / "other", *given, "--resume")
+    nv.store.save(tmp_path / "trained", nv.store.load(base))
+    said = refused("prune", base, *given[:-1], tmp_path / "trained", "--resume")
+    assert said == f"{tmp_path / 'trained'} holds a run that was not pruned; give --overwrite to replace it"
+
+
+def test_the_device_reaches_planning_and_repair(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def heard(real: Callable[..., object]) -> Callable[..., object]:
+        def told(*arguments: object, **options: object) -> object:
+            asked.append(options["device"])
+            return real(*arguments, **options)
+
+        return told
+
+    monkeypatch.setattr(nv.prune, "plan", heard(nv.prune.plan))
+    monkeypatch.setattr(importlib.import_module("nervure.prune.recover"), "recover", heard(nv.prune.recover))
+    done("prune", base, "--keep", "0.5", "--device", "cpu", "-q", "-o", tmp_path / "small")
+    assert asked == ["cpu", "cpu"]
 
 
 @pytest.mark.parametrize(

@@ -28,12 +28,10 @@ def test_the_whole_way(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "Latency" in page.read_text()
     run = store.load("r")
     assert (
-        Recipe.of(run.lineage[-1].settings).difference(
-            Recipe(epochs=1, batch=32, schedule="cosine", monitor="accuracy")
-        )
+        Recipe.of(run.lineage[0].settings).difference(Recipe(epochs=1, batch=32, schedule="cosine", monitor="accuracy"))
         == []
     )
-    assert run.lineage[-1].command.startswith("nervure shape digits --net mlp")
+    assert run.lineage[0].command.startswith("nervure shape digits --net mlp")
 
     assert call("shape", "digits", *QUICK, "-o", "r").err.startswith("nervure: r holds a run; give --resume")
     monkeypatch.setattr(shape, "deploy", lambda *arguments, **options: None)  # has been seen
@@ -41,6 +39,9 @@ def test_the_whole_way(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert again.code == 0
     assert again.err == ""
     assert json.loads(again.out)["metrics"]["accuracy"] == run.metrics["accuracy"]
+    other = call("shape", "digits", *QUICK, "-o", "r", "--set", "batch=32", "--resume", "--net", "lenet5")
+    assert (other.code, other.out) == (2, "")
+    assert other.err == "nervure: r was started with another network: mlp, not lenet5\n"
 
 
 def test_what_is_missing_is_said_before_training(call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

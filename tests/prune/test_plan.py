@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nervure import data, nets, prune, train
+from nervure import cluster, data, nets, prune, train
 from nervure.data import from_arrays
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
@@ -411,6 +411,27 @@ def test_accuracy_is_searched_in_six_evaluations(monkeypatch: pytest.MonkeyPatch
         prune.plan(Flawed(), unsplit, Given(), Target(accuracy_drop=1.0))
 
 
+def test_all_the_work_is_done_on_the_device(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def heard(real: Callable[..., object]) -> Callable[..., object]:
+        def told(*given: object, **options: object) -> object:
+            asked.append(str(options["device"]))
+            return real(*given, **options)
+
+        return told
+
+    monkeypatch.setattr("nervure.prune.scores.judge", heard(importlib.import_module("nervure.judge").judge))
+    monkeypatch.setattr(trials, "mend", heard(trials.mend))
+    evaluate = importlib.import_module("nervure.train.evaluate")
+    monkeypatch.setattr(evaluate, "evaluate", heard(evaluate.evaluate))
+    target = Target(accuracy_drop=99.0, recover="bias")
+    made = prune.plan(nets.build("mlp", digits, widths=[8, 6]), digits, "l1", target, samples=60, device="cpu")
+    assert asked == ["cpu"] * (2 * len(made.trials))  # once judged; the whole network is measured but not repaired
+    with pytest.raises(InputError, match="unknown device 'gpu0'"):
+        prune.plan(nets.build("mlp", digits, widths=[8]), digits, "l1", Target(keep=0.5), device="gpu0")
+
+
 def test_recovery_is_told_what_each_trial_kept(digits: Dataset) -> None:
     net = nets.build("mlp", digits, widths=[16, 16])
     with torch.no_grad():
@@ -544,6 +565,14 @@ def test_a_search_goes_on_from_what_it_kept(tmp_path: Path, digits: Dataset, mon
     found = prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path)
     monkeypatch.setattr(prune.MaskProbe, "_evaluate", None)
     assert prune.plan(mlp, digits, "ablation", target, samples=20, searched=tmp_path) == found
+
+
+def test_layers_of_training_alone_are_no_alarm(caplog: pytest.LogCaptureFixture) -> None:
+    ds = data.from_arrays(np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32), validation=0, test=0)
+    net = cluster.DCAEKMeans(2, epochs=1, network_options={"widths": [8]}, random_state=0).fit(ds).net_
+    caplog.clear()
+    made = prune.plan(net, None, "l1", prune.Target(keep=0.5), example=ds.batch([0, 1]).x)
+    assert made.widths and not caplog.records
 
 
 def test_layers_that_other_samples_may_lead_through_are_named(caplog: pytest.LogCaptureFixture) -> None:

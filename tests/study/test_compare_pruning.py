@@ -43,6 +43,27 @@ def test_every_criterion_share_and_seed_is_there_once(base: Path, made: list[str
     assert len(made) == 13  # what is there is not made again
 
 
+def test_a_network_trained_anew_in_its_place_is_another_one(made: list[str], tmp_path: Path) -> None:
+    ds = data.load("digits")
+    given = {"criteria": ["l1"], "keep": [0.5], "seeds": 1, "recover": ["none"]}
+    for seed in (0, 1):
+        net, recipe = nets.build("mlp", ds, widths=[16], seed=seed), Recipe(epochs=1, seed=seed)
+        run = train.fit(net, ds, recipe, out=tmp_path / "base", overwrite=True, device="cpu")
+        found = compared(tmp_path / "base", tmp_path / "out", **given)
+        assert found.results.records[0].metrics["accuracy_base"] == run.metrics["accuracy"]
+    assert made == ["prune", "prune-agreement"] * 2
+
+
+def test_a_part_of_the_data_is_refused(base: Path, made: list[str], tmp_path: Path) -> None:
+    part = data.load("digits").subset(np.arange(300))
+    found = compared(base, tmp_path, ds=part, criteria=["l1"], keep=[0.5], seeds=1)
+    assert [str(one.error).split(" (")[0] for one in found.results.failed] == [
+        "digits: trials load other data from it than was given"
+    ]
+    whole = compared(base, tmp_path, criteria=["l1"], keep=[0.5], seeds=1)
+    assert not whole.results.failed
+
+
 def test_without_controls_or_recovery(base: Path, made: list[str], tmp_path: Path) -> None:
     found = compared(base, tmp_path, criteria=["majority-vote"], keep=[0.5], seeds=1, recover=["none"])
     row = dict(zip(found.table().columns, found.table().rows[0], strict=True))

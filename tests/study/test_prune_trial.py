@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from nervure import data, nets, prune, train
 from nervure.errors import InputError
+from nervure.study.ablation_trial import ablation_trial
 from nervure.study.asked import accuracy
 from nervure.study.base import base_of
+from nervure.study.layerwise_trial import layerwise_trial
 from nervure.study.prune_trial import agreement_trial, criteria_trial, prune_trial
-from nervure.study.trials import Job
+from nervure.study.steps_trial import steps_trial
+from nervure.study.trials import Job, Measured
 from nervure.train import Recipe
 
 BASE = {"net": "mlp", "net_options": {"widths": [32]}, "recipe": {"epochs": 3, "lr": 5e-3}}
@@ -66,6 +72,11 @@ def test_from_scratch_keeps_the_shape_alone(cache: str) -> None:
     assert found["accuracy_pruned"] < 0.5
 
 
+def test_agreement_of_a_criterion_that_reads_gradients(cache: str) -> None:
+    found = agreement_trial(job(cache, criteria=["l1", "taylor"])).metrics
+    assert -1 <= found["tau l1 taylor"] <= 1
+
+
 def test_agreement_is_a_correlation(cache: str) -> None:
     found = agreement_trial(job(cache, criteria=["l1", "l2", "random"])).metrics
     assert found["tau l1 l1"] == pytest.approx(1)
@@ -98,3 +109,29 @@ def test_base_is_a_run_or_trained_once(cache: str, tmp_path: Path) -> None:
 def test_faults_are_named(cache: str, settings: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         prune_trial(job(cache, **settings))
+
+
+@pytest.mark.parametrize(
+    ("trial", "settings", "times"),
+    [
+        (prune_trial, {"latency": False}, 2),
+        (agreement_trial, {"criteria": ("l1", "random")}, 1),
+        (steps_trial, {"kind": "dense", "criterion": "l1"}, 2),
+        (ablation_trial, {"kind": "dense", "criteria": {"l1": {"recover": "kernel-estimation"}}}, 2),
+        (layerwise_trial, {"kind": "dense", "criterion": "l1", "recipe": {"epochs": 1}}, 1),
+    ],
+)
+def test_units_are_judged_and_networks_repaired_on_the_device_of_the_trial(
+    cache: str, monkeypatch: pytest.MonkeyPatch, trial: Callable[[Job], Measured], settings: dict[str, object],
+    times: int,
+) -> None:  # fmt: skip
+    asked: list[str] = []
+
+    def pick(device: str) -> torch.device:
+        asked.append(device)
+        return torch.device("cpu")
+
+    for room in ("prune.planner", "prune.recover", "study.prune_trial", "study.ablation_trial"):
+        monkeypatch.setattr(importlib.import_module(f"nervure.{room}"), "pick_device", pick)
+    trial(job(cache, **settings))
+    assert asked == ["cpu"] * times

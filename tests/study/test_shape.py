@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nervure import data, store
+from nervure import data, evidence, store
 from nervure.data import Dataset
 from nervure.errors import InputError, InterruptedWork
 from nervure.study import shape as room
@@ -88,6 +89,73 @@ def test_a_stop_while_tuning_keeps_the_base(ds: Dataset, tmp_path: Path, alone: 
             progress=asked.append, stop=lambda: asked[-1].epochs == 1,
         )  # fmt: skip
     assert store.is_run(tmp_path / "r" / "base")
+
+
+def test_a_finished_run_is_deployed_where_that_was_cut_short(
+    ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*given: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    def deployed(run: store.Run, ds: Dataset, out: Path, formats: tuple[str, ...], **options: object) -> None:
+        told.append(formats)
+        out.mkdir(exist_ok=True)
+        for name in formats:
+            (out / f"model.{name}").touch()
+        store.annotate(tmp_path / "r", {"latency": evidence.Table(title="t", alt="a", columns=("a",), rows=[("b",)])})
+
+    told: list[object] = []
+    given = {"net": "mlp", "recipe": Recipe(epochs=1), "macs": 1.0, "device": "cpu"}
+    monkeypatch.setattr(room, "deploy", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        shape(ds, tmp_path / "r", formats=("pt2",), **given)  # type: ignore[arg-type]
+    monkeypatch.setattr(room, "deploy", deployed)
+    again = shape(ds, tmp_path / "r", formats=("pt2",), resume=True, **given)  # type: ignore[arg-type]
+    assert told == [("pt2",)]
+    assert "latency" in again.evidence
+    shape(ds, tmp_path / "r", formats=("pt2",), resume=True, **given)  # type: ignore[arg-type]
+    assert len(told) == 1
+    shape(ds, tmp_path / "r", formats=("pt2", "safetensors"), resume=True, **given)  # type: ignore[arg-type]
+    assert told[1:] == [("pt2", "safetensors")]
+
+
+def test_a_finished_run_of_another_request_is_refused(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:
+    given = {"net": "mlp", "recipe": Recipe(epochs=2), "macs": 0.5, "device": "cpu", "formats": ("pt2",)}
+    mending = {"samples": 40, "recipe": {"epochs": 1}}
+    shape(ds, tmp_path / "r", recover_options=mending, **given)  # type: ignore[arg-type]
+    assert [action.name for action in store.load(tmp_path / "r").lineage] == ["train", "shape", "prune", "recover"]
+    shape(ds, tmp_path / "r", resume=True, recover_options=mending, **given)  # type: ignore[arg-type]
+    for changes, said in (
+        ({"net": "lenet5"}, "r was started with another network: mlp, not lenet5"),
+        ({"recipe": Recipe(epochs=3)}, "r was trained with another recipe: epochs"),
+        ({"macs": 0.1}, "r was made with other settings: macs: 0.5 is not 0.1; give --overwrite"),
+        ({"recover_options": {"samples": 41}}, "r was made with other settings: recover_options: "),
+        ({"ds": ds.subset(np.arange(200))}, "r was made on other data"),
+    ):
+        with pytest.raises(InputError, match=said):
+            shape(**{"ds": ds, "out": tmp_path / "r", "resume": True, "recover_options": mending, **given, **changes})  # type: ignore[arg-type]
+    store.save(tmp_path / "s", store.load(tmp_path / "r" / "base"))
+    with pytest.raises(InputError, match="s holds a run that was not shaped; give --overwrite"):
+        shape(ds, tmp_path / "s", resume=True, recover_options=mending, **given)  # type: ignore[arg-type]
+
+
+def test_all_the_work_is_done_on_the_device(
+    ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: list[object]
+) -> None:
+    asked: list[object] = []
+
+    def heard(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*given: object, **options: object) -> object:
+            asked.append(options["device"])
+            return real(*given, **options)
+
+        return call
+
+    monkeypatch.setattr(room.prune, "plan", heard(room.prune.plan))
+    monkeypatch.setattr(room, "recover", heard(room.recover))
+    recipe = Recipe(epochs=1)
+    shape(ds, tmp_path / "r", net="mlp", recipe=recipe, device="cpu", formats=("pt2",))
+    assert asked == ["cpu"] * 9  # four criteria, each with its repair, and the training at the end
 
 
 def test_a_wrong_name_costs_no_run(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:

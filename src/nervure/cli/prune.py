@@ -12,7 +12,7 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, load_run, nested, pairs, refuse_options, set_threads, typed
+from nervure.cli.common import check_device, load_run, nested, pairs, refuse_options, say_where, set_threads, typed
 from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
 from nervure.cli.samples import data_of
 from nervure.errors import InputError, InterruptedWork
@@ -61,9 +61,9 @@ def command(
         str | None, typer.Option(help="Parameters that stay: a share, or a number.", metavar="SHARE")
     ] = None,
     latency: Annotated[
-        float | None, typer.Option(help="Share of the time of a call that stays, as measured.", metavar="SHARE")
+        float | None, typer.Option(help="Share of the time of a call that stays, on the CPU.", metavar="SHARE")
     ] = None,
-    latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a call, as measured.", metavar="X")] = None,
+    latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a call, on the CPU.", metavar="X")] = None,
     accuracy_drop: Annotated[
         float | None, typer.Option(help="Points of validation accuracy that may be lost.", metavar="X")
     ] = None,
@@ -127,7 +127,7 @@ def command(
     the cluster that they had before the cut; that is what --accuracy-drop then means.
 
     What ssim-kmeans and its kin or ablation search is kept in OUT.search; after Ctrl-C the same command with
-    --resume goes on from it.
+    --resume goes on from it. Of a finished run it prints the result again, and another command is refused.
 
     Examples:
 
@@ -147,10 +147,12 @@ def command(
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
     from nervure import prune
+    from nervure.prune.plan import weights_digest
     from nervure.prune.recover import check
     from nervure.prune.runs import pruned_run, save_pruned
     from nervure.sparsify.masked import bake, masks_of
     from nervure.store import folder
+    from nervure.store.record import digest_of
 
     set_threads(threads)
     check_device(device)
@@ -160,9 +162,6 @@ def command(
     searched = None if out is None or dry_run else out.with_name(f"{out.name}.search")
     if out is not None and searched is not None:
         folder.claim(out, resume=resume, overwrite=overwrite)
-        if resume and folder.is_run(out):
-            say(f"{out} is finished; see it with: nervure report {out}", quiet=quiet)
-            return
         _claim_search(searched, resume, overwrite)
     given: dict[str, Any] = {
         "macs": _amount(macs, "--macs"), "params": _amount(params, "--params"), "keep": _keep(keep),
@@ -174,23 +173,36 @@ def command(
     if accuracy_drop is not None:
         given |= {"recover": tuple(methods), "recover_options": mending}
     target = None if plan is not None else prune.Target(**given)
+    saved = None if plan is None else prune.Plan.load(plan)
     held = load_run(run, net)
     if masks_of(held.net):
         held.net = bake(held.net)
         say("the masks beside its weights are made zeros for good", quiet=quiet)
     given_data = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    asked: dict[str, object] = {
+        "weights": weights_digest(held.net, None)[:16], "plan": saved and digest_of(saved.model_dump(mode="json")),
+        "seed": seed, "recover": methods, "recover_options": mending,
+    }  # fmt: skip
+    how: dict[str, Any] = {
+        "exclude": exclude or [], "ranking": _one_of("--ranking", ranking, ("layer", "global")),
+        "shortcuts": shortcuts, "round_to": round_to, "rounding": _one_of("--rounding", rounding, ("floor", "round")),
+        "combine": _one_of("--combine", combine, ("rank", "vote")), "samples": samples,
+    }  # fmt: skip
+    if target is not None:
+        by = {"criteria": criterion or ["l1"], "set": pairs(settings, "--set")}
+        asked |= {"target": target.model_dump(exclude_defaults=True), **by, **how}
+    if out is not None and not dry_run and resume and folder.is_run(out):
+        _finished(out, net, asked, given_data.fingerprint, json_, quiet)
+        return
     ds = _to_agree(held, given_data, seed, device)
-    mend = _mender(methods, mending, seed, quiet)
-    if target is None:
-        made = prune.Plan.load(plan or "")
+    mend = _mender(methods, mending, seed, device, quiet)
+    if saved is not None:
+        made = saved
     else:
         with judging_bar(quiet) as bar, _interruptible(searched):
             made = prune.plan(
-                held.net, ds, _criteria(criterion, settings, seed), target, exclude=exclude or (),
-                ranking=_one_of("--ranking", ranking, ("layer", "global")), shortcuts=shortcuts, round_to=round_to,
-                rounding=_one_of("--rounding", rounding, ("floor", "round")),
-                combine=_one_of("--combine", combine, ("rank", "vote")), samples=samples, seed=seed, batch=batch,
-                recover=mend, searched=searched, progress=bar,
+                held.net, ds, _criteria(criterion, settings, seed), target, seed=seed, batch=batch, recover=mend,
+                searched=searched, device=device, progress=bar, **how,
             )  # fmt: skip
     if dry_run:
         made.check(held.net)
@@ -206,22 +218,39 @@ def command(
         shares = f"{_zeros(small):.0%} of the weights were zeros, {_zeros(mended):.0%} are"
         say(f"{shares}: recovery fills them; prune before you sparsify, or give --recover none", quiet=quiet)
     done = pruned_run(
-        held, ds, kept, small, mended, methods=methods, options=mending, seed=seed, repairs=repairs, device=device,
-        command=typed(context),
+        held, ds, kept, small, mended, methods=methods, options=mending, seed=seed, repairs=repairs, asked=asked,
+        device=device, command=typed(context),
     )  # fmt: skip
     if held.task == "clustering":
         _agreement(done, given_data, device)
     save_pruned(out, done, kept, overwrite=overwrite or resume)
     _show(kept, json_, out, done.evidence["pruned"], repairs)
-    function = f" --net {net}" if net else ""
-    say(f"the run is in {out}; see it with: nervure report {out}{function}", quiet=quiet)
+    say_where(out, net, quiet=quiet)
 
 
-def _mender(methods: Sequence[str], options: Mapping[str, object], seed: int, quiet: bool) -> Callable[..., nn.Module]:
+def _finished(
+    out: Path, net: str | None, asked: Mapping[str, object], fingerprint: str, json_: bool, quiet: bool
+) -> None:
+    """Print the result of the run that is there; one of another request is refused."""
+    from nervure.prune import Plan
+    from nervure.prune.runs import check_asked
+
+    done = load_run(out, net)
+    last = done.lineage[-2:]
+    if [action.name for action in last] != ["prune", "recover"]:
+        raise InputError(f"{out} holds a run that was not pruned; give --overwrite to replace it")
+    check_asked(done, last[0], asked, fingerprint)
+    _show(Plan.load(out / "plan.json"), json_, out, done.evidence["pruned"])
+    say_where(out, net, quiet=quiet, finished=True)
+
+
+def _mender(
+    methods: Sequence[str], options: Mapping[str, object], seed: int, device: str, quiet: bool
+) -> Callable[..., nn.Module]:
     """The repair ``(small, net, ds, kept, tell)``, the same in a search and at the end, which tells of its training."""
     from nervure.prune.recover import recover
 
-    how: dict[str, Any] = {**options, "method": methods, "seed": seed}
+    how: dict[str, Any] = {**options, "method": methods, "seed": seed, "device": device}
 
     def mend(
         small: nn.Module, net: nn.Module, ds: Dataset, kept: Plan | Kept, tell: Callable[[Repair], None] | None = None

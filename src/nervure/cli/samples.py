@@ -1,56 +1,50 @@
-"""Data for a run: its own, or other data brought to what its network reads."""
+"""Data for a run on the command line: its own, other data, new samples, or single pictures."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import logging
-import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nervure.cli.common import load_data
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from nervure.data import Dataset
     from nervure.store import Run
 
 __all__ = ["data_of", "new_samples", "pictures"]
 
-log = logging.getLogger(__name__)
-
 
 def data_of(run: Run, source: str | None, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
     """The data that a run was made on, or other data with labels, as the run's network reads it."""
-    if source is not None:
-        return _labelled(run, _adapted(run, source, data_dir, dict(options)))
-    if not run.source or run.source == "arrays":
+    from nervure.study import run_data
+
+    if source is None and run.source in ("", "arrays"):
         raise InputError(f"{run.path}: the run does not say where its data is; give --data")
-    try:
-        ds = load_data(run.source, data_dir, {**run.options, **options})
-    except InputError as error:
-        raise InputError(f"{error} (the data of {run.path}; if it has moved, give --data)") from error
-    if run.fingerprint and ds.fingerprint != run.fingerprint:
-        log.warning("%s is not what it was when %s was made (its fingerprint differs)", run.source, run.path)
-    _check_shape(run, ds)
-    return dataclasses.replace(_labelled(run, ds), preprocessing=run.preprocessing)
+
+    def load(source: str, data_dir: Path | None, options: dict[str, object]) -> Dataset:
+        try:
+            return load_data(source, data_dir, options)
+        except InputError as error:
+            raise InputError(f"{error} (the data of {run.path}; if it has moved, give --data)") from error
+
+    return run_data.data_of(run, source, data_dir, options, load if source is None else load_data)
 
 
 def new_samples(run: Run, source: str, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
     """Samples to predict: labels that they have are ignored, and pictures are brought to the network's size."""
-    return _adapted(run, source, data_dir, {"task": "none", "validation": 0.0, "test": 0.0, **options})
+    from nervure.study.run_data import adapted
+
+    return adapted(run, source, data_dir, {"task": "none", "validation": 0.0, "test": 0.0, **options}, load_data)
 
 
 def pictures(run: Run, files: Sequence[str], *, skip_corrupt: bool) -> Dataset:
     """Single picture files as one data set."""
     from nervure.data import from_arrays
     from nervure.data.pictures import read_pictures
+    from nervure.study.run_data import read_as
 
     if run.kind != "image":
         raise InputError(f"{files[0]}: a picture, but {run.path} reads {run.kind} samples of shape {run.in_shape}")
@@ -66,110 +60,4 @@ def pictures(run: Run, files: Sequence[str], *, skip_corrupt: bool) -> Dataset:
         where=where,
     )
     ds = from_arrays(x, kind="image", layout="chw", task="none", validation=0, test=0, standardize=False)
-    return _read_as(run, dataclasses.replace(ds, items=tuple(files[number] for number in kept), source=where))
-
-
-def _adapted(run: Run, source: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
-    folder = next((one for one in _places(source, data_dir) if one.is_dir()), None)
-    drawn = run.kind == "image" and folder is not None and _holds_pictures(folder)
-    if drawn:
-        options = {"size": list(run.in_shape[1:]), **options}
-    ds = _loaded(run, source, data_dir, {"standardize": False, **options})
-    if drawn and ds.items:
-        ds = dataclasses.replace(ds, items=tuple(os.path.join(source, item) for item in ds.items))
-    return _read_as(run, ds) if drawn else _stored_as(run, ds)
-
-
-def _loaded(run: Run, source: str, data_dir: Path | None, options: dict[str, Any]) -> Dataset:
-    """Plain arrays do not say what they hold, so they are read as the run's kind where that is possible."""
-    if re.search(r"\.np[yz](:|$)", source) and "kind" not in options:
-        with contextlib.suppress(InputError):
-            return load_data(source, data_dir, {**options, "kind": run.kind})
-    return load_data(source, data_dir, options)
-
-
-def _places(source: str, data_dir: Path | None) -> list[Path]:
-    return [Path(source).expanduser(), *([] if data_dir is None else [data_dir / source])]
-
-
-def _holds_pictures(folder: Path) -> bool:
-    from nervure.data.pictures import SUFFIXES
-
-    return any(one.suffix.lower() in SUFFIXES for one in folder.rglob("*"))
-
-
-def _stored_as(run: Run, ds: Dataset) -> Dataset:
-    """Arrays in the form that the run's own data had; series that end earlier are padded where a mask is read."""
-    from nervure.objectives.call import takes_mask
-
-    masks = takes_mask(getattr(run.net, "encoder", run.net))
-    if masks and ds.kind == run.kind == "series" and ds.in_shape[0] == run.in_shape[0]:
-        ds = _padded(run, ds)
-    _check_shape(run, ds)
-    if run.task == "clustering":
-        from nervure.cluster.samples import check_padding
-
-        check_padding(ds, masks)
-    return dataclasses.replace(ds, preprocessing=run.preprocessing)
-
-
-def _padded(run: Run, ds: Dataset) -> Dataset:
-    """Series (n, channels, time) as long as those that the run was trained on, with a mask of what is theirs."""
-    import numpy as np
-
-    lack = run.in_shape[-1] - ds.in_shape[-1]
-    if lack < 0:
-        raise InputError(
-            f"{ds.source} holds series of up to {ds.in_shape[-1]} steps, {run.path} reads up to {run.in_shape[-1]}; "
-            "cut them"
-        )
-    if lack == 0:
-        return ds
-    mask = np.ones((len(ds), ds.in_shape[-1]), dtype=bool) if ds.mask is None else ds.mask
-    x = np.pad(np.asarray(ds.x), ((0, 0), (0, 0), (0, lack)))
-    return dataclasses.replace(ds, x=x, mask=np.pad(mask, ((0, 0), (0, lack))))
-
-
-def _read_as(run: Run, ds: Dataset) -> Dataset:
-    """Picture files, 0 to 255, for a network whose own data may have had another range or number of channels."""
-    ds = dataclasses.replace(ds, x=_channels(ds.x, run.in_shape[0]))
-    _check_shape(run, ds)
-    if run.preprocessing.scale == 1.0:
-        log.warning("%s was trained on pixels as decimal numbers; picture files are read as 0 to 1", run.path)
-    return dataclasses.replace(ds, preprocessing=dataclasses.replace(run.preprocessing, scale=1 / 255))
-
-
-def _channels(x: NDArray[np.generic], wanted: int) -> NDArray[np.generic]:
-    """(n, c, height, width) bytes with one channel (ITU-R 601 luma) or three; other numbers are left alone."""
-    import numpy as np
-
-    if x.shape[1] == 1 and wanted == 3:
-        return np.repeat(x, 3, axis=1)
-    if x.shape[1] == 3 and wanted == 1:
-        luma = np.tensordot(np.array([0.299, 0.587, 0.114]), x.astype(np.float64), axes=(0, 1))
-        return luma.round().astype(np.uint8)[:, None]
-    return x
-
-
-def _check_shape(run: Run, ds: Dataset) -> None:
-    if ds.kind != run.kind or ds.in_shape != run.in_shape:
-        raise InputError(
-            f"{ds.source} holds {ds.kind} samples of shape {ds.in_shape}, {run.path} reads {run.kind} of {run.in_shape}"
-        )
-
-
-def _labelled(run: Run, ds: Dataset) -> Dataset:
-    """The data with classes numbered as the run numbers them; it may lack some."""
-    import numpy as np
-
-    if run.task == "clustering":  # whatever labels the data has were not learnt from, and are as it numbers them
-        return ds
-    if run.task != ds.task:
-        raise InputError(f"{ds.source}: its task is {ds.task}, that of {run.path} is {run.task}")
-    if ds.task != "classification" or ds.names == run.names or ds.y is None:
-        return ds
-    if strangers := [name for name in ds.names if name not in run.names]:
-        known = ", ".join(run.names[:10]) + (", ..." if len(run.names) > 10 else "")
-        raise InputError(f"{ds.source}: {run.path} knows no class {strangers[0]!r}; there are: {known}")
-    place = np.array([*(run.names.index(name) for name in ds.names), -1])  # the last serves -1, unknown
-    return dataclasses.replace(ds, y=place[ds.y.astype(np.int64)], names=run.names)
+    return read_as(run, dataclasses.replace(ds, items=tuple(files[number] for number in kept), source=where))

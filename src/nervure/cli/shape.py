@@ -45,7 +45,8 @@ def command(
     """Go the whole way: train a network for the data, cut it, repair it, export it, and write a page that shows why.
 
     Several criteria cut the network to the same size; the one that serves best on the validation split is taken. The
-    uncut network stays in OUT/base, so that both can be compared.
+    uncut network stays in OUT/base, so that both can be compared. With --resume a finished run is exported and measured
+    if that is missing; one that was asked for otherwise is refused.
 
     Examples:
 

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.registry import Table
 
-__all__ = ["Objective", "get", "make", "names", "table"]
+__all__ = ["BY_TASK", "Objective", "get", "make", "names", "table"]
+
+BY_TASK = {"classification": "cross-entropy", "regression": "mse", "none": "reconstruction"}
+"""The objective of each task, where no other is asked for."""
 
 
 class Objective(Protocol):

@@ -112,7 +112,7 @@ class CrossGramResult:
     def error(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         """(outputs,) sum of squared errors of ``weight`` (outputs, ...) and ``bias``, from the sums alone."""
         w = weight.detach().flatten(1).to(torch.float64)
-        b = torch.zeros(len(w), dtype=torch.float64) if bias is None else bias.detach().to(torch.float64)
+        b = w.new_zeros(len(w)) if bias is None else bias.detach().to(torch.float64)
         quadratic = ((w @ self.gram) * w).sum(1) - 2 * (w * self.cross.T).sum(1) + self.squares
         return quadratic + 2 * b * (w @ self.inputs - self.outputs) + self.count * b.square()
 

@@ -329,8 +329,8 @@ def structure(net: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in net.state_dict().items() if isinstance(value, Tensor)}
 
 
-def weights_digest(net: nn.Module, values: int = 64) -> str:
-    """A digest of up to ``values`` values of each tensor, evenly spread: equal weights give the same anywhere.
+def weights_digest(net: nn.Module, values: int | None = 64) -> str:
+    """A digest of up to ``values`` values of each tensor, evenly spread, or of all for None: the same anywhere.
 
     >>> weights_digest(nn.Linear(2, 2)) == weights_digest(nn.Linear(2, 2))
     False
@@ -340,8 +340,9 @@ def weights_digest(net: nn.Module, values: int = 64) -> str:
         if not isinstance(value, Tensor) or value.device.type == "meta":
             continue
         flat = value.detach().flatten()
-        some = flat[:: max(1, -(-len(flat) // values))]
-        digest.update(name.encode() + some.to(device="cpu", dtype=torch.float64).numpy().tobytes())
+        some = flat if values is None else flat[:: max(1, -(-len(flat) // values))]
+        # 0.0 is added because -0.0 is the same weight, and a packed file does not keep its sign.
+        digest.update(name.encode() + (some.to(device="cpu", dtype=torch.float64) + 0.0).numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -34,6 +34,7 @@ from nervure.prune.probe import MaskProbe
 from nervure.prune.recover import check
 from nervure.prune.target import Target
 from nervure.registry import nearest
+from nervure.train.runtime import pick_device
 
 __all__ = ["plan"]
 
@@ -62,6 +63,7 @@ def plan(
     recover: Recovery | None = None,
     example: Tensor | Sequence[Tensor] | None = None,
     searched: Path | str | None = None,
+    device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Plan:
     """Decide which units each layer keeps.
@@ -108,6 +110,9 @@ def plan(
         Samples (n, ...) to trace the network with; by default of ``ds``, or of the shape that it was built for.
     searched : path, optional
         A folder that keeps what criteria that search have found, so that planning again goes on from there.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``: where units are judged, and networks of a search for
+        ``accuracy_drop`` repaired and measured. Latency is measured where the network lies.
     progress : callable, optional
         Told (done, all) samples of the pass.
 
@@ -137,11 +142,13 @@ def plan(
     if not graph.free:
         why = next((f": {group.name!r}: {group.why}" for group in graph.groups), "")
         raise InputError(f"{type(net).__name__} has no layer whose units could be cut{why}")
-    if graph.idle:
+    deployable = getattr(net, "deployable", None)  # what it leaves out is of training alone
+    there = dict((net if deployable is None else deployable()).named_modules())
+    if idle := [name for name in graph.idle if name in there]:
         log.warning(
             "%s: not called on the example, so kept as they are; where other samples lead through them, give an "
             "example= that does, or exclude what they read and what reads them",
-            ", ".join(graph.idle),
+            ", ".join(idle),
         )
     layers = layers_in(net, graph, graph.free)
     if probe is None and any(one.needs_probe for one in criteria.values()):
@@ -149,13 +156,15 @@ def plan(
     batches = scores.sampled(
         ds, criteria, samples, seed, size=batch, example=trial[0], objective=objective, progress=progress
     )
-    found = scores.verdicts(net, batches, criteria, layers, objective=objective, probe=probe)
+    found = scores.verdicts(
+        net, batches, criteria, layers, objective=objective, probe=probe, device=pick_device(device)
+    )
     cost = count(lighten(twin), [one[:1] for one in inputs])
     draft = Draft(
         net, graph, scores.scored(graph.free, found, combine), cost, inputs, shape,
         ranking, rounding, multiple, *_own_ways(criteria, graph, layers, found, target),
     )  # fmt: skip
-    outcome = _counts(draft, ds, target, recover, seed)
+    outcome = _counts(draft, ds, target, recover, seed, device)
     judged = Judging(
         names=tuple(criteria),
         settings=tuple(scores.settings_of(one) for one in criteria.values()),
@@ -212,7 +221,9 @@ def _own_ways(
     return choosers, natural
 
 
-def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int) -> trials.Outcome:
+def _counts(
+    draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int, device: str
+) -> trials.Outcome:
     """How many units each group keeps under the target, and what was measured on the way."""
     name, value = target.goal
     if name == "keep":
@@ -221,7 +232,7 @@ def _counts(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery 
         assert isinstance(value, int | float)
         return trials.Outcome(_within(draft, name, value))
     if name == "accuracy_drop":
-        return trials.accuracy(draft, ds, target, recover, seed)
+        return trials.accuracy(draft, ds, target, recover, seed, device)
     return trials.latency(draft, target)
 
 
@@ -367,7 +378,7 @@ def _probe(
     if searched is not None:
         path = Path(searched) / "probe.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-    return MaskProbe(net, graph, batches, scores._objective(ds, objective), path=path)
+    return MaskProbe(net, graph, batches, scores.objective_of(ds, objective), path=path)
 
 
 def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ...]:

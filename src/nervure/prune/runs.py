@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from nervure.data.dataset import Dataset
+from nervure.errors import InputError
 from nervure.evidence import Table
 from nervure.prune.plan import Plan
 from nervure.prune.recover import Repair, figure
 from nervure.store import Action, Run, folder
 from nervure.train.evaluate import evaluate
 
-__all__ = ["pruned_run", "save_pruned", "settings", "told"]
+__all__ = ["check_asked", "pruned_run", "save_pruned", "settings", "told"]
 
 
 def pruned_run(
@@ -29,6 +32,7 @@ def pruned_run(
     options: Mapping[str, object] | None = None,
     seed: int | None = None,
     repairs: Sequence[Repair] = (),
+    asked: Mapping[str, object] | None = None,
     device: str = "auto",
     command: str = "",
 ) -> Run:
@@ -36,7 +40,8 @@ def pruned_run(
 
     Its evidence holds the plan's figures and a table of the measures before and after; with ``mended``, the network
     that ``methods`` of recovery made of ``small``, with their ``options`` and their ``seed`` if it is not the plan's,
-    the run is of that one, and the table tells all three.
+    the run is of that one, and the table tells all three. The lineage keeps what was ``asked``, by the names of
+    :func:`settings`, as far as it is not what the plan says, so that :func:`check_asked` can tell another request.
 
     >>> import nervure as nv
     >>> ds = nv.data.load("digits")
@@ -50,7 +55,10 @@ def pruned_run(
     stages = {"before": run.net, "as cut": small} | ({} if mended is None else {"recovered": mended})
     found = {stage: evaluate(net, ds, split=split, device=device) for stage, net in stages.items()}
     last = list(found.values())[-1]
-    lineage = [*run.lineage, Action("prune", settings(plan), plan.judging.seed, command)]
+    known = settings(plan)
+    further = {name: value for name, value in (asked or {}).items() if known.get(name) != value}
+    what = {**known, "asked": further} if further else known
+    lineage = [*run.lineage, Action("prune", what, plan.judging.seed, command)]
     if mended is not None:
         how = {"methods": list(methods), "options": dict(options or {})}
         lineage.append(Action("recover", how, plan.judging.seed if seed is None else seed))
@@ -92,13 +100,35 @@ def settings(plan: Plan) -> Mapping[str, object]:
     }
 
 
+def check_asked(run: Run, action: Action, asked: Mapping[str, object], fingerprint: str) -> None:
+    """Refuse to take a finished run for what is asked, if it is of other data or its ``action`` of another request.
+
+    >>> import nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> run = nv.store.Run.of(nv.nets.build("lenet5", ds), ds)
+    >>> run.path = Path("runs/small")
+    >>> done = Action("prune", {"samples": 100, "asked": {"samples": 1000}})
+    >>> check_asked(run, done, {"samples": 500}, ds.fingerprint)
+    Traceback (most recent call last):
+    nervure.errors.InputError: runs/small was made with other settings: samples: 1000 is not 500; give --overwrite ...
+    """
+    if run.fingerprint != fingerprint:
+        raise InputError(f"{run.path} was made on other data (the fingerprints differ); give --overwrite to replace it")
+    was: dict[str, object] = {**action.settings, **cast("Mapping[str, object]", action.settings.get("asked", {}))}
+    now = json.loads(json.dumps(asked))
+    if differences := [f"{name}: {was.get(name)} is not {now[name]}" for name in now if was.get(name) != now[name]]:
+        raise InputError(
+            f"{run.path} was made with other settings: {'; '.join(differences)}; give --overwrite to replace it"
+        )
+
+
 def told(plan: Plan, repairs: Sequence[Repair] = ()) -> dict[str, object]:
     """A plan and what the repair of its layers achieved, as plain data for machines.
 
     Of each layer: units and multiply-adds before and after, the units kept, what each criterion found (``scores`` are
-    votes where it votes; only in the process that planned), and the relative error of its output as cut and after each
-    repair. ``macs_nominal`` takes the share of its own units that stay for the share of its multiply-adds, as published
-    tables do; ``macs_after`` is what the network costs.
+    votes where it votes), and the relative error of its output as cut and after each repair; these two only in the
+    process that planned and repaired. ``macs_nominal`` takes the share of its own units that stay for the share of its
+    multiply-adds, as published tables do; ``macs_after`` is what the network costs.
 
     >>> import nervure as nv
     >>> net = nv.nets.build("mlp", in_shape=(4,), classes=2, widths=[8])

@@ -19,7 +19,19 @@ from nervure.nets.structure.groups import Group, Places
 from nervure.prune.criteria import criteria as table
 from nervure.prune.criteria import make
 
-__all__ = ["Combine", "Sample", "Score", "combined", "named", "sample", "sampled", "scored", "settings_of", "verdicts"]
+__all__ = [
+    "Combine",
+    "Sample",
+    "Score",
+    "combined",
+    "named",
+    "objective_of",
+    "sample",
+    "sampled",
+    "scored",
+    "settings_of",
+    "verdicts",
+]
 
 Combine = Literal["rank", "vote"]
 Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
@@ -170,20 +182,21 @@ def verdicts(
     *,
     objective: Loss | None,
     probe: Probe | None,
+    device: torch.device | str | None = None,
 ) -> dict[str, dict[str, Judgement]]:
     """Judge the layers by all criteria, in one pass over the sample where they want no more."""
     gradient = batches.ds is not None and any(one.needs_gradient for one in criteria.values())
-    loss = _objective(batches.ds, objective) if gradient and batches.ds is not None else None
-    return judge(net, batches, criteria, layers=layers, objective=loss, probe=probe)
+    loss = objective_of(batches.ds, objective) if gradient and batches.ds is not None else None
+    return judge(net, batches, criteria, layers=layers, objective=loss, probe=probe, device=device)
 
 
-def _objective(ds: Dataset, given: Loss | None) -> Loss:
+def objective_of(ds: Dataset, given: Loss | None = None) -> Loss:
+    """The objective that was given, or the task's own."""
     from nervure import objectives
 
     if given is not None:
         return given
-    made = objectives.make({"classification": "cross-entropy", "regression": "mse"}.get(ds.task, "reconstruction"))
-    return cast(Loss, made)
+    return cast(Loss, objectives.make(objectives.BY_TASK[ds.task]))
 
 
 def scored(groups: Sequence[Group], found: Verdicts, combine: Combine = "rank") -> dict[str, Score]:

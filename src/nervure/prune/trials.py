@@ -36,7 +36,9 @@ class Outcome:
     latency: Latency | None = None
 
 
-def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int) -> Outcome:
+def accuracy(
+    draft: Draft, ds: Dataset | None, target: Target, recover: Recovery | None, seed: int, device: str
+) -> Outcome:
     """The smallest network on the grid whose accuracy on validation falls by no more than the target.
 
     Six evaluations at most: the network itself, and five that halve the grid. That takes accuracy for growing
@@ -49,10 +51,10 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
         raise InputError("target accuracy_drop needs labelled classes to measure accuracy on")
     if "validation" not in ds.splits:
         raise InputError(f"target accuracy_drop: {ds.source} has no validation split to measure on; give one")
-    recovery = _recovery(target, seed) if recover is None else recover
+    recovery = _recovery(target, seed, device) if recover is None else recover
 
     def measure(net: nn.Module) -> float:
-        return evaluate(net, ds, split="validation", device="cpu").metrics["accuracy"]
+        return evaluate(net, ds, split="validation", device=device).metrics["accuracy"]
 
     whole = measure(draft.net)
     full = {group.name: group.units for group in draft.free}
@@ -72,8 +74,8 @@ def accuracy(draft: Draft, ds: Dataset | None, target: Target, recover: Recovery
     return Outcome(best, tuple(made))
 
 
-def _recovery(target: Target, seed: int) -> Recovery:
-    how: dict[str, Any] = {**target.recover_options, "method": target.recover, "seed": seed}
+def _recovery(target: Target, seed: int, device: str) -> Recovery:
+    how: dict[str, Any] = {**target.recover_options, "method": target.recover, "seed": seed, "device": device}
     return lambda small, net, ds, kept: mend(small, net, ds, kept=kept, **how)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import numpy as np
@@ -106,5 +106,4 @@ def loss_of(ds: Dataset | None, given: Objective | None) -> Objective:
     """
     if given is not None:
         return given
-    own: Mapping[str, str] = {"classification": "cross-entropy", "regression": "mse", "none": "reconstruction"}
-    return cast(Objective, objectives.make(own["classification" if ds is None else ds.task]))
+    return cast(Objective, objectives.make(objectives.BY_TASK["classification" if ds is None else ds.task]))

@@ -7,7 +7,6 @@ is restored; or they are cut, the layers that read them are estimated anew, and 
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
@@ -16,15 +15,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from nervure import objectives, prune
+from nervure import prune
 from nervure.data import Dataset, batches
 from nervure.judge import Criterion, Judgement, Layer, judge, select
 from nervure.nets.structure.surgery import Graph
-from nervure.prune.scores import sample
+from nervure.prune.scores import objective_of, sample
 from nervure.prune.training import cut_layer
 from nervure.study.asked import Asked, Kind, TrialSettings, accuracy, measured_on, numbered, widths
 from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
+from nervure.train.runtime import pick_device
 
 __all__ = ["AblationSettings", "ablation_trial"]
 
@@ -93,7 +93,7 @@ def ablation_trial(job: Job) -> Measured:
     """
     settings = AblationSettings.read(job.settings)
     run, ds = base_of(job, settings.run, settings.base)
-    ds = measured_on(dataclasses.replace(ds, preprocessing=run.preprocessing), settings.test_samples)
+    ds = measured_on(ds, settings.test_samples)
     begun = time.perf_counter()
     graph, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
     wanted = {
@@ -102,7 +102,7 @@ def ablation_trial(job: Job) -> Measured:
         for draw, one in enumerate(asked.made(key, job.seed))
     }
     at = sample(ds, settings.samples, job.seed)
-    asked = _Asking(run.net, ds, list(batches(ds.subset(at), None, 128)))
+    asked = _Asking(run.net, ds, list(batches(ds.subset(at), None, 128)), job.device)
     judged = asked.judge({f"{key}#{draw}": one for (key, draw), one in wanted.items()}, list(layers.values()))
     scored = time.perf_counter()
     silenced = _Silenced(run.net, ds, graph, job.device)
@@ -162,15 +162,16 @@ def chosen(criterion: Criterion, layer: Layer, judged: Judgement, count: int) ->
 
 
 class _Asking:
-    """A network and the batches that criteria see."""
+    """A network, the batches that criteria see, and where."""
 
-    def __init__(self, net: nn.Module, ds: Dataset, seen: Sequence[Any]) -> None:
-        self.net, self.seen = net, seen
-        self.objective: Any = objectives.make("cross-entropy") if ds.task == "classification" else None
+    def __init__(self, net: nn.Module, ds: Dataset, seen: Sequence[Any], device: str) -> None:
+        self.net, self.seen, self.place = net, seen, pick_device(device)
+        self.objective = objective_of(ds)
 
     def judge(self, criteria: Mapping[str, Criterion], layers: Sequence[Layer]) -> dict[str, dict[str, Judgement]]:
         wants = any(one.needs_gradient for one in criteria.values())
-        return judge(self.net, self.seen, criteria, layers=layers, objective=self.objective if wants else None)
+        objective = self.objective if wants else None
+        return judge(self.net, self.seen, criteria, layers=layers, objective=objective, device=self.place)
 
 
 class _Silenced:
@@ -197,6 +198,6 @@ class _Recovered:
         readers = tuple(dict.fromkeys(one for name in kept for one in self.consumers[name]))
         small = prune.recover(
             cut_layer(self.net, kept, self.example), self.net, self.ds, method="kernel-estimation", kept=kept,
-            samples=self.samples, seed=self.job.seed, layers=readers,
+            samples=self.samples, seed=self.job.seed, layers=readers, device=self.job.device,
         )  # fmt: skip
         return accuracy(small, self.ds, device=self.job.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -14,7 +15,9 @@ from typing import Any
 from nervure import data, nets, store
 from nervure.data import Dataset
 from nervure.errors import InputError
+from nervure.prune.plan import weights_digest
 from nervure.store import Run
+from nervure.study.run_data import data_of
 from nervure.study.train_trial import TrainSettings, fewer
 from nervure.study.trials import Job
 from nervure.train import Recipe, fit
@@ -23,9 +26,15 @@ __all__ = ["base_of"]
 
 
 def base_of(
-    job: Job, run: str | None, training: dict[str, object] | None, build: str | None = None
+    job: Job,
+    run: str | None,
+    training: dict[str, object] | None,
+    build: str | None = None,
+    *,
+    weights: str = "",
+    fingerprint: str = "",
 ) -> tuple[Run, Dataset]:
-    """The base of a trial and its data.
+    """The base of a trial and its data, as the base's network reads it.
 
     Parameters
     ----------
@@ -38,25 +47,42 @@ def base_of(
         while the others wait for it.
     build : str, optional
         The ``package.module:function`` that made the network of ``run``, if it was the user's own.
+    weights, fingerprint : str
+        Digests of the run's weights and of the data, where the trial is of just these: others are refused. With the
+        latter the job's options are all that there are; without it they go before those of the run's own data.
     """
     if (run is None) == (training is None):
         raise InputError("a trial of pruning starts from a run, or from the settings to train one: give one of them")
     if run is not None:
         held = store.load(run, build=build)
-        options: dict[str, Any] = {**held.options, **job.options}
-        return held, data.load(job.source or held.source, data_dir=job.data_dir, **options)
+        if weights and weights_digest(held.net, None) != weights:
+            raise InputError(
+                f"{run}: holds other weights than were given (trained anew meanwhile, or changed and not saved); save "
+                "what was given, and compare that"
+            )
+        own = job.source in ("", held.source) and not fingerprint
+        place = None if job.data_dir is None else Path(job.data_dir)
+        ds = data_of(held, None if own else job.source, place, job.options)
+        if fingerprint and ds.fingerprint != fingerprint:
+            raise InputError(
+                f"{ds.source}: trials load other data from it than was given (a part of it, or a file that has "
+                "changed); save what was given as .npz, and load that"
+            )
+        return held, ds
     settings = TrainSettings.read(training or {})
     given: dict[str, Any] = dict(job.options)
     ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
     recipe = Recipe.of({**settings.recipe, "seed": job.seed})
     # What made the network is named by the settings, never by the folder.
     build = settings.net if ":" in settings.net else None
-    with _shared(job, ds, settings) as place:
-        if store.is_run(place):
-            return store.load(place, build=build), ds
-        net_options: dict[str, Any] = dict(settings.net_options)
-        net = nets.build(settings.net, ds, seed=job.seed, **net_options)
-        return fit(net, ds, recipe, out=place, resume=True, device=job.device, build=build), ds
+    with _shared(job, ds, settings) as kept:
+        if store.is_run(kept):
+            held = store.load(kept, build=build)
+        else:
+            net_options: dict[str, Any] = dict(settings.net_options)
+            net = nets.build(settings.net, ds, seed=job.seed, **net_options)
+            held = fit(net, ds, recipe, out=kept, resume=True, device=job.device, build=build)
+        return held, dataclasses.replace(ds, preprocessing=held.preprocessing)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
-from nervure.study.side_by_side import asked, curve, front, placed, study_of
+from nervure.study.side_by_side import asked, base_settings, curve, front, study_of
 from nervure.study.statistics import against
 
 __all__ = ["Comparison", "compare_pruning", "reached"]
@@ -222,8 +222,7 @@ def compare_pruning(
     mending = dict(recover_options or {})
     check(recover, **mending)  # type: ignore[arg-type]
     asked(criteria, keep, "kept share", ds)
-    place = placed(net, ds, Path(out))
-    common: dict[str, object] = {"run": str(place), "samples": samples, **({"build": build} if build else {})}
+    common = {**base_settings(net, ds, Path(out), build), "samples": samples}
     arms: dict[str, dict[str, object]] = {
         arm(name, share): {"criterion": name, "target": {"keep": float(share)}} for share in keep for name in criteria
     }

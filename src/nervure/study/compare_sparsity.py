@@ -17,7 +17,7 @@ from nervure.store import Run
 from nervure.study.results import Results
 from nervure.study.run import Progress
 from nervure.study.run import run as run_study
-from nervure.study.side_by_side import asked, curve, placed, study_of
+from nervure.study.side_by_side import asked, base_settings, curve, study_of
 from nervure.study.statistics import Paired, against
 
 __all__ = ["SparsityComparison", "compare_sparsity"]
@@ -199,9 +199,8 @@ def compare_sparsity(
         raise InputError("name each sparsity once")
     others = dict.fromkeys(("magnitude", *criteria))
     settings: dict[str, object] = {
-        "run": str(placed(net, ds, Path(out))), "sparsity": [float(rate) for rate in sparsity], "samples": samples,
+        **base_settings(net, ds, Path(out), build), "sparsity": [float(rate) for rate in sparsity], "samples": samples,
         "plan": {"ranking": ranking}, "seconds": seconds, "beside": {name: {} for name in others},
-        **({"build": build} if build else {}),
     }  # fmt: skip
     study = study_of(
         "sparsity", ds, settings, {name: {"criterion": name} for name in criteria}, seeds, trial="sparsify",

@@ -88,7 +88,6 @@ def layerwise_trial(job: Job) -> Measured:
     settings = LayerwiseSettings.read(job.settings)
     seed = job.seed if settings.base_seed is None else settings.base_seed
     run, ds = base_of(dataclasses.replace(job, seed=seed), settings.run, settings.base)
-    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     _, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
     keep: dict[str, float | int] = dict(widths(settings.keep, layers, settings.whole))
     criterion = make(settings.criterion, seed, settings.criterion_options)

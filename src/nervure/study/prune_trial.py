@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import time
 from typing import Any, ClassVar
@@ -18,12 +17,13 @@ from nervure.judge import judge
 from nervure.prune.criteria import make
 from nervure.prune.criteria.combine import kendall_tau
 from nervure.prune.recover import recover
-from nervure.prune.scores import sample
+from nervure.prune.scores import objective_of, sample
 from nervure.store import Run
 from nervure.study.asked import Asked, TrialSettings, measured_on
 from nervure.study.base import base_of
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, evaluate, fit
+from nervure.train.runtime import pick_device
 
 __all__ = ["CriteriaSettings", "PruneSettings", "agreement_trial", "criteria_trial", "prune_trial"]
 
@@ -37,6 +37,8 @@ class PruneSettings(TrialSettings):
         The run to prune, or the settings of the trial ``train`` that makes one.
     build : str, optional
         The ``package.module:function`` that made the run's network, if it was the user's own.
+    weights, fingerprint : str
+        Digests of the run's weights and of its data, where the trial is of just these.
     criterion, criterion_options : str, dict
         A name of ``nervure.prune.criteria``, and its settings. ``seed`` is the trial's, where the criterion has one.
     target : dict
@@ -60,6 +62,8 @@ class PruneSettings(TrialSettings):
     run: str | None = None
     base: dict[str, object] | None = None
     build: str | None = None
+    weights: str = ""
+    fingerprint: str = ""
     criterion: str = "l1"
     criterion_options: dict[str, object] = Field(default_factory=dict)
     criteria: tuple[str, ...] = ()
@@ -98,8 +102,7 @@ def prune_trial(job: Job) -> Measured:
     The seed draws the samples that criteria and recovery see, and the choice of random criteria.
     """
     settings = PruneSettings.read(job.settings)
-    run, ds = base_of(job, settings.run, settings.base, settings.build)
-    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    run, ds = _base(job, settings)
     base = {f"{name}_base": value for name, value in _quality(run.net, ds, job).items()}
     found = _pruned(job, run, ds, settings)
     return Measured({**base, **found.metrics}, found.durations)
@@ -113,7 +116,6 @@ def criteria_trial(job: Job) -> Measured:
     """
     settings = CriteriaSettings.read(job.settings)
     run, ds = base_of(job, settings.run, settings.base)
-    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     ds = measured_on(ds, settings.test_samples)
     metrics = {f"{name}_base": value for name, value in _quality(run.net, ds, job).items()}
     durations: dict[str, float] = {}
@@ -140,6 +142,7 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
         prune.Target(**settings.target),
         samples=settings.samples,
         seed=job.seed,
+        device=job.device,
         **settings.plan,
     )
     laps["select"] = time.perf_counter()
@@ -148,7 +151,7 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
     measured = {"pruned": _quality(small, ds, job)}
     laps["measure"] = time.perf_counter()
     if settings.recover and not settings.scratch:
-        how = {"samples": settings.recover_samples, **settings.recover_options}
+        how = {"samples": settings.recover_samples, "device": job.device, **settings.recover_options}
         small = recover(small, run.net, ds, method=settings.recover, kept=plan, seed=job.seed, **how)
         laps["recover"] = time.perf_counter()
         measured["recovered"] = _quality(small, ds, job)
@@ -174,19 +177,26 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
 def agreement_trial(job: Job) -> Measured:
     """Kendall's tau of each pair of criteria, as the mean over layers of their order of units, from one pass."""
     settings = PruneSettings.read(job.settings)
-    run, ds = base_of(job, settings.run, settings.base, settings.build)
-    ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
+    run, ds = _base(job, settings)
     example = ds.batch(ds.indices("train")[:3]).x
     layers = [layer for layer in prune.layers(run.net, example) if layer.units > 1]
     wanted = {name: make(name, job.seed) for name in settings.criteria}
     at = sample(ds, settings.samples, job.seed)
-    judged = judge(run.net, list(batches(ds.subset(at), None, 128)), wanted, layers=layers)
+    seen, place = list(batches(ds.subset(at), None, 128)), pick_device(job.device)
+    loss = objective_of(ds) if any(one.needs_gradient for one in wanted.values()) else None
+    judged = judge(run.net, seen, wanted, layers=layers, objective=loss, device=place)
     totals = torch.zeros(len(wanted), len(wanted), dtype=torch.float64)
     for layer in layers:
-        totals += kendall_tau(torch.stack([judged[name][layer.name].scores.flatten() for name in wanted]))
+        totals += kendall_tau(torch.stack([judged[name][layer.name].scores.flatten().cpu() for name in wanted]))
     mean = totals / len(layers)
     names = list(wanted)
     return Measured({f"tau {a} {b}": float(mean[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)})
+
+
+def _base(job: Job, settings: PruneSettings) -> tuple[Run, Dataset]:
+    return base_of(
+        job, settings.run, settings.base, settings.build, weights=settings.weights, fingerprint=settings.fingerprint
+    )
 
 
 def _quality(net: nn.Module, ds: Dataset, job: Job) -> dict[str, float]:

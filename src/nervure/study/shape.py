@@ -11,14 +11,16 @@ from torch import nn
 
 from nervure import nets, prune, store, train
 from nervure.data import Dataset
-from nervure.errors import InterruptedWork
+from nervure.errors import InputError, InterruptedWork
 from nervure.evidence import Figure, Table
 from nervure.export.formats import extra
+from nervure.nets.origin import origin_of
 from nervure.prune.recover import Repair, check, recover, theirs
-from nervure.prune.runs import pruned_run
-from nervure.store import Run, folder
+from nervure.prune.runs import check_asked, pruned_run
+from nervure.store import Action, Run, folder
 from nervure.study.deploy import deploy
 from nervure.train import Progress, Recipe, evaluate
+from nervure.train.checkpoint import check_network
 
 __all__ = ["CANDIDATES", "CONTROL", "default_recipe", "shape"]
 
@@ -100,7 +102,7 @@ def shape(
     recover_options : mapping, optional
         Settings of the repair and of the training that follows it, as :func:`nervure.prune.recover.recover` takes them.
     resume, overwrite, build, command, progress, stop
-        As in :func:`nervure.train.fit`.
+        As in :func:`nervure.train.fit`; of a finished run of the same request, what was not deployed is.
     tell : callable
         Given a line at each stage.
 
@@ -110,13 +112,19 @@ def shape(
         The smaller network's run, with its plan, what was tried, and measured latency.
     """
     out = folder.claim(out, resume=resume, overwrite=overwrite)
-    if resume and store.is_run(out):
-        return store.load(out, build=build)
-    _need(formats)
     mending = {"distillation": 0.5 if ds.task == "classification" else 0.0, **(recover_options or {})}
     check((*_REPAIR, _TUNE), **mending)  # type: ignore[arg-type]
     name, recipe = net or nets.default_for(ds), recipe or default_recipe(ds)
     module = nets.build(name, ds, seed=recipe.seed)
+    asked = Action("shape", {"macs": macs, "recover_options": mending}, recipe.seed)
+    if resume and store.is_run(out):
+        final = store.load(out, build=build)
+        _check(final, module, ds, recipe, asked)
+        if "latency" in final.evidence and all((out / "exports" / f"model.{one}").is_file() for one in formats):
+            return final
+        deploy(final, ds, out / "exports", formats, threads=threads, overwrite=True, tell=tell)
+        return store.load(out, build=build)
+    _need(formats)
     if overwrite and not resume:
         folder.discard(out)
     tell(f"{ds.source}: {len(ds)} {ds.kind} samples of shape {ds.in_shape}; training {name}")
@@ -124,6 +132,7 @@ def shape(
         module, ds, recipe, out=out / "base", resume=True, device=device, build=build, command=command,
         progress=progress, stop=stop,
     )  # fmt: skip
+    base.lineage = (*base.lineage, asked)
     try:
         final = base if macs >= 1 else _smaller(base, ds, recipe, macs, mending, device, tell, progress, stop)
     except InterruptedWork as error:
@@ -131,6 +140,18 @@ def shape(
     folder.write(out, final)
     deploy(final, ds, out / "exports", formats, threads=threads, overwrite=True, tell=tell)
     return store.load(out, build=build)
+
+
+def _check(run: Run, module: nn.Module, ds: Dataset, recipe: Recipe, asked: Action) -> None:
+    """Refuse a finished run of another network, recipe, request or data."""
+    names = [action.name for action in run.lineage]
+    if names not in (["train", "shape"], ["train", "shape", "prune", "recover"]):
+        raise InputError(f"{run.path} holds a run that was not shaped; give --overwrite to replace it")
+    assert run.path is not None
+    check_network(run.origin, origin_of(module), run.path)
+    if differences := Recipe.of(run.lineage[0].settings).difference(recipe):
+        raise InputError(f"{run.path} was trained with another recipe: {'; '.join(differences)}")
+    check_asked(run, run.lineage[1], asked.settings, ds.fingerprint)
 
 
 def _need(formats: tuple[str, ...]) -> None:
@@ -153,8 +174,9 @@ def _smaller(
     epochs = mending["recipe"]["epochs"]
     tell(f"{best.criterion} served best; training on for {epochs} epochs with the uncut network as teacher")
     tuned = recover(
-        best.net, base.net, ds, method=_TUNE, kept=best.plan, progress=progress, stop=stop, **theirs(_TUNE, mending)
-    )
+        best.net, base.net, ds, method=_TUNE, kept=best.plan, device=device, progress=progress, stop=stop,
+        **theirs(_TUNE, mending),
+    )  # fmt: skip
     better = _quality(tuned, ds, device) >= best.repaired
     methods = [*_REPAIR, *([_TUNE] if better else [])]
     run = pruned_run(
@@ -169,10 +191,12 @@ def _smaller(
 def _cut(
     base: Run, ds: Dataset, criterion: str, macs: float, seed: int, mending: Mapping[str, Any], device: str
 ) -> _Cut:
-    plan = prune.plan(base.net, ds, criterion, prune.Target(macs=macs), seed=seed)
+    plan = prune.plan(base.net, ds, criterion, prune.Target(macs=macs), seed=seed, device=device)
     cut = plan.apply(base.net)
     repairs: list[Repair] = []
-    net = recover(cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append, **mending)
+    net = recover(
+        cut, base.net, ds, method=_REPAIR, kept=plan, seed=seed, tell=repairs.append, device=device, **mending
+    )
     return _Cut(criterion, plan, cut, net, _quality(cut, ds, device), _quality(net, ds, device), tuple(repairs))
 
 

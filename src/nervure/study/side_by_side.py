@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from nervure import store
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve
+from nervure.prune.plan import weights_digest
 from nervure.store import Run
 from nervure.study.statistics import summary
 from nervure.study.table import Data, Profile, Study
 
-__all__ = ["asked", "curve", "front", "placed", "study_of"]
+__all__ = ["asked", "base_settings", "curve", "front", "placed", "study_of"]
 
 
 def asked(criteria: Sequence[str], shares: Sequence[float], what: str, ds: Dataset) -> None:
@@ -48,21 +50,52 @@ def front(cost: Sequence[float], quality: Sequence[float]) -> list[int]:
 
 
 def placed(net: Run | nn.Module | str | Path, ds: Dataset, out: Path) -> Path:
-    """The folder of the run that trials start from; a module is saved beside their results.
+    """The folder of the run that trials start from; a module is saved beside their results, in place of an earlier one.
 
-    >>> placed("runs/base", None, Path("out"))
+    >>> from nervure import data
+    >>> placed("runs/base", data.load("digits"), Path("out"))
     PosixPath('runs/base')
     """
-    if isinstance(net, str | Path):
-        return Path(net)
-    if isinstance(net, Run) and net.path is not None:
-        return net.path
     if ds.source == "arrays":
         raise InputError("trials load their data themselves: save the arrays as .npz, and load that by name")
-    place = out / "base"
-    if not store.is_run(place):
-        store.save(place, net if isinstance(net, Run) else Run.of(net, ds))
-    return place
+    if isinstance(net, str | Path):
+        return Path(net)
+    held = replace(net) if isinstance(net, Run) else Run.of(net, ds)
+    return held.path or store.save(out / "base", held, overwrite=True)
+
+
+def base_settings(
+    net: Run | nn.Module | str | Path, ds: Dataset, out: Path, build: str | None = None
+) -> dict[str, object]:
+    """What trials are told of the run that they start from: its folder, and digests of its weights and of the data.
+
+    Parameters
+    ----------
+    net : Run, module of ours, or a run's folder
+    ds : Dataset
+        What it is compared on.
+    out : path
+        The folder of the comparison.
+    build : str, optional
+        The ``package.module:function`` that made the run's network, if it was the user's own.
+
+    Examples
+    --------
+    >>> import tempfile, nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = base_settings(nv.nets.build("mlp", ds), ds, Path(folder))
+    >>> list(found), found["fingerprint"] == ds.fingerprint
+    (['run', 'weights', 'fingerprint'], True)
+    """
+    held = store.load(net, build=build) if isinstance(net, str | Path) else net
+    weights = weights_digest(held.net if isinstance(held, Run) else held, None)
+    return {
+        "run": str(placed(net, ds, out)),
+        "weights": weights,
+        "fingerprint": ds.fingerprint,
+        **({"build": build} if build else {}),
+    }
 
 
 def study_of(

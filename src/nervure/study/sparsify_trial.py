@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from typing import Any, ClassVar
 
@@ -58,6 +57,8 @@ class SparsifySettings(TrialSettings):
         The run whose network loses edges, or the settings of the trial ``train`` that makes one.
     build : str, optional
         The ``package.module:function`` that made the run's network, if it was the user's own.
+    weights, fingerprint : str
+        Digests of the run's weights and of its data, where the trial is of just these.
     criterion, options : str, dict
         A name of ``nervure.sparsify.criteria``, and its settings.
     sparsity : tuple of float
@@ -79,6 +80,8 @@ class SparsifySettings(TrialSettings):
     run: str | None = None
     base: dict[str, object] | None = None
     build: str | None = None
+    weights: str = ""
+    fingerprint: str = ""
     criterion: str = "isparse"
     options: dict[str, object] = Field(default_factory=dict)
     sparsity: tuple[float, ...] = Field((0.5,), min_length=1)
@@ -130,8 +133,8 @@ def sparsify_trial(job: Job) -> Measured:
     The seed draws the samples that criteria see, and random masks.
     """
     given = SparsifySettings.read(job.settings)
-    run, ds = base_of(job, given.run, given.base, given.build)
-    ds = measured_on(dataclasses.replace(ds, preprocessing=run.preprocessing), given.test_samples)
+    run, ds = base_of(job, given.run, given.base, given.build, weights=given.weights, fingerprint=given.fingerprint)
+    ds = measured_on(ds, given.test_samples)
     net = run.net
     before = hits(net, ds, job.device)
     metrics = {f"{name}_base": value for name, value in before.items()}

@@ -95,7 +95,7 @@ def steps_trial(job: Job) -> Measured:
     """
     settings = StepsSettings.read(job.settings)
     run, ds = base_of(job, settings.run, settings.base)
-    ds = measured_on(dataclasses.replace(ds, preprocessing=run.preprocessing), settings.test_samples)
+    ds = measured_on(ds, settings.test_samples)
     _, layers = numbered(run.net, ds, settings.kind, settings.first, settings.count)
     counts = widths(settings.keep, layers, settings.whole)
     metrics = {"accuracy_base": accuracy(run.net, ds, device=job.device)}
@@ -137,6 +137,7 @@ def _cut(
         prune.Target(keep={layer: counts[layer]}),
         samples=settings.samples,
         seed=job.seed,
+        device=job.device,
     )
     if layer not in plan.kept:
         return net
@@ -161,7 +162,7 @@ def _recovered(
         return fit(net, few, Recipe.of({"epochs": epochs, **recipe, "seed": job.seed}), device=job.device).net
     return prune.recover(
         net, base, ds, method=settings.recover, kept=kept, current=before, samples=settings.recover_samples,
-        seed=job.seed, layers=layer.consumers, **settings.recover_options,
+        seed=job.seed, layers=layer.consumers, device=job.device, **settings.recover_options,
     )  # fmt: skip
 
 

@@ -68,9 +68,10 @@ def structure_trial(job: Job) -> Measured:
     alone = [group for group in graph.free if len(group.layers) == 1 and not group.shortcut]
     layers = chosen_of(net, layers_in(net, graph, alone), settings.kind, settings.first, settings.count)
     keep = widths(settings.keep, layers)
-    small = prune.plan(net, None, "l1", prune.Target(keep=dict(keep)), example=example).apply(net, example) if any(
-        keep[layer.name] < layer.units for layer in layers.values()
-    ) else net  # fmt: skip
+    small = net
+    if any(keep[layer.name] < layer.units for layer in layers.values()):
+        target = prune.Target(keep=dict(keep))
+        small = prune.plan(net, None, "l1", target, example=example, device=job.device).apply(net, example)
     before, after = nets.count(net, settings.in_shape), nets.count(small, settings.in_shape)
     units, stay = sum(layer.units for layer in layers.values()), sum(keep.values())
     ops = {row.name: row.ops for row in before.rows}

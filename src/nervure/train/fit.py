@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nervure.data import Dataset, describe
 from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.nets.origin import origin_of
-from nervure.objectives import Objective
+from nervure.objectives import BY_TASK, Objective
 from nervure.objectives import make as make_objective
 from nervure.objectives.call import call
 from nervure.store import Action, Run, is_run, load
@@ -128,7 +128,7 @@ def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[
         return objective, ds
     name = recipe.objective
     if name == "auto":
-        name = {"classification": "cross-entropy", "regression": "mse", "none": "reconstruction"}[ds.task]
+        name = BY_TASK[ds.task]
     options = dict(recipe.objective_options)
     if name != "cross-entropy":
         return make_objective(name, options), ds

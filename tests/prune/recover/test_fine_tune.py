@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 
 import numpy as np
@@ -11,7 +12,10 @@ from torch import nn
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError, InterruptedWork
 from nervure.prune.recover import fine_tune, recover
+from nervure.store import Run
 from nervure.train import Progress, Recipe
+
+recover_room = importlib.import_module("nervure.prune.recover")
 
 Make = Callable[..., nn.Module]
 Noise = Callable[..., Dataset]
@@ -66,6 +70,23 @@ def test_the_seed_reaches_the_usual_recipe(
     with pytest.raises(KeyboardInterrupt):
         recover(*pair, noise(6), method="fine-tune", seed=7)
     assert (asked[0].seed, asked[0].optimizer, asked[0].batch) == (7, "sgd", 32)
+
+
+def test_it_is_trained_where_the_repair_is_done_and_comes_back(
+    pair: tuple[nn.Module, nn.Module], monkeypatch: pytest.MonkeyPatch, noise: Noise
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(
+        fine_tune, "fit", lambda net, *given, device, **options: asked.append(device) or Run.of(net, ds)
+    )
+    monkeypatch.setattr(fine_tune, "predict", lambda *given, device: asked.append(device) or np.zeros((80, 2)))
+    ds = noise(6, labels=False)
+    # Nothing is computed, and nothing moves, so the device need not be there.
+    monkeypatch.setattr(nn.Module, "to", lambda net, place: asked.append(f"to {place}") or net)
+    monkeypatch.setattr(fine_tune, "device_of", lambda net: torch.device("cuda", 1))
+    monkeypatch.setattr(recover_room, "pick_device", torch.device)
+    recover(*pair, ds, method="fine-tune", distillation=1.0, device="cuda:1")
+    assert asked == ["to cuda:1", "cuda:1", "cuda:1", "to cuda:1", "to cpu"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ import nervure as nv
 from nervure import nets, prune, train
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.observe.borrowed import device_of
 from nervure.prune.recover import Given, Recovery, Repair, check, figure, methods, recover, theirs
 from nervure.prune.recover.bias import BiasCorrection
 
@@ -48,6 +50,21 @@ def test_methods_act_one_after_the_other(pair: tuple[nn.Module, nn.Module], nois
     one = recover(*pair, ds, method="batch-norm")
     two = recover(one, pair[1], ds, ridge=1e-2)
     torch.testing.assert_close(both.state_dict(), two.state_dict(), rtol=0, atol=0)
+
+
+def test_the_device_is_that_of_all_work_and_the_network_comes_back(
+    pair: tuple[nn.Module, nn.Module], noise: Noise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def look(net: nn.Module, given: Given) -> nn.Module:
+        seen.extend(str(device_of(one)) for one in (net, given.small, given.original))
+        return copy.deepcopy(given.small)
+
+    assert device_of(recover(*pair, noise(6), method=look, device="meta")).type == "cpu"
+    assert seen == ["meta", "cpu", "cpu"]
+    with pytest.raises(InputError, match="unknown device 'gpu0'"):
+        recover(*pair, noise(6), device="gpu0")
 
 
 def test_own_objects_are_methods(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:

@@ -10,10 +10,12 @@ from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.observe.borrowed import device_of
 from nervure.observe.ready import refuse_compiled
 from nervure.prune.recover.kept import check_pair
 from nervure.prune.recover.recovery import SAMPLES, Given, Kept, Recovery, Repair, enough, figure, pick
 from nervure.registry import Table, nearest, takes
+from nervure.train.runtime import pick_device
 
 if TYPE_CHECKING:
     from nervure.prune.plan import Plan
@@ -66,6 +68,7 @@ def recover(
     seed: int = 0,
     layers: Sequence[str] | None = None,
     tell: Callable[[Repair], None] | None = None,
+    device: str = "auto",
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
     **options: object,
@@ -94,6 +97,8 @@ def recover(
         After one more cut these are the layers that read the one just cut.
     tell : callable, optional
         Given a :class:`Repair` for each layer that was repaired; :func:`figure` draws them.
+    device : str
+        Where the work is done: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     progress, stop : callable, optional
         As in :func:`nervure.train.fit`, for ``fine-tune``.
     **options
@@ -132,12 +137,12 @@ def recover(
         small, original, ds, at, _kept(kept), seed, tell or (lambda repair: None), layers, current, progress, stop
     )
     modes = {name: module.training for name, module in small.named_modules()}
-    net = copy.deepcopy(small)
+    net = copy.deepcopy(small).to(pick_device(device))
     for recovery in chain:
         net = recovery(net, given)
     for name, module in net.named_modules():
         module.training = modes.get(name, False)
-    return net
+    return net.to(device_of(small))
 
 
 def check(method: str | Recovery | Sequence[str | Recovery], *, samples: int = SAMPLES, **options: object) -> None:

@@ -84,9 +84,9 @@ class FineTune:
         home = device_of(net)
         ds = _without_test(given.ds)
         if teacher is not None and ds.task != "classification":
-            ds = _labelled(ds, given.original)
+            ds = _labelled(ds, given.original, str(home))
         run = fit(
-            net, ds, self._recipe(given.seed), objective=teacher, device=home.type, progress=given.progress,
+            net, ds, self._recipe(given.seed), objective=teacher, device=str(home), progress=given.progress,
             stop=given.stop,
         )  # fmt: skip
         return run.net.to(home)
@@ -97,9 +97,9 @@ def _without_test(ds: Dataset) -> Dataset:
     return dataclasses.replace(ds, splits=splits)
 
 
-def _labelled(ds: Dataset, original: nn.Module) -> Dataset:
+def _labelled(ds: Dataset, original: nn.Module, device: str) -> Dataset:
     """The data with the uncut network's classes as labels."""
-    scores = predict(original, ds, device=device_of(original).type)
+    scores = predict(original, ds, device=device)
     if ds.task != "none" or scores.ndim != 2:
         found = f"task {ds.task!r}" if ds.task != "none" else f"outputs {scores.shape[1:]}"
         raise InputError(f"fine-tune: distillation follows scores of classes, not {found}; leave distillation out")

@@ -53,7 +53,8 @@ class Given:
     Parameters
     ----------
     small, original : Module
-        The cut network as it was given, and the uncut one; neither is changed.
+        The cut network as it was given, and the uncut one; neither is changed. They lie where the caller's do, which
+        need not be where the network to repair is.
     ds : Dataset
     at : array
         (samples,) int64 positions in ``ds`` that estimation reads.

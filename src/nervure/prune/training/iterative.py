@@ -216,7 +216,7 @@ class IterativeVotes(Callback):
         made = plan(
             loop.net, loop.ds, self.criterion, Target(keep={group.layers[0]: 1 - self.remove for group in chosen}),
             exclude=others(graph, chosen), samples=self.samples, seed=loop.recipe.seed + self.machine.events,
-            batch=512, objective=cast(Any, loop.objective), example=inputs,
+            batch=512, objective=cast(Any, loop.objective), example=inputs, device=str(loop.fabric.device),
         )  # fmt: skip
         thin = made.apply(loop.net, inputs)
         kept = (made.applied or made).kept

@@ -171,7 +171,7 @@ class _March:
         device: str, side: Path | None, resume: bool,
     ) -> None:  # fmt: skip
         self.net, self.ds, self.criterion, self.recover, self.device = net, ds, criterion, recover, device
-        self.judging: dict[str, Any] = {"samples": samples, "seed": seed}
+        self.judging: dict[str, Any] = {"samples": samples, "seed": seed, "device": device}
         self.mending, self.side, self.resume = mending, side, resume
         self.example = ds.batch(ds.indices("train")[:3]).x
         graph = examine(net, self.example.to(place_of(net)[0]))
@@ -277,7 +277,7 @@ class _March:
         if callable(how):
             return how(thin, self.net, self.ds, self.kept)
         given = {"kept": self.kept, "current": before, "seed": self.judging["seed"], "layers": readers}
-        return mend(thin, self.net, self.ds, method=how, **given, **self.mending)
+        return mend(thin, self.net, self.ds, method=how, device=self.device, **given, **self.mending)
 
     def _measured(self, net: nn.Module) -> float:
         found = evaluate(net, self.ds, split=self.split, device=self.device).metrics
