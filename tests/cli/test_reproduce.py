@@ -146,7 +146,7 @@ def test_failures_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     found = call("digits-lenet5", "--profile", "smoke", "-o", tmp_path)
     assert isinstance(found.exception, NervureError)
     assert found.exception.exit_code == 1
-    assert "2 of 2 trials failed (base, seed 0: no luck; base, seed 1: no luck)" in str(found.exception)
+    assert "2 of 2 trials failed (base, seed 0, and 1 more: no luck)" in str(found.exception)
     assert "wrote" not in found.stderr
 
 

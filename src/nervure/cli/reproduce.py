@@ -177,7 +177,12 @@ def _go_on(results: Results, arms: Sequence[str], journal: Path | None, quiet: b
 
 
 def _failures(results: Results) -> str:
-    told = "; ".join(f"{one.trial.arm}, seed {one.trial.seed}: {one.error}" for one in results.failed)
+    """Each error once, with the first trial that it ended and how many more."""
+    ended: dict[str, list[str]] = {}
+    for one in results.failed:
+        ended.setdefault(str(one.error), []).append(f"{one.trial.arm}, seed {one.trial.seed}")
+    more = {error: f", and {len(trials) - 1} more" if len(trials) > 1 else "" for error, trials in ended.items()}
+    told = "; ".join(f"{trials[0]}{more[error]}: {error}" for error, trials in ended.items())
     count = f"{len(results.failed)} of {len(results.trials)} trials failed"
     return f"{count} ({told}); the same command tries them again"
 
