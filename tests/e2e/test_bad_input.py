@@ -208,7 +208,7 @@ class TestSettings:
             (("--augment", "rotate=far"), "rotate"),
             (("--seed", "-1"), "--seed"),
             (("--threads", "0"), "--threads"),
-            (("--net", "resnet20", "--batch", "1"), "batch norm cannot learn from"),
+            (("--net", "lenet5", "--net-option", "batch_norm=true", "--batch", "1"), "batch norm cannot learn from"),
         ],
     )
     def test_of_training(self, refused: Refused, more: tuple[str, ...], line: str) -> None:
