@@ -59,7 +59,7 @@ def _table(ds: Dataset) -> Table:
         *((f"in {name}", len(where)) for name, where in ds.splits.items()),
         (f"smallest value{of}", low),
         (f"largest value{of}", high),
-        ("missing time steps", f"{missing:.1%}" if missing else "none"),
+        *([("missing time steps", f"{missing:.1%}" if missing else "none")] if ds.kind == "series" else []),
         ("unknown labels", unknown),
         ("fingerprint", ds.fingerprint[:12]),
     ]

@@ -269,7 +269,7 @@ def _training_words(history: History, sparsity: float | None = None) -> str:
     if not history:
         return ""
     seconds = sum(real_of(row.get("seconds")) for row in history if math.isfinite(real_of(row.get("seconds"))))
-    took = f" in {seconds / 60:.1f} minutes" if seconds >= 90 else f" in {seconds:.0f} seconds" if seconds >= 1 else ""
+    took = f" in {seconds / 60:.1f} minutes" if seconds >= 90 else f" in {seconds:.0f} seconds" if seconds >= 2 else ""
     words = f"{len(history)} epoch{'s' if len(history) > 1 else ''}{took}."
     best = [(real_of(row.get("validation_accuracy")), at) for at, row in enumerate(history)]
     shares = [real_of(row.get("sparsity")) for row in history]
