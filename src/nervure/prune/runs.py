@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
@@ -166,14 +165,6 @@ def told(plan: Plan, repairs: Sequence[Repair] = ()) -> dict[str, object]:
 
 def save_pruned(path: Path | str, run: Run, plan: Plan, *, overwrite: bool = False) -> Path:
     """Write a pruned run and its ``plan.json``; the record comes last, so the folder is whole or no run."""
-    path = folder.claim(path, overwrite=overwrite)
-    fresh = not path.exists()
-    if not fresh:
-        folder.discard(path)
-    try:
-        plan.save(path / "plan.json")
-        return folder.write(path, run)
-    except BaseException:
-        if fresh and path.exists():
-            shutil.rmtree(path, ignore_errors=True)
-        raise
+    with folder.anew(path, overwrite=overwrite) as place:
+        plan.save(place / "plan.json")
+        return folder.write(place, run)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -181,14 +180,6 @@ def _pictured(mask: Mask) -> str | None:
 
 def save_sparsified(path: Path | str, run: Run, mask: Mask, *, overwrite: bool = False) -> Path:
     """Write a sparsified run and its mask; the record comes last, so the folder is whole or no run."""
-    path = folder.claim(path, overwrite=overwrite)
-    fresh = not path.exists()
-    if not fresh:
-        folder.discard(path)
-    try:
-        mask.save(path / MASK)
-        return folder.write(path, run)
-    except BaseException:
-        if fresh and path.exists():
-            shutil.rmtree(path, ignore_errors=True)
-        raise
+    with folder.anew(path, overwrite=overwrite) as place:
+        mask.save(place / MASK)
+        return folder.write(place, run)

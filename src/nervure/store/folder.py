@@ -23,7 +23,7 @@ from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
 from nervure.store.run import Action, History, Run
 
-__all__ = ["annotate", "claim", "discard", "is_run", "load", "save", "write"]
+__all__ = ["anew", "annotate", "claim", "discard", "is_run", "load", "save", "write"]
 
 _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD = (
     "model.safetensors",
@@ -109,11 +109,18 @@ def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) ->
     True
     """
     run = what if isinstance(what, Run) else _wrap(what)
+    with anew(path, overwrite=overwrite) as place:
+        return write(place, run)
+
+
+@contextlib.contextmanager
+def anew(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder for a run, with nothing of the one that it replaces; on failure one that was made is removed again."""
     path = claim(path, overwrite=overwrite)
     fresh = not path.exists()
     discard(path)
     try:
-        return write(path, run)
+        yield path
     except BaseException:
         if fresh and path.exists():
             shutil.rmtree(path, ignore_errors=True)
