@@ -21,7 +21,6 @@ from nervure.cli.common import (
     check_file,
     command_line,
     is_function,
-    load_data,
     load_run,
     own_code,
     pairs,
@@ -31,6 +30,7 @@ from nervure.cli.common import (
     typed,
 )
 from nervure.cli.console import as_json, print_json, print_table, say, training_bar
+from nervure.cli.samples import as_it_was
 from nervure.errors import InputError
 from nervure.registry import check_settings, nearest
 
@@ -329,14 +329,7 @@ def _redraw(
 ) -> None:
     """Figures of a run as it lies there, of the data that it was fitted to."""
     run = _clusterer(source, net, "--draw")
-    if data is None and run.source in ("", "arrays"):
-        raise InputError(f"{source}: the run does not say where its data is; give --data")
-    try:
-        ds = load_data(data or run.source, data_dir, {**run.options, **options})
-    except InputError as error:
-        if data is not None:
-            raise
-        raise InputError(f"{error} (the data of {source}; if it has moved, give --data)") from error
+    ds = as_it_was(run, data, data_dir, options)
     if ds.fingerprint != run.fingerprint:
         raise InputError(f"{ds.source} is not the data that {source} was made of; give that, by --data if it has moved")
     _draw(run, ds, Path(source), quiet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,27 @@ if TYPE_CHECKING:
     from nervure.data import Dataset
     from nervure.store import Run
 
-__all__ = ["data_of", "new_samples", "pictures"]
+__all__ = ["as_it_was", "data_of", "new_samples", "pictures"]
 
 
 def data_of(run: Run, source: str | None, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
     """The data that a run was made on, or other data with labels, as the run's network reads it."""
     from nervure.study import run_data
 
-    if source is None and run.source in ("", "arrays"):
+    return run_data.data_of(run, source, data_dir, options, own_loader(run) if source is None else load_data)
+
+
+def as_it_was(run: Run, moved: str | None, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
+    """A run's own data as it was loaded then, from its source or from where it has ``moved`` to."""
+    from nervure.study.run_data import as_kind
+
+    load, source = (own_loader(run), run.source) if moved is None else (load_data, moved)
+    return as_kind(run, source, data_dir, {**run.options, **options}, load)
+
+
+def own_loader(run: Run) -> Callable[[str, Path | None, dict[str, object]], Dataset]:
+    """Loads the source that a run names, if it names one; errors say that it may have moved."""
+    if run.source in ("", "arrays"):
         raise InputError(f"{run.path}: the run does not say where its data is; give --data")
 
     def load(source: str, data_dir: Path | None, options: dict[str, object]) -> Dataset:
@@ -30,7 +43,7 @@ def data_of(run: Run, source: str | None, data_dir: Path | None, options: Mappin
         except InputError as error:
             raise InputError(f"{error} (the data of {run.path}; if it has moved, give --data)") from error
 
-    return run_data.data_of(run, source, data_dir, options, load if source is None else load_data)
+    return load
 
 
 def new_samples(run: Run, source: str, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:

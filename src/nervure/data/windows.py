@@ -6,7 +6,6 @@ never crosses the end of a recording, nor that of a fold or split; what is left 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple, cast
@@ -332,9 +331,9 @@ def windows(
             given, labels, length=length, stride=stride, recordings=recordings, folds=folds, fold=fold,
             whole=whole, validation=validation, drop_mixed=drop_mixed,
         )  # fmt: skip
-    contents = contents_of(found, names or _names(labels), splits, length, stride, "windows")
+    called = () if vedba_length else tuple(columns) or frame_columns(source)
     return assemble(
-        dataclasses.replace(contents, columns=() if vedba_length else tuple(columns) or frame_columns(source)),
+        contents_of(found, names or _names(labels), splits, length, stride, "windows", called),
         validation=validation if folds is None else 0.0,
         test=test if folds is None else 0.0,
         standardize=standardize,
@@ -356,13 +355,19 @@ def _of_series(ds: Dataset, length: int, stride: int, vedba_length: int, standar
     of = series[found.starts]
     found = found._replace(labels=None if ds.y is None else ds.y[of].astype(np.int64))
     splits = {name: np.flatnonzero(np.isin(of, at)) for name, at in ds.splits.items()}
-    contents = contents_of(found, ds.names, splits, length, stride, ds.source)
-    contents = dataclasses.replace(contents, columns=() if vedba_length else ds.columns)
+    called = () if vedba_length else ds.columns
+    contents = contents_of(found, ds.names, splits, length, stride, ds.source, called)
     return assemble(contents, validation=0.0, test=0.0, standardize=standardize, source=ds.source)
 
 
 def contents_of(
-    found: Windows, names: Sequence[str], splits: dict[str, Indices], length: int, stride: int, where: str
+    found: Windows,
+    names: Sequence[str],
+    splits: dict[str, Indices],
+    length: int,
+    stride: int,
+    where: str,
+    columns: Sequence[str] = (),
 ) -> Contents:
     """Windows with their splits as what a source holds; each is called after the point where it begins.
 
@@ -380,6 +385,7 @@ def contents_of(
         splits=splits,
         gap=None if splits else -(-length // stride) - 1,
         items=tuple(map(str, found.starts)),
+        columns=columns,
         where=where,
     )
 

@@ -21,7 +21,7 @@ from nervure.errors import InputError
 from nervure.objectives.call import takes_mask
 from nervure.store import Run
 
-__all__ = ["adapted", "data_of", "loaded", "read_as"]
+__all__ = ["adapted", "as_kind", "data_of", "loaded", "read_as"]
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def data_of(
     """
     if source is not None:
         return _labelled(run, adapted(run, source, data_dir, dict(options), load))
-    ds = load(run.source, data_dir, {**_guessed(run, run.source), **run.options, **options})
+    ds = as_kind(run, run.source, data_dir, {**run.options, **options}, load)
     if run.fingerprint and ds.fingerprint != run.fingerprint:
         log.warning("%s is not what it was when %s was made (its fingerprint differs)", run.source, run.path)
     _check_shape(run, ds)
@@ -83,23 +83,18 @@ def adapted(run: Run, source: str, data_dir: Path | None, options: dict[str, Any
     drawn = run.kind == "image" and folder is not None and _holds_pictures(folder)
     if drawn:
         options = {"size": list(run.in_shape[1:]), **options}
-    ds = _as_kind(run, source, data_dir, {"standardize": False, **options}, load)
+    ds = as_kind(run, source, data_dir, {"standardize": False, **options}, load)
     if drawn and ds.items:
         ds = dataclasses.replace(ds, items=tuple(os.path.join(source, item) for item in ds.items))
     return read_as(run, ds) if drawn else _stored_as(run, ds)
 
 
-def _as_kind(run: Run, source: str, data_dir: Path | None, options: dict[str, Any], load: Load) -> Dataset:
+def as_kind(run: Run, source: str, data_dir: Path | None, options: dict[str, Any], load: Load) -> Dataset:
     """Arrays and rows do not say what they hold, so they are read as the run's kind where that is possible."""
-    if (guessed := _guessed(run, source)) and "kind" not in options:
+    if re.search(r"\.(np[yz]|csv|tsv)(:|$)", source) and "kind" not in options:
         with contextlib.suppress(InputError):
-            return load(source, data_dir, {**options, **guessed})
+            return load(source, data_dir, {**options, "kind": run.kind})
     return load(source, data_dir, options)
-
-
-def _guessed(run: Run, source: str) -> dict[str, object]:
-    """The run's kind as an option, for sources whose kind is otherwise guessed."""
-    return {"kind": run.kind} if re.search(r"\.(np[yz]|csv|tsv)(:|$)", source) else {}
 
 
 def _places(source: str, data_dir: Path | None) -> list[Path]:
