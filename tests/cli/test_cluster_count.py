@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from nervure.cli.app import _run
 from nervure.cli.cluster_count import numbers
 from nervure.cluster.counts import Fit, Latents
 from nervure.errors import InputError
+from nervure.train.loop import Loop
 
 SMALL = (
     "--method", "dcae-kmeans", "--epochs", 10, "--batch", 20, "--net-option", "widths=[16]", "--latent", 4,
@@ -70,15 +72,16 @@ def test_labels_and_links_supervise_every_seed(table: Path, tmp_path: Path, monk
 
 def seeds_fitted(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> dict[int, dict[str, object]]:
     """Each fit of another seed, with what supervised it; Ctrl-C comes at the seed ``stop``."""
-    given, fit = {}, nv.cluster.DCAEKMeans.fit
+    given, fit = {}, nv.cluster.DCAEKMeans.fit_run
 
-    def noted(model: nv.cluster.DCAEKMeans, x: object, **told: object) -> nv.cluster.DCAEKMeans:
+    def noted(model: nv.cluster.DCAEKMeans, x: object, **told: object) -> nv.store.Run:
         if model.random_state == stop:
             raise KeyboardInterrupt
-        given[model.random_state] = told
+        if model.random_state > 0:  # 0 is the run's own
+            given[model.random_state] = told
         return fit(model, x, **told)
 
-    monkeypatch.setattr(nv.cluster.DCAEKMeans, "fit", noted)
+    monkeypatch.setattr(nv.cluster.DCAEKMeans, "fit_run", noted)
     return given
 
 
@@ -100,6 +103,10 @@ class TestInterrupted:
         one, other = (run.evidence["seeds-agreement"].values for run in runs)
         assert np.array_equal(one, other)
         assert {path.name for path in tmp_path.iterdir()} == {"table.npz", "whole", "run"}
+        given.clear()
+        assert command(*asked, "-o", tmp_path / "run", "--resume") == 0
+        assert list(given) == []
+        assert np.array_equal(nv.store.load(tmp_path / "run").evidence["seeds-agreement"].values, one)
 
     def test_fits_of_several_numbers_are_not_thrown_away(
         self, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -128,16 +135,39 @@ class TestInterrupted:
         assert command(*asked, "-o", out, "--resume") == 0
         assert stopped[0] == 0
 
-    def test_a_first_network_is_not_kept(
-        self, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    @pytest.mark.parametrize("asked", [("-k", "2-4"), ("-k", 3, "--seeds", 2)])
+    def test_training_for_the_fits_goes_on_where_it_was(
+        self,
+        asked: tuple[object, ...],
+        table: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
     ) -> None:
-        def stop(*_: object) -> None:
-            raise KeyboardInterrupt
+        assert command(table, *asked, "-o", tmp_path / "whole") == 0
+        out, epochs, epoch = tmp_path / "run", [], Loop._epoch
 
-        monkeypatch.setattr(Latents, "of", stop)
-        assert command(table, "-k", "2-4", "-o", tmp_path / "run") == 130
-        assert "stopped before anything was kept; the same command starts anew" in capsys.readouterr().err
-        assert {path.name for path in tmp_path.iterdir()} == {"table.npz"}
+        def noted(loop: Loop, *arguments: Callable[..., object]) -> None:
+            if (beside := loop.place.out.parent != tmp_path) and loop.epoch == stop_at:
+                raise KeyboardInterrupt
+            if beside:
+                epochs.append(loop.epoch)
+            epoch(loop, *arguments)
+
+        monkeypatch.setattr(Loop, "_epoch", noted)
+        stop_at = 3
+        assert command(table, *asked, "-o", out) == 130
+        assert f"{out}: go on with --resume" in capsys.readouterr().err
+        stop_at = -1
+        assert command(table, *asked, "-o", out, "--resume") == 0
+        assert epochs == list(range(max(epochs) + 1))
+        assert max(epochs) > 3
+        assert {path.name for path in tmp_path.iterdir()} == {"table.npz", "whole", "run"}
+        one, other = (nv.store.load(tmp_path / name).evidence for name in ("whole", "run"))
+        for name in ("count", "seeds-agreement"):
+            if name in one:
+                values = (figure.y if name == "count" else figure.values for figure in (one[name], other[name]))
+                assert np.array_equal(*values)
 
 
 @pytest.mark.parametrize("wrong", ["0", "1", "1-4", "5-2", "3-3", "2-", "-3", "many", "2.5", ""])

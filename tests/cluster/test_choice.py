@@ -67,7 +67,7 @@ def test_methods_without_an_auto_encoder_share_no_size(blobs: Blobs) -> None:
 
 def test_one_fit_keeps_no_measures_of_several(blobs: Blobs, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="rule 'die' makes one fit"):
-        cluster.choose(cluster.DCAEKMeans(**SMALL), blobs[0], (3,), rule="die", out=tmp_path / "fits.json")
+        cluster.choose(cluster.DCAEKMeans(**SMALL), blobs[0], (3,), rule="die", out=tmp_path / "fits")
 
 
 def test_latents_have_one_size_for_all_numbers(blobs: Blobs) -> None:
@@ -77,7 +77,7 @@ def test_latents_have_one_size_for_all_numbers(blobs: Blobs) -> None:
 
 
 def test_a_second_call_goes_on(blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, model = tmp_path / "fits.json", cluster.AEKMeans(**SMALL)
+    path, model = tmp_path / "fits", cluster.AEKMeans(**SMALL)
     fit, made = cluster.AEKMeans.fit_run, []
 
     def counting(self: object, *args: object, **kwargs: object) -> object:

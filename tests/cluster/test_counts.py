@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from nervure import cluster, data
-from nervure.cluster.counts import Count, Fit, Kept, Latents, fitted, price, summary
+from nervure.cluster.counts import Count, Fit, Kept, Latents, fitted, price, run_in, summary
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.centres import CentresHead
 from nervure.cluster.heads.mixture import MixtureHead
@@ -91,7 +91,7 @@ def test_the_network_is_trained_once_for_all_numbers(ds: Dataset, monkeypatch: p
 
 
 def test_fits_are_kept_and_gone_on_from(tmp_path: Path) -> None:
-    path, made = tmp_path / "fits.json", []
+    path, made = tmp_path / "fits", []
 
     def fit(k: int, seed: int) -> Fit:
         made.append((k, seed))
@@ -99,14 +99,36 @@ def test_fits_are_kept_and_gone_on_from(tmp_path: Path) -> None:
 
     first = Kept({"data": "a", "widths": (1, 2)}, path)
     for k in (2, 3):
-        first.get(k, 0, lambda k=k: fit(k, 0))
-        first.get(k, 0, lambda k=k: fit(k, 0))
+        first.get(k, 0, lambda place, k=k: fit(k, 0))
+        first.get(k, 0, lambda place, k=k: fit(k, 0))
     assert made == [(2, 0), (3, 0)]
     again = Kept({"data": "a", "widths": (1, 2)}, path)
-    assert again.get(3, 0, lambda: pytest.fail("made again")).labels.tolist() == [0, 1, 2, 0]
-    assert again.get(2, 0, lambda: pytest.fail("made again")).silhouette is None
+    assert again.get(3, 0, lambda place: pytest.fail("made again")).labels.tolist() == [0, 1, 2, 0]
+    assert again.get(2, 0, lambda place: pytest.fail("made again")).silhouette is None
     with pytest.raises(InputError, match="different data"):
         Kept({"data": "b", "widths": (1, 2)}, path)
-    path.write_text("{")
+    (path / "fits.json").write_text("{")
     with pytest.raises(InputError, match="no fits"):
         Kept({"data": "a", "widths": (1, 2)}, path)
+    with pytest.raises(InputError, match="name a folder"):
+        Kept({"data": "a", "widths": (1, 2)}, path / "fits.json")
+
+
+def test_training_lies_in_a_folder_until_its_fit_is_kept(tmp_path: Path) -> None:
+    kept = Kept({}, tmp_path / "fits")
+
+    def fit(place: Path | None) -> Fit:
+        assert place is not None
+        place.mkdir()
+        return Fit(2, 0, np.arange(4) % 2, None)
+
+    kept.get(2, 0, fit)
+    assert [path.name for path in (tmp_path / "fits").iterdir()] == ["fits.json"]
+    assert Kept({}).place("network") is None
+
+
+def test_a_network_given_as_a_module_is_trained_anew(ds: Dataset, tmp_path: Path) -> None:
+    module = cluster.AEKMeans(2, **SMALL).fit(ds).net_
+    model = cluster.AEKMeans(2, network=module, epochs=1, random_state=0)
+    assert run_in(model, ds, tmp_path / "place").path is None
+    assert not (tmp_path / "place").exists()

@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score, jaccard_score
 from nervure import cluster
 from nervure.cluster.seeds import agreements, consensus, jaccards, over_seeds, seeds_from, stability
 from nervure.errors import InputError
+from nervure.store import Run
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -96,13 +97,13 @@ class Fits:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: dict[int, dict[str, object]] = {}
-        fit = cluster.DCAEKMeans.fit
+        fit = cluster.DCAEKMeans.fit_run
 
-        def noted(model: cluster.DCAEKMeans, x: object, **given: object) -> cluster.DCAEKMeans:
+        def noted(model: cluster.DCAEKMeans, x: object, **given: object) -> Run:
             self.made[model.random_state] = given
             return fit(model, x, **given)
 
-        monkeypatch.setattr(cluster.DCAEKMeans, "fit", noted)
+        monkeypatch.setattr(cluster.DCAEKMeans, "fit_run", noted)
 
 
 def test_labels_and_links_supervise_every_fit(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,16 +125,16 @@ def test_fits_are_kept_and_gone_on_from(blobs: Blobs, tmp_path: Path, monkeypatc
 
     fits.made.clear()
     with pytest.raises(KeyboardInterrupt):
-        stability(model, x, seeds=3, out=tmp_path / "fits.json", progress=interrupt)
+        stability(model, x, seeds=3, out=tmp_path / "fits", progress=interrupt)
     assert list(fits.made) == [0, 1]
     fits.made.clear()
-    again = stability(model, x, seeds=3, out=tmp_path / "fits.json")
+    again = stability(model, x, seeds=3, out=tmp_path / "fits")
     assert list(fits.made) == [2]
     assert np.array_equal(again.agreement, whole.agreement)
     assert again.labels.tolist() == whole.labels.tolist()
     for told in ({"labels": y}, {"links": {"must": [[0, 3]], "cannot": []}}):
         with pytest.raises(InputError, match=f"fits were made with a different set of {next(iter(told))}"):
-            stability(model, x, seeds=3, out=tmp_path / "fits.json", **told)
+            stability(model, x, seeds=3, out=tmp_path / "fits", **told)
 
 
 def test_a_fit_that_is_there_is_not_made_again(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,7 +217,7 @@ def command(
         known = cluster_data.labels(ds, label_fraction, seed)
     linked = None if links is None else cluster_data.links(links)
     extra: dict[str, Figure] = {}
-    agreed: dict[str, float] = {}
+    measures: dict[str, float] = {}
     if len(tried) > 1:
         if known is not None or linked is not None:
             raise InputError("labels and links have no say in the choice of a number; give -k K with them")
@@ -226,10 +226,10 @@ def command(
         extra = {"count": chosen.figure(), "counts": chosen.table()}
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)
-    if len(tried) == 1 and seeds is not None:
-        extra, agreed = cluster_count.agree(estimator, ds, known, linked, seeds, out, resume, quiet)
+    if len(tried) == 1 and seeds is not None and not cluster_count.agreed(run, seeds):
+        extra, measures = cluster_count.agree(estimator, ds, known, linked, seeds, out, resume, quiet)
     if extra:
-        _annotate(run, out, extra, agreed)
+        _annotate(run, out, extra, measures)
     if figures:
         _draw(run, ds, out, quiet)
     cluster_count.done(out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from nervure.data import Dataset
     from nervure.data.links import Given
     from nervure.evidence import Figure
+    from nervure.store import Run
 
-__all__ = ["agree", "claim", "done", "numbers", "pick"]
+__all__ = ["agree", "agreed", "claim", "done", "numbers", "pick"]
 
 AUTO = range(2, 13)
 SEEDS = 3
@@ -47,12 +49,17 @@ def numbers(text: str | None) -> tuple[int, ...]:
 
 
 def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too."""
+    """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too.
+
+    Those that are not to be gone on with are removed.
+    """
     from nervure.store import folder
 
     folder.claim(out, resume=resume, overwrite=overwrite)
     if not (resume or overwrite) and any(kept.exists() for kept in _kept(out)):
         raise InputError(f"{out} holds unfinished work; give --resume to go on with it, or --overwrite to replace it")
+    if not resume:
+        done(out)
 
 
 def pick(
@@ -65,13 +72,16 @@ def pick(
     """
     from nervure.cluster.choice import choose
 
-    kept = _kept(out)[0]
-    if not resume:
-        kept.unlink(missing_ok=True)
     say(f"choosing among {tried[0]} to {tried[-1]} clusters", quiet=quiet)
     with _counting("fits", out, quiet, every=len(tried)) as progress:
         found = choose(
-            estimator, ds, tried, seeds=SEEDS if seeds is None else seeds, refit=False, out=kept, progress=progress
+            estimator,
+            ds,
+            tried,
+            seeds=SEEDS if seeds is None else seeds,
+            refit=False,
+            out=_kept(out)[0],
+            progress=progress,
         )
     estimator.set_params(n_clusters=found.k)
     if found.latent is not None:
@@ -85,7 +95,15 @@ def pick(
 def done(out: Path) -> None:
     """Remove the fits that were kept for a second start."""
     for kept in _kept(out):
-        kept.unlink(missing_ok=True)
+        shutil.rmtree(kept, ignore_errors=True)
+
+
+def agreed(run: Run, seeds: int) -> bool:
+    """Whether a run holds what so many seeds agree on: it was finished before, and is asked for again."""
+    from nervure.evidence import Matrix
+
+    found = run.evidence.get("seeds-agreement")
+    return isinstance(found, Matrix) and len(found.values) == seeds
 
 
 def agree(
@@ -98,14 +116,12 @@ def agree(
     """
     from nervure.cluster.seeds import stability
 
-    kept = _kept(out)[1]
-    if not resume:
-        kept.unlink(missing_ok=True)
     say(f"fitting {seeds} seeds, to see what they agree on", quiet=quiet)
     with _counting("seeds", out, quiet) as progress:
         found = stability(
-            estimator, ds, seeds, labels=labels, links=links, first=estimator.labels_, out=kept, progress=progress
-        )
+            estimator, ds, seeds, labels=labels, links=links, first=estimator.labels_, out=_kept(out)[1],
+            progress=progress,
+        )  # fmt: skip
     measures = {
         "agreement_over_seeds": found.mean,
         "stable_clusters": float(len(found.stable)),
@@ -115,14 +131,14 @@ def agree(
 
 
 def _kept(out: Path) -> tuple[Path, Path]:
-    """The file of the fits with several numbers, and that of the fits with several seeds."""
-    return out.with_name(f".{out.name}.counts.json"), out.with_name(f".{out.name}.seeds.json")
+    """The folder of the fits with several numbers, and that of the fits with several seeds."""
+    return out.with_name(f".{out.name}.counts"), out.with_name(f".{out.name}.seeds")
 
 
 @contextlib.contextmanager
 def _counting(what: str, out: Path, quiet: bool, every: int = 1) -> Iterator[Callable[[int, int], None]]:
     """What is told of each fit; after Ctrl-C it says how many are kept, and how to go on."""
-    made = ""
+    made = f"0 {what}"
 
     def progress(done: int, of: int) -> None:
         nonlocal made
@@ -132,9 +148,4 @@ def _counting(what: str, out: Path, quiet: bool, every: int = 1) -> Iterator[Cal
     try:
         yield progress
     except KeyboardInterrupt:
-        left = (
-            f"after {made}; {out}: go on with --resume"
-            if made
-            else "before anything was kept; the same command starts anew"
-        )
-        raise InterruptedWork(f"stopped {left}") from None
+        raise InterruptedWork(f"stopped after {made}; {out}: go on with --resume") from None

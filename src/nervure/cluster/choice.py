@@ -14,7 +14,7 @@ from nervure.errors import InputError
 from nervure.evidence import Curve, Table
 
 if TYPE_CHECKING:
-    from nervure.cluster.counts import Count, Latents
+    from nervure.cluster.counts import Count, Fit, Latents
     from nervure.cluster.estimator import DeepClusterer
     from nervure.data.dataset import Dataset
 
@@ -166,8 +166,8 @@ def choose(
         by the seed, once for each number. That is far faster, and says less of how stable training is. By default
         True, but for ``bic``.
     out : path, optional
-        A JSON file that keeps each fit's measures; a second call with it goes on from there. Not with ``die``, which
-        makes one fit.
+        A folder that keeps each fit's measures and the training that is under way; a second call with it goes on from
+        there. Not with ``die``, which makes one fit.
     progress : callable, optional
         Told after each fit how many are done, and of how many.
 
@@ -294,13 +294,13 @@ def _compared(
     kept = Kept(held, out)
     once: Latents | None = None
 
-    def make(k: int, seed: int) -> Callable[[], Any]:
-        def fit() -> Any:
+    def make(k: int, seed: int) -> Callable[[Path | None], Fit]:
+        def fit(place: Path | None) -> Fit:
             nonlocal once
             if whole:
-                return fitted(model, ds, k, seed)
+                return fitted(model, ds, k, seed, place)
             if once is None:
-                once = Latents.of(model, ds, numbers[-1], seeds[0])
+                once = Latents.of(model, ds, numbers[-1], seeds[0], kept.place("network"))
             return once.fit(k, seed)
 
         return fit

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from nervure.cluster.density import bic, free_parameters
 from nervure.cluster.figures.view import View, look
@@ -23,15 +24,18 @@ from nervure.cluster.seeds import agreements, jaccards
 from nervure.data.counter import order
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.store import Run
 from nervure.store.atomic import write_json
 
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
-__all__ = ["Count", "Fit", "Kept", "Latents", "summary"]
+__all__ = ["Count", "Fit", "Kept", "Latents", "run_in", "summary"]
 
 SAMPLES = 2000
 """Samples whose silhouette and cluster are kept of each fit, at most."""
+
+_FITS = "fits.json"
 
 HALF = 5000
 """Latents that a head is fitted to where the network is trained once, at most; a half of them if there are fewer."""
@@ -100,12 +104,19 @@ def _spread(values: NDArray[np.float64]) -> float:
     return float(values.std(ddof=1)) if len(values) > 1 else 0.0
 
 
-def fitted(estimator: DeepClusterer, ds: Dataset, k: int, seed: int) -> Fit:
-    """Train a clone with ``k`` clusters, network and all, and measure it."""
+def run_in(model: DeepClusterer, ds: Dataset, place: Path | None, **given: Any) -> Run:
+    """Fit, and go on from the training that a folder holds; a network given as a module could not be read from it."""
+    if isinstance(model.network, nn.Module):
+        place = None
+    return model.fit_run(ds, out=place, resume=place is not None, **given)
+
+
+def fitted(estimator: DeepClusterer, ds: Dataset, k: int, seed: int, place: Path | None = None) -> Fit:
+    """Train a clone with ``k`` clusters, network and all, in a folder if there is one, and measure it."""
     from sklearn.base import clone
 
     model = clone(estimator).set_params(n_clusters=k, random_state=seed)
-    view = look(model.fit_run(ds), ds, most=SAMPLES)
+    view = look(run_in(model, ds, place), ds, most=SAMPLES)
     heights = view.silhouettes
     return Fit(k, seed, view.clusters[view.some], None if heights is None else float(heights.mean()))
 
@@ -126,14 +137,19 @@ class Latents:
     how: str
 
     @classmethod
-    def of(cls, estimator: DeepClusterer, ds: Dataset, largest: int, seed: int) -> Latents:
-        """Train with the reconstruction alone where the method has a warm-up, else with the largest number."""
+    def of(
+        cls, estimator: DeepClusterer, ds: Dataset, largest: int, seed: int, place: Path | None = None
+    ) -> Latents:  # fmt: skip
+        """Train with the reconstruction alone where the method has a warm-up, else with the largest number.
+
+        The network stays in the folder ``place``, if there is one, and is taken from there the next time.
+        """
         from sklearn.base import clone
 
         model = clone(estimator).set_params(n_clusters=largest, random_state=seed)
         if "warmup" in model.get_params():
             model.set_params(warmup=int(model._given("epochs")))
-        return cls(look(model.fit_run(ds), ds, most=SAMPLES), cls.trained(estimator, largest))
+        return cls(look(run_in(model, ds, place), ds, most=SAMPLES), cls.trained(estimator, largest))
 
     @staticmethod
     def trained(estimator: DeepClusterer, largest: int) -> str:
@@ -188,24 +204,45 @@ def price(head: Head, latents: Tensor) -> float | None:
 
 @dataclass(eq=False)
 class Kept:
-    """Fits that are done, kept in a JSON file if there is to be one, so that another call goes on from them."""
+    """Fits that are done, and training that is under way, kept in a folder if there is to be one.
+
+    Another call with the folder goes on from them.
+    """
 
     settings: Mapping[str, object]
     path: Path | None = None
     fits: dict[tuple[int, int], Fit] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.path is not None and self.path.exists():
-            self.fits = _read(self.path, self.settings)
+        if self.path is None:
+            return
+        if self.path.is_file():
+            raise InputError(f"{self.path}: a file; name a folder, which keeps the fits")
+        file = self.path / _FITS
+        if file.exists():
+            self.fits = _read(file, self.settings)
+        else:
+            self._write()
 
-    def get(self, k: int, seed: int, make: Callable[[], Fit]) -> Fit:
-        """The fit, made now if it is not there yet."""
+    def place(self, name: str) -> Path | None:
+        """The folder of a training, where its checkpoint is kept."""
+        return None if self.path is None else self.path / name
+
+    def get(self, k: int, seed: int, make: Callable[[Path | None], Fit]) -> Fit:
+        """The fit, made now if it is not there yet, in a folder that is removed when it is kept."""
         if (k, seed) not in self.fits:
-            self.fits[k, seed] = make()
-            if self.path is not None:
-                rows = [{**dataclasses.asdict(one), "labels": one.labels.tolist()} for one in self.fits.values()]
-                write_json(self.path, {"settings": self.settings, "fits": rows})
+            place = self.place(f"{k}-{seed}")
+            self.fits[k, seed] = make(place)
+            self._write()
+            if place is not None:
+                shutil.rmtree(place, ignore_errors=True)
         return self.fits[k, seed]
+
+    def _write(self) -> None:
+        if self.path is not None:
+            rows = [{**dataclasses.asdict(one), "labels": one.labels.tolist()} for one in self.fits.values()]
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_json(self.path / _FITS, {"settings": self.settings, "fits": rows})
 
 
 def _read(path: Path, settings: Mapping[str, object]) -> dict[tuple[int, int], Fit]:
@@ -214,8 +251,8 @@ def _read(path: Path, settings: Mapping[str, object]) -> dict[tuple[int, int], F
         before = held["settings"]
         fits = [Fit(**{**row, "labels": np.array(row["labels"], dtype=np.int64)}) for row in held["fits"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no fits that could be gone on from ({error}); name another file") from error
+        raise InputError(f"{path}: no fits that could be gone on from ({error}); name another folder") from error
     now = json.loads(json.dumps(settings))
     if differ := [name for name in now if before.get(name) != now[name]]:
-        raise InputError(f"{path}: its fits were made with a different {differ[0]}; name another file, or remove it")
+        raise InputError(f"{path}: its fits were made with a different {differ[0]}; name another folder, or remove it")
     return {(one.k, one.seed): one for one in fits}

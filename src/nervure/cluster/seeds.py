@@ -131,7 +131,8 @@ def stability(
     first : array (n,), optional
         The clusters that such a fit with the first seed has found; it is not made again.
     out : path, optional
-        A JSON file that keeps each fit's clusters; a second call with it goes on from there.
+        A folder that keeps each fit's clusters and the training that is under way; a second call with it goes on from
+        there.
     progress : callable, optional
         Told after each fit how many are done, and of how many.
 
@@ -145,7 +146,7 @@ def stability(
     """
     from sklearn.base import clone
 
-    from nervure.cluster.counts import Fit
+    from nervure.cluster.counts import Fit, run_in
     from nervure.cluster.samples import to_dataset
 
     chosen = seeds_from(estimator, seeds)
@@ -154,9 +155,10 @@ def stability(
     if first is not None:
         kept.fits[k, chosen[0]] = Fit(k, chosen[0], np.asarray(first, dtype=np.int64), None)
 
-    def fit(seed: int) -> Fit:
+    def fit(seed: int, place: Path | None) -> Fit:
         model = clone(estimator).set_params(random_state=seed)
-        return Fit(k, seed, model.fit(ds, labels=labels, links=links).labels_, None)
+        run_in(model, ds, place, labels=labels, links=links)
+        return Fit(k, seed, model.labels_, None)
 
     rows = []
     for done, seed in enumerate(chosen, 1):
@@ -169,7 +171,7 @@ def stability(
 def _kept(
     estimator: DeepClusterer, ds: Dataset, labels: ArrayLike | None, links: Given | None, path: Path | None
 ) -> Kept:
-    """The fits that a file keeps, if it is there; those of another method, of other data or labels are refused."""
+    """The fits that a folder keeps, if it is there; those of another method, of other data or labels are refused."""
     from nervure.cluster.check import check_links
     from nervure.cluster.counts import Kept
     from nervure.cluster.parameters import parameters
