@@ -70,8 +70,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         Size of a latent, of methods with an auto-encoder; by the profile if not given: the number of clusters, or twice
         as many.
     profile : str
-        Which defaults stand for what is not given: ``paper`` (the publication's), ``robust`` (ours) or ``quick``
-        (fewer epochs, still of all samples).
+        Which defaults stand for what is not given: ``paper`` (the publication's, with a sigmoid behind samples between
+        0 and 1), ``robust`` (ours) or ``quick`` (fewer epochs, still of all samples).
     epochs, batch_size, lr, weight_decay : optional
         As in :class:`nervure.train.Recipe`.
     augment : dict, optional
