@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.evidence import Curve
-from nervure.judge import Criterion, Judgement, Layer, Wanted, judge, layers_of, select
+from nervure.judge import Criterion, Judgement, Layer, Wanted, judge, layers_of, rounded, select
 from nervure.observe import Site
 from nervure.observe.moments import Moments
 from nervure.observe.zeros import ZeroFraction
@@ -178,15 +178,15 @@ def test_layers_of() -> None:
     assert Layer("a", found[0].module, 8, reader=Site("norm")).seen == Site("norm")
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
+def as_written(values: np.ndarray) -> np.ndarray:
     """To five significant digits, by way of decimal text."""
     return np.array([float(f"{value:.4e}") for value in values])
 
 
 def chosen(scores: np.ndarray, keep: int, tiebreak: np.ndarray | None = None) -> list[int]:
     """The oracle: numpy's lexsort over rounded scores, then the tiebreak, then the position."""
-    second = np.zeros(len(scores)) if tiebreak is None else rounded(tiebreak)
-    order = np.lexsort((np.arange(len(scores)), -second, -rounded(scores)))
+    second = np.zeros(len(scores)) if tiebreak is None else as_written(tiebreak)
+    order = np.lexsort((np.arange(len(scores)), -second, -as_written(scores)))
     return sorted(order[:keep].tolist())
 
 
@@ -214,9 +214,21 @@ class TestSelect:
         found = select(torch.tensor(values), keep).tolist()
         assert found == sorted(set(found))
         assert len(found) == keep
-        kept, lost = rounded(np.array(values))[found], rounded(np.delete(np.array(values), found))
+        kept, lost = as_written(np.array(values))[found], as_written(np.delete(np.array(values), found))
         if keep and len(lost):
             assert kept.min() >= lost.max() - 1e-4 * abs(lost.max())
+
+    @given(st.integers(10_000, 99_999), st.integers(-22, 17), st.sampled_from([-4e-7, 0.0, 4e-7]), st.integers(1, 40))
+    def test_equal_digits_are_equal_bits(self, digits: int, power: int, off: float, count: int) -> None:
+        written = float(f"{digits}e{power}")
+        assert rounded(torch.full((count,), written * (1 + off))).tolist() == [written] * count
+
+    def test_nothing_overflows(self) -> None:
+        extreme = [1.7e308, -5e-324, float("inf"), float("-inf"), float("nan"), 1.2345678e-300]
+        found = rounded(torch.tensor(extreme, dtype=torch.float64)).tolist()
+        assert found[:4] == [1.7e308, 0.0, float("inf"), float("-inf")]
+        assert np.isnan(found[4])
+        assert found[5] == pytest.approx(1.2346e-300, rel=1e-12)
 
     @given(st.permutations(range(9)), st.integers(0, 9))
     def test_a_permutation_of_units_permutes_the_choice(self, order: list[int], keep: int) -> None:

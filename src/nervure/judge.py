@@ -24,6 +24,10 @@ from nervure.observe.statistic import Site, Statistic
 
 __all__ = ["Criterion", "Judgement", "Layer", "Probe", "Wanted", "judge", "layers_of", "rounded", "select"]
 
+_LARGEST = 308
+_TENS = torch.tensor([float(10**power) for power in range(_LARGEST + 1)], dtype=torch.float64)
+"""Powers of ten as near as numbers of 64 bits come, exact up to 10**22."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -296,10 +300,14 @@ def select(scores: Tensor, keep: int, tiebreak: Tensor | None = None) -> Tensor:
 def rounded(values: Tensor, digits: int = 5) -> Tensor:
     """``values`` at so many significant digits, (n,) float64 on the CPU: what decisions compare.
 
-    >>> rounded(torch.tensor([123456.0, 0.0])).tolist()
-    [123460.0, 0.0]
+    Powers of ten are exact and divide where they are above one, so that values that are equal at these digits are equal
+    to the last bit, whichever side of a power of ten they lie on.
+
+    >>> rounded(torch.tensor([123456.0, 0.0, 0.9999996])).tolist()
+    [123460.0, 0.0, 1.0]
     """
     wide = values.detach().flatten().to(device="cpu", dtype=torch.float64)
     size = torch.where(wide == 0, torch.ones_like(wide), wide.abs()).log10().floor()
-    unit = torch.pow(10.0, size - (digits - 1))
-    return (wide / unit).round() * unit
+    power = (digits - 1 - size).nan_to_num(0.0).clamp(-_LARGEST, _LARGEST).to(torch.int64)
+    tens = _TENS[power.abs()]
+    return torch.where(power >= 0, (wide * tens).round() / tens, (wide / tens).round() * tens)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import sys
 from typing import Any
 
 import numpy as np
@@ -235,11 +236,22 @@ def test_units_without_any_edge_are_counted() -> None:
     assert lost_units({"a": torch.zeros(2, 1, 2, 2) > 0, "b": torch.ones(1, 1) > 0}) == {"a": 2}
 
 
+def test_the_place_of_judging_is_the_callers(net: nn.Module, ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(
+        sys.modules["nervure.sparsify.plan"], "pick_device", lambda name: asked.append(name) or torch.device("cpu")
+    )
+    sparsify.plan(net, ds, "magnitude", device="cuda:1")
+    sparsify.plan(net, ds, "magnitude")
+    assert asked == ["cuda:1", "auto"]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_same_mask(net: nn.Module, ds: Dataset) -> None:
     for criterion in ("isparse", "magnitude", "random", "wanda", "snip"):
-        one = sparsify.plan(net, ds, criterion, 0.5)
-        two = sparsify.plan(copy.deepcopy(net).cuda(), ds, criterion, 0.5)
+        one = sparsify.plan(net, ds, criterion, 0.5, device="cpu")
+        two = sparsify.plan(net, ds, criterion, 0.5, device="cuda")
+        assert not net.classifier[0].weight.is_cuda
         assert one.compare(two).whole > 0.999
         assert two.apply(copy.deepcopy(net).cuda())(ds.batch(range(2)).x.cuda()).is_cuda
 

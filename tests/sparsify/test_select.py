@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nervure.errors import InputError
@@ -18,6 +18,7 @@ values = st.lists(
 
 
 @given(values, st.floats(0, 1))
+@example([0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 0.9999996, 1.0], 0.5)
 def test_it_decides_as_select_does(found: list[float], share: float) -> None:
     scores = torch.tensor(found, dtype=torch.float64)
     keep = kept_count(len(found), share)

@@ -91,7 +91,7 @@ def judged(
         ds = by_its_clusters(held, ds, seed=seed, device=device)
     with judging_bar(quiet) as bar:
         try:
-            return sparsify.plan(held.net, ds, criterion, seed=seed, progress=bar, **terms, **own)
+            return sparsify.plan(held.net, ds, criterion, seed=seed, device=device, progress=bar, **terms, **own)
         except InputError as error:
             raise InputError(_in_shell(str(error))) from error
 

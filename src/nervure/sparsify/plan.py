@@ -14,6 +14,7 @@ from nervure.data.dataset import Dataset, Indices
 from nervure.errors import InputError
 from nervure.judge import Criterion
 from nervure.nets.structure.silence import default_example
+from nervure.observe.borrowed import borrowed
 from nervure.observe.collect import Objective
 from nervure.observe.ready import refuse_compiled
 from nervure.sparsify import rates
@@ -23,6 +24,7 @@ from nervure.sparsify.layers import called, checked, others, prunable
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.masked import bake, masks_of
 from nervure.sparsify.samples import Samples, drawn, fitting, loss_of
+from nervure.train.runtime import pick_device
 
 __all__ = ["plan", "prepared", "sampled"]
 
@@ -46,6 +48,7 @@ def plan(
     batch: int = 256,
     objective: Objective | None = None,
     example: Tensor | None = None,
+    device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
     **settings: object,
 ) -> Mask:
@@ -87,6 +90,8 @@ def plan(
         The loss for criteria that need gradients; by default the task's own.
     example : Tensor, optional
         A sample (1, ...), without data; by default of the shape that the network was built for.
+    device : str
+        Where the network is judged: ``auto``, ``cpu`` or ``cuda``.
     progress : callable, optional
         Told (done, all) samples of each pass.
     **settings
@@ -112,14 +117,15 @@ def plan(
     rules = Rules(rank, known, shape, allow_empty, seed)
     known_layers = prunable(net, layers, exclude)
     chosen = prepared(criterion, ds, seed, settings)
-    batches = sampled(net, ds, chosen, samples, seed, batch, example, progress)
-    silent = _silent(net, batches.example, known_layers) if _reads(chosen) else []
-    judged = checked({name: module for name, module in known_layers.items() if name not in silent})
-    asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
-    loss = loss_of(ds, objective) if chosen.needs_gradient else None
-    # Weights alone need no sample, and then there may be none.
-    known_example = batches.example if ds is not None or example is not None or _reads(chosen) else None
-    masks, _ = decide(net, batches, chosen, judged, asked, rules, example=known_example, objective=loss)
+    with borrowed(net, pick_device(device)):
+        batches = sampled(net, ds, chosen, samples, seed, batch, example, progress)
+        silent = _silent(net, batches.example, known_layers) if _reads(chosen) else []
+        judged = checked({name: module for name, module in known_layers.items() if name not in silent})
+        asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
+        loss = loss_of(ds, objective) if chosen.needs_gradient else None
+        # Weights alone need no sample, and then there may be none.
+        known_example = batches.example if ds is not None or example is not None or _reads(chosen) else None
+        masks, _ = decide(net, batches, chosen, judged, asked, rules, example=known_example, objective=loss)
     lost = lost_units(masks)
     if lost:
         some = ", ".join(f"{name} {count}" for name, count in lost.items())
