@@ -22,8 +22,8 @@ from torch import nn
 
 from nervure.cluster.audition import audition, staged
 from nervure.cluster.check import check, check_links
-from nervure.cluster.encode import BATCH, encoded
-from nervure.cluster.method import Method, latent_size, own_settings, warm_epochs, with_options
+from nervure.cluster.encode import encoded
+from nervure.cluster.method import Method, warm_epochs, with_options
 from nervure.cluster.net import ClusterNet
 from nervure.cluster.parameters import typed
 from nervure.cluster.restore import restored
@@ -32,21 +32,15 @@ from nervure.cluster.samples import check_padding, known_labels, new_data, to_da
 from nervure.data.dataset import Dataset, hash_arrays
 from nervure.data.links import Given
 from nervure.errors import InputError
-from nervure.nets.default import default_autoencoder
-from nervure.nets.table import networks
 from nervure.objectives import make as make_objective
 from nervure.objectives.call import takes_mask
-from nervure.registry import takes
 from nervure.store import Run
 from nervure.store.folder import claim
 from nervure.train import Recipe, fit
 from nervure.train.loop import Progress
 from nervure.train.recipe import CallbackSpec
 
-__all__ = ["PUBLISHED", "DeepClusterer"]
-
-PUBLISHED = {"encoder_fc": "dense", "decoder": "literal"}
-"""The layers of a convolutional auto-encoder as the thesis prints them (spec deepcluster, 2.1)."""
+__all__ = ["DeepClusterer"]
 
 WARM_STEPS = 400
 """Steps of reconstruction alone that a warm-up asks for where neither user nor profile says how long it is."""
@@ -374,45 +368,6 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             return int(given)
         steps = -(-len(ds.indices("train")) // int(self._given("batch_size")))
         return max(1, min(round(WARM_STEPS / steps), int(int(self._given("epochs")) * share)))
-
-    def _autoencoder(self, ds: Dataset, dense: bool = False) -> tuple[str | nn.Module, dict[str, object], int]:
-        """The network, its settings, and the latent size; ``dense`` prefers dense layers where no series is padded."""
-        latent = self.latent or self.n_clusters * int(self._profile("latents") or 1)
-        if isinstance(self.network, nn.Module):
-            return self.network, {}, latent_size(self.network, ds)
-        name, settings = default_autoencoder(ds.kind, ds.in_shape, ds.mask is not None)
-        if dense and ds.mask is None:
-            widths = self._profile("widths")
-            name, settings = "autoencoder", {} if widths is None else {"widths": widths}
-        if self.network is not None and self.network != name:
-            name, settings = self.network, {}
-        if name == "conv-autoencoder":
-            settings = {**settings, **(self._profile("layers") or {})}
-        offered = {**settings, "latent": latent, "output": self._output(ds)}
-        asked = dict(self.network_options or {})
-        if own_function(self) is None:
-            known = takes(networks.get(name), given=2) if name in networks else None
-            if known is not None and "latent" not in known:
-                some = ", ".join(one for one in networks.names() if one.endswith("autoencoder"))
-                raise InputError(
-                    f"{method_of(self)} needs an auto-encoder, and {name} is none; take one of {some}, or another "
-                    "method: neural-mixture, iic or deep-cluster"
-                )
-            return name, {**offered, **asked}, latent
-        if self.latent is not None:
-            asked["latent"] = latent
-        return name, *own_settings(name, offered, asked, self.n_clusters, ds)
-
-    def _output(self, ds: Dataset) -> str:
-        """As published, samples between 0 and 1 are reconstructed through a sigmoid; ours are not.
-
-        On dark pictures it falls to 0 in the first steps, where it hardly has a gradient, and stays there.
-        """
-        if self.profile != "paper":
-            return "linear"
-        at = ds.indices("train")
-        parts = (ds.batch(at[start : start + BATCH]).x for start in range(0, len(at), BATCH))
-        return "sigmoid" if all(float(part.min()) >= 0 and float(part.max()) <= 1 for part in parts) else "linear"
 
     def _recipe(self, seed: int, objective: Mapping[str, object], phase: Mapping[str, object], **more: Any) -> Recipe:
         """The recipe that all methods share: their objective's and phase's options, and what differs."""

@@ -9,19 +9,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
 from nervure import nets
 from nervure.cluster.net import ClusterNet, attach_head
 from nervure.data.dataset import Dataset
-from nervure.nets.build import function_of
 from nervure.nets.origin import Base, Origin, attach, origin_of
-from nervure.registry import takes
 from nervure.train.recipe import Recipe
 
-__all__ = ["Method", "begin", "latent_size", "own_settings", "warm_epochs", "with_options"]
+__all__ = ["Method", "begin", "warm_epochs", "with_options"]
 
 
 @dataclass(frozen=True)
@@ -88,38 +85,6 @@ def begin(method: Method, clusters: int, ds: Dataset) -> ClusterNet:
         seed=seed,
         **dict(method.head_options),
     )
-
-
-def latent_size(network: nn.Module, ds: Dataset) -> int:
-    """How many values the encoder of a network, or all of it but its last dense layer, gives for a sample.
-
-    >>> from nervure.data import from_arrays
-    >>> ds = from_arrays(np.random.default_rng(0).normal(size=(20, 4)))
-    >>> latent_size(nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), ds)
-    8
-    """
-    probe = attach_head(copy.deepcopy(network), "centres", 1, latent=1).eval()
-    batch = ds.batch(ds.indices("train")[:2])
-    with torch.no_grad():
-        return int(probe.raw(batch.x, batch.mask).shape[1])
-
-
-def own_settings(
-    name: str, offered: Mapping[str, Any], asked: Mapping[str, Any], clusters: int, ds: Dataset
-) -> tuple[dict[str, object], int]:
-    """What the caller's own function is given, and the latent size of what it makes.
-
-    It is given all that was asked for, and of what is offered that which it takes.
-
-    >>> from nervure.data import from_arrays
-    >>> ds = from_arrays(np.random.default_rng(0).normal(size=(20, 4)))
-    >>> offered = {"latent": 3, "output": "linear", "sides": 2}
-    >>> own_settings("nervure.nets.autoencoder:autoencoder", offered, {"widths": [8]}, 3, ds)
-    ({'latent': 3, 'output': 'linear', 'widths': [8]}, 3)
-    """
-    known = takes(function_of(name), given=2)
-    settings = {key: value for key, value in offered.items() if known is None or key in known} | dict(asked)
-    return settings, latent_size(nets.build(name, in_shape=ds.in_shape, classes=clusters, **settings), ds)
 
 
 def warm_epochs(recipe: Recipe) -> int:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import PUBLISHED, DeepClusterer
+from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import PUBLISHED, auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["AEKMeans"]
@@ -47,7 +48,7 @@ class AEKMeans(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """Reconstruction to the end (E1), then the head, fitted once."""
-        network, options, latent = self._autoencoder(ds)
+        network, options, latent = auto_encoder(self, ds)
         objective = {
             "weight": 0.0, "reduction": self.reduction, "label_weight": self.label_weight if outputs else 0.0,
         }  # fmt: skip

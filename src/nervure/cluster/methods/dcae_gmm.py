@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import PUBLISHED, DeepClusterer
+from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import PUBLISHED, auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["DCAEGMM"]
@@ -78,7 +79,7 @@ class DCAEGMM(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """An auto-encoder with a mixture (Eq 3.9)."""
-        network, options, latent = self._autoencoder(ds)
+        network, options, latent = auto_encoder(self, ds)
         objective = {
             "weight": self._given("weight"),
             "reduction": self.reduction or ("mean" if outputs else "sum"),

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from nervure.cluster.estimator import PUBLISHED, DeepClusterer
+from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import PUBLISHED, auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["DCAEKMeans"]
@@ -76,7 +77,7 @@ class DCAEKMeans(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """An auto-encoder with centres (Eq 3.5, 4.9)."""
-        network, options, latent = self._autoencoder(ds, dense=self.dense)
+        network, options, latent = auto_encoder(self, ds, dense=self.dense)
         objective = {
             "weight": self.weight,
             "reduction": self.reduction or ("mean" if outputs else "sum"),

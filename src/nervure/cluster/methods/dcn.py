@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["DCN"]
@@ -61,7 +62,7 @@ class DCN(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """A dense auto-encoder with running centres (Eq 6 of the publication)."""
-        network, options, latent = self._autoencoder(ds, dense=True)
+        network, options, latent = auto_encoder(self, ds, dense=True)
         objective = {
             "weight": self._given("weight") / 2, "reduction": self.reduction,
             "label_weight": self.label_weight if outputs else 0.0,

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["DEC"]
@@ -70,7 +71,7 @@ class DEC(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """An auto-encoder with trained centres, of which the decoder serves the warm-up alone, or to the end."""
-        network, options, latent = self._autoencoder(ds, dense=self.dense)
+        network, options, latent = auto_encoder(self, ds, dense=self.dense)
         objective = {
             "weight": self._given("weight"), "reduction": self._given("reduction"), "alone": self.alone,
             "label_weight": self.label_weight if outputs else 0.0,

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
-from nervure.cluster.methods.neural_mixture import COPIES, score_network
+from nervure.cluster.methods.neural_mixture import COPIES
+from nervure.cluster.network import score_network
 from nervure.data.dataset import Dataset
 
 __all__ = ["IIC"]

@@ -6,16 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
-
-from nervure import nets
 from nervure.cluster.estimator import DeepClusterer
-from nervure.cluster.method import Method, latent_size
+from nervure.cluster.method import Method
+from nervure.cluster.network import score_network
 from nervure.data.dataset import Dataset, Kind
 from nervure.nets.parts import choose
 from nervure.train.recipe import CallbackSpec
 
-__all__ = ["COPIES", "NeuralMixture", "score_network"]
+__all__ = ["COPIES", "NeuralMixture"]
 
 COPIES: dict[Kind, dict[str, object]] = {
     "image": {"rotate": 15.0, "scale": 0.2, "shift": 0.1},
@@ -95,16 +93,3 @@ class NeuralMixture(DeepClusterer):
         if self.optimisation == "consistency":
             head["goal"] = "consistency"
         return Method(network, "scores", latent, recipe, options, head)
-
-
-def score_network(estimator: DeepClusterer, ds: Dataset) -> tuple[str | nn.Module, dict[str, object], int]:
-    """The network that gives scores, its settings, and how many values its last dense layer reads."""
-    network: str | nn.Module | None = estimator.network
-    options: dict[str, Any] = dict(estimator.network_options or {})
-    if not isinstance(network, nn.Module):
-        if network is None:
-            network = "series-cnn" if ds.mask is not None else "mixture-cnn"
-        probe = nets.build(network, in_shape=ds.in_shape, classes=estimator.n_clusters, **options)
-    else:
-        probe = network
-    return network, options, latent_size(probe, ds)

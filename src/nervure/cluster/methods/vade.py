@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
+from nervure.cluster.network import auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["VaDE"]
@@ -59,7 +60,7 @@ class VaDE(DeepClusterer):
 
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """A dense auto-encoder with a trained mixture as prior (Eq 12 of the publication)."""
-        network, options, latent = self._autoencoder(ds, dense=True)
+        network, options, latent = auto_encoder(self, ds, dense=True)
         objective = {
             "weight": 1.0, "reconstruction": self._given("reconstruction"), "reduction": "sum",
             "label_weight": self.label_weight if outputs else 0.0,
