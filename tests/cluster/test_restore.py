@@ -44,7 +44,7 @@ def test_latents_forget_the_changes() -> None:
     ds = cluster.samples.to_dataset(cluster.DCAEKMeans(3), shapes(), None)
     away = {}
     for name, changes in (("plain", {}), ("restored", {"shift": 0.25})):
-        options = {**SMALL, "epochs": 80, "warmup": 80, "batch_size": 30, "lr": 3e-3}
+        options = {**SMALL, "epochs": 240, "warmup": 240, "batch_size": 30, "lr": 3e-3}
         model = cluster.DCAEKMeans(3, restore=changes, **options).fit(ds)
         latents, moved = model.transform(shapes()), model.transform(np.roll(shapes(), 2, axis=2))
         away[name] = float(np.linalg.norm(moved - latents, axis=1).mean() / latents.std(axis=0).sum())
