@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,15 @@ def test_dry_run_and_options(call, base: Path, tmp_path: Path) -> None:
     }  # fmt: skip
     assert "classifier.0" in call("sparsify", base, "--dry-run", *CPU).out
     assert not list(tmp_path.iterdir())
+
+
+def test_edges_are_judged_where_it_was_said(call, base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(
+        sys.modules["nervure.sparsify.plan"], "pick_device", lambda name: asked.append(name) or torch.device("cpu")
+    )
+    assert call("sparsify", base, "--dry-run", *CPU).code == 0
+    assert asked == ["cpu"]
 
 
 def test_times_say_where_sparse_kernels_pay(call, base: Path, tmp_path: Path) -> None:

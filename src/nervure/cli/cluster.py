@@ -216,6 +216,8 @@ def command(
     if labels or label_fraction is not None or parents is not None:
         known = cluster_data.labels(ds, label_fraction, seed)
     linked = None if links is None else cluster_data.links(links)
+    if not resume:
+        cluster_count.done(out)
     extra: dict[str, Figure] = {}
     measures: dict[str, float] = {}
     if len(tried) > 1:

@@ -49,17 +49,12 @@ def numbers(text: str | None) -> tuple[int, ...]:
 
 
 def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
-    """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too.
-
-    Those that are not to be gone on with are removed.
-    """
+    """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too."""
     from nervure.store import folder
 
     folder.claim(out, resume=resume, overwrite=overwrite)
     if not (resume or overwrite) and any(kept.exists() for kept in _kept(out)):
         raise InputError(f"{out} holds unfinished work; give --resume to go on with it, or --overwrite to replace it")
-    if not resume:
-        done(out)
 
 
 def pick(
@@ -72,16 +67,11 @@ def pick(
     """
     from nervure.cluster.choice import choose
 
+    kept = _kept(out)[0]
     say(f"choosing among {tried[0]} to {tried[-1]} clusters", quiet=quiet)
     with _counting("fits", out, quiet, every=len(tried)) as progress:
         found = choose(
-            estimator,
-            ds,
-            tried,
-            seeds=SEEDS if seeds is None else seeds,
-            refit=False,
-            out=_kept(out)[0],
-            progress=progress,
+            estimator, ds, tried, seeds=SEEDS if seeds is None else seeds, refit=False, out=kept, progress=progress
         )
     estimator.set_params(n_clusters=found.k)
     if found.latent is not None:
@@ -93,7 +83,7 @@ def pick(
 
 
 def done(out: Path) -> None:
-    """Remove the fits that were kept for a second start."""
+    """Remove the fits that were kept for a second start, where there is none or it was asked to start anew."""
     for kept in _kept(out):
         shutil.rmtree(kept, ignore_errors=True)
 
@@ -116,12 +106,12 @@ def agree(
     """
     from nervure.cluster.seeds import stability
 
+    kept = _kept(out)[1]
     say(f"fitting {seeds} seeds, to see what they agree on", quiet=quiet)
     with _counting("seeds", out, quiet) as progress:
         found = stability(
-            estimator, ds, seeds, labels=labels, links=links, first=estimator.labels_, out=_kept(out)[1],
-            progress=progress,
-        )  # fmt: skip
+            estimator, ds, seeds, labels=labels, links=links, first=estimator.labels_, out=kept, progress=progress
+        )
     measures = {
         "agreement_over_seeds": found.mean,
         "stable_clusters": float(len(found.stable)),

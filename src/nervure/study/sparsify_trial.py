@@ -246,7 +246,7 @@ def _mask(
     rate: float, terms: dict[str, Any],
 ) -> sparsify.Mask:  # fmt: skip
     how: dict[str, Any] = {**terms, **options}
-    return sparsify.plan(net, ds, criterion, rate, samples=given.samples, seed=job.seed, **how)
+    return sparsify.plan(net, ds, criterion, rate, samples=given.samples, seed=job.seed, device=job.device, **how)
 
 
 def _seconds(net: nn.Module, thin: nn.Module, ds: Dataset, batch: int) -> dict[str, float]:
