@@ -224,12 +224,12 @@ def command(
         if known is not None or linked is not None:
             raise InputError("labels and links have no say in the choice of a number; give -k K with them")
         with _in_shell():
-            chosen = cluster_count.pick(estimator, ds, tried, seeds, out, resume, quiet)
+            chosen = cluster_count.pick(estimator, ds, tried, seeds, out, quiet)
         extra = {"count": chosen.figure(), "counts": chosen.table()}
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)
     if len(tried) == 1 and seeds is not None and not cluster_count.agreed(run, seeds):
-        extra, measures = cluster_count.agree(estimator, ds, known, linked, seeds, out, resume, quiet)
+        extra, measures = cluster_count.agree(estimator, ds, known, linked, seeds, out, quiet)
     if extra:
         _annotate(run, out, extra, measures)
     if figures:

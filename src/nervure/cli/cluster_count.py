@@ -58,8 +58,7 @@ def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def pick(
-    estimator: DeepClusterer, ds: Dataset, tried: tuple[int, ...], seeds: int | None, out: Path, resume: bool,
-    quiet: bool,
+    estimator: DeepClusterer, ds: Dataset, tried: tuple[int, ...], seeds: int | None, out: Path, quiet: bool
 ) -> Choice:  # fmt: skip
     """Choose by silhouette and stability, on the latents of one network; the estimator is set to what was chosen.
 
@@ -98,7 +97,7 @@ def agreed(run: Run, seeds: int) -> bool:
 
 def agree(
     estimator: DeepClusterer, ds: Dataset, labels: NDArray[np.int64] | None, links: Given | None, seeds: int,
-    out: Path, resume: bool, quiet: bool,
+    out: Path, quiet: bool,
 ) -> tuple[dict[str, Figure], dict[str, float]]:  # fmt: skip
     """What fits with so many seeds agree on, as figures and measures; the first of them is the estimator's own.
 

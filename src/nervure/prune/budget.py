@@ -197,11 +197,11 @@ def give_back(
             return counts
 
 
-def shares(groups: Sequence[Group], multiple: int = 1, rounding: Rounding = "floor") -> Ladder:
+def shares(groups: Sequence[Group], multiple: int = 1) -> Ladder:
     """The ladder of uniform shares: a rung wherever some group gets a step more."""
     marks = sorted({count / group.units for group in groups for count in levels(group, multiple)} | {1e-9})
     units = {group.name: group.units for group in groups}
-    # Rounding to the nearest reaches a level half a step earlier; walking the levels themselves covers both.
+    # However a share is rounded, the levels themselves are what it reaches.
     rungs = [lambda share=share: uniform(groups, share, multiple) for share in marks]
     return Ladder(rungs, lambda name, count: count / units[name])
 

@@ -153,7 +153,7 @@ def make_groups(net: nn.Module, found: Found) -> tuple[Group, ...]:
     for one, own in enumerate(keys):
         sides = _sides(found, {key: starts[key] for key in own}, unit, touched, there[family == one])
         if any(side.kind == "out" for side in sides):
-            made.append(_group(modules, found.order, sides, flags.get(one, ""), one in summed, shared))
+            made.append(_group(modules, sides, flags.get(one, ""), one in summed, shared))
     made = _streams(made)
     return _named(sorted(made, key=lambda group: (found.order.get(group.name, 0), group.side(group.name).places[0])))
 
@@ -215,7 +215,6 @@ def _sides(
 
 def _group(
     modules: Mapping[str, nn.Module],
-    order: Mapping[str, int],
     sides: Sequence[Side],
     why: str,
     shortcut: bool,
