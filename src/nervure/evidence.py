@@ -257,7 +257,7 @@ def save(path: Path | str, figure: Figure) -> None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise InputError(f"figure {figure.title!r}: {name} holds Python objects; give numbers or text")
-    header = json.dumps(plain, ensure_ascii=False, allow_nan=True, default=_plain)
+    header = json.dumps(plain, allow_nan=True, default=_plain)
     with open(path, "wb") as file:
         np.savez_compressed(file, figure=np.asarray(header), **arrays)  # type: ignore[arg-type]
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -133,3 +134,15 @@ def test_splits_with_and_without_classes_are_refused(write):
     write.image("a/test/1.png", np.zeros((6, 7), np.uint8))
     with pytest.raises(InputError, match="class folders and some have none"):
         load(write.folder / "a")
+
+
+def test_names_that_are_no_utf8_are_spelt_out(tmp_path):
+    for name in (b"caf\xe9", b"the"):
+        folder = os.path.join(os.fsencode(tmp_path), name)
+        os.mkdir(folder)
+        for one in (b"1", b"\xe9"):
+            with open(os.path.join(folder, one + b".pgm"), "wb") as file:
+                file.write(b"P5 2 1 255 ab")
+    ds = load(tmp_path)
+    assert ds.names == ("caf\\xe9", "the")
+    assert ds.items == ("caf\\xe9/1.pgm", "caf\\xe9/\\xe9.pgm", "the/1.pgm", "the/\\xe9.pgm")

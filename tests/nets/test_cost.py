@@ -158,24 +158,96 @@ def test_shared_and_reused_modules():
     assert nets.weights(tied) == 16
 
 
-class Scaled(nn.Module):
-    def __init__(self, *shape):
+class Held(nn.Module):
+    """One weight, and what is made of it and the input."""
+
+    def __init__(self, shape, forward):
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(shape))
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.use = forward
 
     def forward(self, x):
-        return x * self.scale
+        return self.use(x, self.weight)
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        Held((4, 4), lambda x, w: x * w),
+        Held((4, 4), lambda x, w: x + w),
+        Held((2, 4), lambda x, w: torch.cat([w.expand(len(x), -1, -1), x], 1)),
+        Held((7, 4), lambda x, w: x + w[torch.arange(4)]),
+        Held((7, 4), lambda x, w: x + functional.embedding(torch.arange(4), w)),
+        Held((4, 4), lambda x, w: functional.layer_norm(x, (4, 4), w)),
+        Held((4, 4), lambda x, w: functional.rms_norm(x, (4, 4), w)),
+        Held((1, 4), lambda x, w: torch.where(x > 0, x, x * w).softmax(-1)),
+        nn.LayerNorm((4, 4)),
+        nn.utils.parametrizations.spectral_norm(nn.PReLU(4)),
+    ],
+)
+def test_what_moves_scales_or_normalises_costs_nothing(module):
+    assert nets.count(nn.Sequential(nn.Linear(4, 4), module.eval()), (4, 4)).macs == 64
+
+
+def test_embeddings_cost_nothing():
+    assert nets.count(nn.Embedding(9, 3), torch.tensor([[1, 2]])).macs == 0
+    assert nets.count(nn.EmbeddingBag(9, 3), torch.tensor([[1, 2]])).macs == 0
 
 
 def test_a_module_that_cannot_be_counted_is_named():
-    net = nn.Sequential(nn.Linear(4, 4), Scaled(4, 4))
-    with pytest.raises(InputError, match=r"module '1' \(Scaled\) holds weights"):
-        nets.count(net, (4, 4))
-    assert nets.count(net, (4, 4), free=(Scaled,)).macs == 64
-    assert nets.count(nn.Sequential(Scaled(4, 1), nn.LayerNorm((4, 4))), (4, 4)).macs == 0
-    assert nets.count(nn.Embedding(9, 3), torch.tensor([[1, 2]])).macs == 0
+    class Prototypes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.place = nn.Parameter(torch.ones(5, 4))
+
+        def forward(self, x):
+            return torch.cdist(x, self.place)
+
+    with pytest.raises(InputError, match=r"module '1' \(Prototypes\) holds weights, .* aten._cdist_forward"):
+        nets.count(nn.Sequential(nn.Linear(4, 4), Prototypes()), (4,))
     with pytest.raises(InputError, match="Bilinear"):
         nets.count(nn.Bilinear(2, 3, 4), (torch.zeros(1, 2), torch.zeros(1, 3)))
+    Prototypes.costs_nothing = True
+    assert nets.count(nn.Sequential(nn.Linear(4, 4), Prototypes()), (4,)).macs == 16
+
+
+def test_products_with_a_vector():
+    assert nets.count(Held(6, lambda x, w: x[0] @ w), (5, 6)).macs == 30
+    assert nets.count(Held(6, lambda x, w: torch.addmv(w[:5], x[0], w)), (5, 6)).macs == 30
+    assert nets.count(Held(6, lambda x, w: x[0, 0] @ w), (5, 6)).macs == 6
+
+
+def test_biases_are_those_of_layers():
+    class Turned(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.transpose(1, 2))
+
+    shapes = {"Linear": nn.Linear(8, 16), "behind a transpose": Turned(6, 16), "Conv1d": nn.Conv1d(6, 4, 3)}
+    with_bias = {
+        name: nets.count(net, (6, 8), bias=True).ops - nets.count(net, (6, 8)).ops for name, net in shapes.items()
+    }
+    assert with_bias == {"Linear": 6 * 16, "behind a transpose": 8 * 16, "Conv1d": 4 * 6}
+
+
+def test_a_mask_is_no_bias():
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mha = nn.MultiheadAttention(8, 2, batch_first=True, bias=False)
+
+        def forward(self, x):
+            return self.mha(x, x, x, attn_mask=torch.zeros(3, 3))[1]
+
+    assert nets.count(Attends(), (3, 8), bias=True).ops == nets.count(Attends(), (3, 8)).ops
+
+
+def test_the_peak_is_that_of_one_sample():
+    class Looks(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) if float(x.sum()) >= 0 else x
+
+    one, many = (nets.count(Looks(8, 2), torch.ones(n, 8)).peak_activation_bytes for n in (1, 1000))
+    assert one == many
 
 
 def test_examples_count_one_sample_and_touch_nothing():

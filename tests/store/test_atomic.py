@@ -27,6 +27,19 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> Non
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_a_folder_that_cannot_be_synchronised_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def refuses(handle: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{handle}"):
+            raise OSError(22, "Invalid argument")
+        sync(handle)
+
+    monkeypatch.setattr("nervure.store.atomic.os.fsync", refuses)
+    write_text(tmp_path / "a", "whole")
+    assert (tmp_path / "a").read_text() == "whole"
+
+
 def test_files_get_the_usual_rights(tmp_path: Path) -> None:
     mask = os.umask(0o022)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -238,6 +239,10 @@ class TestClaim:
         with pytest.raises(InputError, match=r"thesis\.doc"):
             store.save(tmp_path / "run", run, overwrite=True)
 
+    def test_a_name_that_is_no_text(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="its name is no UTF-8"):
+            claim(tmp_path / "caf\udce9")
+
     def test_a_file_of_that_name(self, run: Run, tmp_path: Path) -> None:
         (tmp_path / "run").write_text("")
         with pytest.raises(InputError, match="a file of that name"):
@@ -256,7 +261,7 @@ class TestClaim:
         def refuse(*_: object, **__: object) -> None:
             raise OSError(errno.EROFS, "Read-only file system")
 
-        monkeypatch.setattr("nervure.store.atomic.tempfile.mkstemp", refuse)
+        monkeypatch.setattr("pathlib.Path.touch", refuse)
         with pytest.raises(InputError, match="read-only"):
             store.save(tmp_path / "run", run)
         assert list(tmp_path.iterdir()) == []
@@ -278,10 +283,78 @@ class TestClaim:
         assert not store.is_run(path)
         assert claim(path) == path
 
+    def test_what_cannot_be_written_replaces_nothing(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        worse = store.load(tmp_path / "run")
+        worse.evidence["bad name!"] = worse.evidence["loss"]
+        with pytest.raises(InputError, match="a figure's name"):
+            store.save(tmp_path / "run", worse, overwrite=True)
+        assert same(store.load(tmp_path / "run").net, run.net)
+        assert sorted(file.name for file in (tmp_path / "run").iterdir()) == [
+            "evidence", "history.jsonl", "model.safetensors", "run.json",
+        ]  # fmt: skip
+
+    def test_a_linked_checkpoint_is_let_go_and_what_it_points_at_stays(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        (tmp_path / "scratch").mkdir()
+        (tmp_path / "scratch" / "kept").touch()
+        (tmp_path / "run" / "checkpoint").symlink_to(tmp_path / "scratch")
+        store.save(tmp_path / "run", run, overwrite=True)
+        assert not (tmp_path / "run" / "checkpoint").exists()
+        assert (tmp_path / "scratch" / "kept").exists()
+
+    @pytest.mark.parametrize("name", [".DS_Store", "._run.json", "Thumbs.db", ".nfs0001"])
+    def test_files_of_the_system_are_no_hindrance(self, run: Run, tmp_path: Path, name: str) -> None:
+        store.save(tmp_path / "run", run)
+        (tmp_path / "run" / name).touch()
+        store.save(tmp_path / "run", run, overwrite=True)
+        assert store.load(tmp_path / "run").metrics["accuracy"] == 0.5
+
     def test_figure_names_cannot_escape(self, run: Run, tmp_path: Path) -> None:
         run.evidence["../x"] = run.evidence["loss"]
         with pytest.raises(InputError, match="letters, digits"):
             store.save(tmp_path / "run", run)
+
+
+class TestAnnotate:
+    def test_what_is_no_number_is_kept_as_such(self, run: Run, tmp_path: Path) -> None:
+        store.save(tmp_path / "run", run)
+        store.annotate(tmp_path / "run", dict(run.evidence), {"latency": float("nan")})
+        assert np.isnan(store.load(tmp_path / "run").metrics["latency"])
+
+    def test_cut_short_it_leaves_a_whole_run(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store.save(tmp_path / "run", run)
+        write, written = store.folder.write_json, []
+
+        def dies(*args: object) -> None:
+            written.append(args)
+            if len(written) > 1:
+                raise KeyboardInterrupt
+            write(*args)
+
+        monkeypatch.setattr("nervure.store.folder.write_json", dies)
+        other = Curve(title="loss", alt="rises", x=np.arange(2), y=np.arange(2.0)[None])
+        with pytest.raises(KeyboardInterrupt):
+            store.annotate(tmp_path / "run", {"loss": other})
+        monkeypatch.undo()
+        assert store.load(tmp_path / "run").evidence == {}
+        store.annotate(tmp_path / "run", {"loss": other})
+        assert store.load(tmp_path / "run").evidence["loss"].alt == "rises"
+
+
+def test_names_that_are_no_text_come_back(run: Run, tmp_path: Path) -> None:
+    run.source = "caf\udce9"
+    run.evidence["loss"] = dataclasses.replace(run.evidence["loss"], title="caf\udce9")
+    store.save(tmp_path / "run", run)
+    back = store.load(tmp_path / "run")
+    assert (back.source, back.evidence["loss"].title) == ("caf\udce9", "caf\udce9")
+
+
+def test_a_network_in_half_precision_comes_back_in_it(tmp_path: Path) -> None:
+    net = nets.build("lenet-300-100", in_shape=(1, 8, 8), classes=10).to(torch.bfloat16)
+    back = store.load(store.save(tmp_path / "run", net)).net
+    assert {one.dtype for one in back.parameters()} == {torch.bfloat16}
+    assert same(back, net)
 
 
 def test_weights_of_another_network_are_told_shortly() -> None:

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nervure import nets, store
+from nervure import data, nets, store, train
 from nervure.errors import InputError, RunError
 from nervure.nets.packing import pack, unpack
 from nervure.store.packed import load_weights, save_weights
@@ -154,3 +154,24 @@ def test_bits_alone_are_truth_values() -> None:
     with pytest.raises(InputError, match="bits are missing"):
         unpack({}, {"a": [2]})
     assert unpack({"a:bits": torch.tensor([2], dtype=torch.uint8)}, {"a": [2]})["a"].tolist() == [False, True]
+
+
+class Extra(nn.Linear):
+    """Keeps more than tensors."""
+
+    def get_extra_state(self) -> dict[str, int]:
+        return {"seen": 3}
+
+    def set_extra_state(self, state: dict[str, int]) -> None: ...
+
+
+def test_what_a_file_of_weights_cannot_hold_is_named_before_training(tmp_path: Path) -> None:
+    ds = data.load("digits").subset(range(50))
+    net = nn.Sequential(nn.Flatten(), Extra(64, 10))
+    with pytest.raises(InputError, match=r"'1._extra_state' of the network's state is a dict"):
+        train.fit(net, ds, train.Recipe(epochs=1), out=tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+    net = nn.Linear(2, 2)
+    net.register_buffer("thin", torch.eye(2).to_sparse())
+    with pytest.raises(InputError, match=r"'thin' .* of layout torch.sparse_coo"):
+        save_weights(tmp_path / "w.safetensors", net.state_dict())

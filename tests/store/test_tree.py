@@ -4,13 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nervure.errors import RunError
+from nervure.errors import InputError, RunError
 from nervure.store.tree import load_tree, load_weights, save_tree, save_weights
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [({1: "a", "1": "b"}, "read the same"), (b"ab", "a bytes"), (np.ones(2), "a ndarray"), ({1, 2}, "a set")],
+)
+def test_what_would_be_lost_is_refused(tmp_path: Path, value: object, why: str) -> None:
+    with pytest.raises(InputError, match=why):
+        save_tree(tmp_path / "t.safetensors", {"a": value})
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path: Path) -> None:
+    save_tree(tmp_path / "t.safetensors", {"a": np.float32(0.5), "b": np.int64(3), "c": np.bool_(True)})
+    assert load_tree(tmp_path / "t.safetensors") == {"a": 0.5, "b": 3, "c": True}
+
 
 plain = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False) | st.text()
 trees = st.recursive(

@@ -130,3 +130,23 @@ class TestClustering:
         found = evaluate(self.Grouped(), self.data(("cluster 0", "cluster 1")), split="train", device="cpu")
         assert found.metrics["accuracy"] == 0.25
         assert "acc" not in found.metrics and "matched" not in found.evidence
+
+
+class Prototypes(nn.Module):
+    """Distances to learned places, which nothing counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = nn.Parameter(torch.zeros(10, 64))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return -torch.cdist(x.flatten(1), self.places)
+
+
+def test_what_cannot_be_counted_is_measured_all_the_same(ds: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    found = evaluate(Prototypes(), ds, device="cpu")
+    assert found.metrics["parameters"] == 640
+    assert "accuracy" in found.metrics
+    assert "macs" not in found.metrics
+    assert "cost" not in found.evidence
+    assert "no multiply-adds are measured: module '' (Prototypes) holds weights" in caplog.text

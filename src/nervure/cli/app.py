@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import io
 import logging
 import os
 import sys
@@ -96,6 +97,8 @@ def _common(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 failed while working, 2 bad input, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(_run(arguments))
 
 

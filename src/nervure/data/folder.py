@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def read(path: Path, *, size: Size = None, on_corrupt: OnCorrupt = "refuse") -> 
     labelled = {label is not None for _, label, _ in found}
     if len(labelled) > 1:
         raise InputError(f"{where}: some of its splits have class folders and some have none")
-    names = [str(file.relative_to(path)) for file, _, _ in found]
+    names = [_text(file.relative_to(path)) for file, _, _ in found]
     x, kept = read_pictures([file for file, _, _ in found], names, size=size, on_corrupt=on_corrupt, where=where)
     classes = sorted({label for _, label, _ in found if label is not None})
     place = {label: number for number, label in enumerate(classes)}
@@ -55,6 +56,11 @@ def read(path: Path, *, size: Size = None, on_corrupt: OnCorrupt = "refuse") -> 
         items=[names[number] for number in kept],
         where=where,
     )
+
+
+def _text(path: Path) -> str:
+    """A name as text: bytes that are no UTF-8, as in old archives, are spelt out."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _folders(path: Path) -> list[Path]:
@@ -86,5 +92,5 @@ def _members(root: Path) -> list[tuple[Path, str | None]]:
         files = _pictures(folder, "**/*")
         if not files:
             raise InputError(f"{folder}: this class folder holds no images; remove it or fill it")
-        members += [(file, folder.name) for file in files]
+        members += [(file, _text(Path(folder.name))) for file in files]
     return members

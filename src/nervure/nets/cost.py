@@ -28,16 +28,17 @@ __all__ = ["Cost", "LayerCost", "count", "weights"]
 
 Types = type[nn.Module] | tuple[type[nn.Module], ...]
 
-_FREE: tuple[type[nn.Module], ...] = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.RMSNorm,
-    nn.Embedding,
-    nn.EmbeddingBag,
-    nn.PReLU,
-    nn.utils.parametrize.ParametrizationList,
-)
+_ATEN = torch.ops.aten
+_SIZED_BY = {_ATEN.mv: 0, _ATEN.addmv: 1, _ATEN.dot: 0, _ATEN.vdot: 0}
+"""Products that PyTorch's own counter leaves out: the argument with as many numbers as there are multiply-adds."""
+
+_FREE = ("norm", "copy", "index", "scatter")
+"""Operations on several tensors that only normalise or move numbers have one of these in their name."""
+
+_CLOSED = (nn.RNNBase, nn.utils.parametrize.ParametrizationList)
+"""Counted as a whole when they end: recurrent layers by their sizes, what makes weights of weights as nothing."""
+
+_BIASED = (nn.Linear, nn.modules.conv._ConvNd)
 _GATES = {"LSTM": 4, "GRU": 3, "RNN_TANH": 1, "RNN_RELU": 1}
 
 
@@ -140,9 +141,10 @@ def count(
     *,
     unit: str = "mac",
     bias: bool = False,
-    free: tuple[type[nn.Module], ...] = (),
 ) -> Cost:
     """Count parameters, operations and peak activation memory for one sample; ``net`` is not touched.
+
+    A module class of your own may say ``costs_nothing = True``: then it need not be countable.
 
     Parameters
     ----------
@@ -156,13 +158,11 @@ def count(
     bias : bool
         Count one operation more for each output of a layer with a bias (spec majority-voting-pruning,
         eq. 2.20).
-    free : tuple of types
-        Modules that hold weights and may cost nothing, besides norms, embeddings and mere scales.
 
     Raises
     ------
     InputError
-        When a module with weights of two or more dimensions ran and nothing in it could be counted.
+        When a module with weights of two or more dimensions multiplied tensors in a way that nothing here counts.
 
     Examples
     --------
@@ -182,7 +182,7 @@ def count(
         for parameter in module.parameters(recurse=False):
             params += 0 if id(parameter) in seen else parameter.numel()
             seen.add(id(parameter))
-        _refuse_uncounted(name, module, ledger, (*_FREE, *free))
+        _refuse_uncounted(name, module, ledger)
         ops = factor * (ledger.macs[name] + (ledger.adds[name] if bias else 0))
         leaf = name in ledger.outputs and not any(module.children())
         if params or ops or leaf:
@@ -202,8 +202,8 @@ def count(
 
 def _inputs(net: nn.Module, given: Sequence[int] | Tensor | Sequence[Tensor]) -> list[Tensor]:
     if isinstance(given, Tensor):
-        return [given[:1]]
-    batches = [one[:1] for one in given if isinstance(one, Tensor)]
+        return [given[:1].clone()]
+    batches = [one[:1].clone() for one in given if isinstance(one, Tensor)]
     if batches and len(batches) == len(given):
         return batches
     sides = [side for side in given if isinstance(side, int) and side > 0]
@@ -212,15 +212,14 @@ def _inputs(net: nn.Module, given: Sequence[int] | Tensor | Sequence[Tensor]) ->
     return [torch.zeros(1, *sides, dtype=place_of(net)[1])]
 
 
-def _refuse_uncounted(name: str, module: nn.Module, ledger: _Ledger, free: tuple[type[nn.Module], ...]) -> None:
+def _refuse_uncounted(name: str, module: nn.Module, ledger: _Ledger) -> None:
     held = [one for one in module.parameters(recurse=False) if sum(side > 1 for side in one.shape) > 1]
-    if not held or name not in ledger.outputs or isinstance(module, free) or getattr(module, "costs_nothing", False):
+    if not held or getattr(module, "costs_nothing", False) or ledger.macs[name]:
         return
-    inside = f"{name}." if name else ""
-    if not any(ops and (at == name or at.startswith(inside)) for at, ops in ledger.macs.items()):
+    if unknown := ledger.unknown.get(name):
         raise InputError(
-            f"module {name!r} ({type(module).__name__}) holds weights, and none of its operations can "
-            "be counted; if it costs nothing, pass free=(its type,)"
+            f"module {name!r} ({type(module).__name__}) holds weights, and its operation {unknown} cannot be counted; "
+            "write it as a matrix product, or say costs_nothing = True in its class"
         )
 
 
@@ -231,8 +230,9 @@ class _Ledger(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.macs: dict[str, int] = defaultdict(int)
         self.adds: dict[str, int] = defaultdict(int)
+        self.unknown: dict[str, str] = {}
         self.outputs: dict[str, tuple[tuple[int, ...], int]] = {}
-        self.running: list[str] = [""]
+        self.running: list[tuple[str, nn.Module | None]] = [("", None)]
         self.closed = 0
         self.alive: dict[int, int] = {}
         self.now = 0
@@ -268,31 +268,38 @@ class _Ledger(TorchDispatchMode):
             # Views and in-place operations return memory that is already counted, or belongs to a weight.
             if isinstance(result, Tensor) and returned.alias_info is None:
                 self.hold(result)
+        name, module = self.running[-1]
         if packet in flop_registry:
-            name = self.running[-1]
             self.macs[name] += flop_registry[packet](*args, **kwargs, out_val=out) // 2
-            if _has_bias(packet, args, kwargs):
+            if _has_bias(packet, args, kwargs) and not isinstance(module, _BIASED):
                 self.adds[name] += results[0].numel()
+        elif packet in _SIZED_BY:
+            self.macs[name] += args[_SIZED_BY[packet]].numel()
+        elif _may_multiply(func, args):
+            self.unknown[name] = str(packet)
         return out
 
     def enter(self, name: str, module: nn.Module) -> None:
         """A module begins."""
-        self.running.append(name)
-        self.closed += isinstance(module, nn.RNNBase)
+        self.running.append((name, module))
+        self.closed += isinstance(module, _CLOSED)
 
     def leave(self, name: str, module: nn.Module, args: tuple[object, ...], out: object) -> None:
-        """A module ends: note what it returned, and what a recurrent one costs."""
+        """A module ends: note what it returned, and what a recurrent one or a bias costs."""
         self.running.pop()
         tensors = _tensors(out)
-        if isinstance(module, nn.RNNBase):
+        if isinstance(module, _CLOSED):
             self.closed -= 1
+            for tensor in tensors:
+                self.hold(tensor)
+        if isinstance(module, nn.RNNBase):
             steps = _tensors(args)[0]
             states = steps.numel() // module.input_size
             products, outputs = _recurrent(module)
             self.macs[name] += states * products
             self.adds[name] += states * outputs if module.bias else 0
-            for tensor in tensors:
-                self.hold(tensor)
+        elif isinstance(module, _BIASED) and module.bias is not None:
+            self.adds[name] += sum(tensor.numel() for tensor in tensors)
         shape = tuple(tensors[0].shape[1:]) if tensors else ()
         self.outputs[name] = shape, sum(one.numel() * one.element_size() for one in tensors)
 
@@ -338,11 +345,23 @@ def _tensors(value: object) -> list[Tensor]:
     return []
 
 
+def _may_multiply(func: torch._ops.OpOverload, args: Sequence[object]) -> bool:
+    """Whether an operation may be a product that nobody counts: tensors of numbers go in, and are not taken one by one.
+
+    >>> two = [torch.ones(2, 2), torch.ones(2, 2)]
+    >>> _may_multiply(torch.ops.aten._cdist_forward.default, two), _may_multiply(torch.ops.aten.add.Tensor, two)
+    (True, False)
+    """
+    if {torch.Tag.pointwise, torch.Tag.reduction} & set(func.tags) or any(word in func.name() for word in _FREE):
+        return False
+    numbers = sum(isinstance(one, Tensor) and (one.is_floating_point() or one.is_complex()) for one in args)
+    return numbers > (func.namespace == "aten")
+
+
 def _has_bias(packet: object, args: Sequence[object], kwargs: dict[str, object]) -> bool:
-    aten = torch.ops.aten
-    if packet in (aten.addmm, aten.baddbmm):
+    if packet is _ATEN.addmm:
         return True
-    if packet in (aten.convolution, aten._convolution):
+    if packet in (_ATEN.convolution, _ATEN._convolution):
         return (args[2] if len(args) > 2 else kwargs.get("bias")) is not None
     return False
 

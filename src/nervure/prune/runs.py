@@ -165,6 +165,6 @@ def told(plan: Plan, repairs: Sequence[Repair] = ()) -> dict[str, object]:
 
 def save_pruned(path: Path | str, run: Run, plan: Plan, *, overwrite: bool = False) -> Path:
     """Write a pruned run and its ``plan.json``; the record comes last, so the folder is whole or no run."""
-    with folder.anew(path, overwrite=overwrite) as place:
+    with folder.anew(path, run, overwrite=overwrite) as place:
         plan.save(place / "plan.json")
-        return folder.write(place, run)
+    return Path(path)

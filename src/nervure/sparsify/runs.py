@@ -180,6 +180,6 @@ def _pictured(mask: Mask) -> str | None:
 
 def save_sparsified(path: Path | str, run: Run, mask: Mask, *, overwrite: bool = False) -> Path:
     """Write a sparsified run and its mask; the record comes last, so the folder is whole or no run."""
-    with folder.anew(path, overwrite=overwrite) as place:
+    with folder.anew(path, run, overwrite=overwrite) as place:
         mask.save(place / MASK)
-        return folder.write(place, run)
+    return Path(path)

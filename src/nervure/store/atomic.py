@@ -6,7 +6,7 @@ import contextlib
 import errno
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,15 +54,14 @@ def replacing(path: Path | str) -> Iterator[Path]:
     """
     path = Path(path)
     with clear_errors(path), making(path.parent):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+        temporary.touch(exist_ok=False)
         try:
             yield temporary
             _sync(temporary)
-            os.chmod(temporary, 0o666 & ~_umask())
             os.replace(temporary, path)
-            _sync(path.parent)
+            with contextlib.suppress(OSError):  # not every file system has this for folders
+                _sync(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -140,8 +139,10 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, data: object) -> None:
-    """Write JSON that a person can read, whole or not at all."""
-    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON that a person can read, whole or not at all; what UTF-8 lacks, as in odd file names, is escaped."""
+    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    with replacing(path) as temporary:
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def _sync(path: Path) -> None:
@@ -150,9 +151,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +20,7 @@ from nervure.errors import InputError, RunError
 from nervure.evidence import Figure
 from nervure.nets.build import function_of, rebuild
 from nervure.nets.origin import Origin, origin_of
-from nervure.store.atomic import clear_errors, leftover, replacing, write_json, write_text
+from nervure.store.atomic import clear_errors, leftover, making, replacing, write_json, write_text
 from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
 from nervure.store.run import Action, History, Run
@@ -37,6 +39,9 @@ _OURS = {
     "mask.safetensors", "sizes",
 }  # fmt: skip
 
+_SYSTEM = (".DS_Store", "._", "Thumbs.db", "desktop.ini", ".nfs")
+"""Files that systems put into folders unasked begin with these."""
+
 
 def is_run(path: Path | str) -> bool:
     """Whether ``path`` holds a finished run's record (which may still prove damaged)."""
@@ -50,6 +55,10 @@ def claim(path: Path | str, *, resume: bool | None = None, overwrite: bool = Fal
     holds files of other kinds is always refused. ``resume`` is None for work that cannot be resumed.
     """
     path = Path(path)
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"cannot write {path}: its name is no UTF-8; choose another name") from error
     if not path.exists():
         ancestor = next(parent for parent in path.absolute().parents if parent.exists())
         if not ancestor.is_dir():
@@ -59,7 +68,7 @@ def claim(path: Path | str, *, resume: bool | None = None, overwrite: bool = Fal
     if not path.is_dir():
         raise InputError(f"cannot write {path}: a file of that name exists; choose another name")
     _writable(path, path)
-    held = {leftover(file.name) or file.name for file in path.iterdir()}
+    held = {leftover(file.name) or file.name for file in path.iterdir() if not file.name.startswith(_SYSTEM)}
     if foreign := sorted(held - _OURS):
         raise InputError(f"cannot write {path}: the folder holds {foreign[0]!r}, which is no part of a run")
     if held and not (resume or overwrite):
@@ -73,20 +82,29 @@ def discard(path: Path | str) -> None:
     """Remove what a run holds, its record first, so that a folder half removed is no run."""
     path = Path(path)
     with clear_errors(path):
-        (path / _RECORD).unlink(missing_ok=True)
+        _clear(path)
         _sweep(path)
-        for name in sorted(_OURS - {_RECORD}):
-            if (path / name).is_dir():
-                shutil.rmtree(path / name)
-            else:
-                (path / name).unlink(missing_ok=True)
+
+
+def _clear(path: Path) -> None:
+    (path / _RECORD).unlink(missing_ok=True)
+    for name in sorted(_OURS - {_RECORD}):
+        _remove(path / name)
 
 
 def _sweep(path: Path) -> None:
     """Remove temporary files that a killed process has left behind."""
     for file in path.iterdir() if path.is_dir() else ():
         if leftover(file.name) in _OURS:
-            file.unlink(missing_ok=True)
+            _remove(file)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, a folder, or a link to either."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) -> Path:
@@ -109,22 +127,29 @@ def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) ->
     True
     """
     run = what if isinstance(what, Run) else _wrap(what)
-    with anew(path, overwrite=overwrite) as place:
-        return write(place, run)
+    with anew(path, run, overwrite=overwrite):
+        return Path(path)
 
 
 @contextlib.contextmanager
-def anew(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]:
-    """A folder for a run, with nothing of the one that it replaces; on failure one that was made is removed again."""
+def anew(path: Path | str, run: Run, *, overwrite: bool = False) -> Iterator[Path]:
+    """Write a run, and what the caller puts into the folder that is given, in place of what ``path`` holds.
+
+    All of it is written beside the old run, which stays as it was if anything fails.
+    """
     path = claim(path, overwrite=overwrite)
-    fresh = not path.exists()
-    discard(path)
-    try:
-        yield path
-    except BaseException:
-        if fresh and path.exists():
-            shutil.rmtree(path, ignore_errors=True)
-        raise
+    with clear_errors(path), making(path):
+        place = Path(tempfile.mkdtemp(prefix=f".{_RECORD}.", suffix=".partial", dir=path))
+        try:
+            yield place
+            write(place, run)
+            _clear(path)
+            for file in sorted(place.iterdir(), key=lambda one: one.name == _RECORD):  # the record comes last
+                file.rename(path / file.name)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+        _sweep(path)
+    run.path = path
 
 
 def write(path: Path, run: Run) -> Path:
@@ -132,8 +157,7 @@ def write(path: Path, run: Run) -> Path:
     with clear_errors(path):
         (path / _RECORD).unlink(missing_ok=True)
         _sweep(path)
-        if (path / _EVIDENCE).is_dir():
-            shutil.rmtree(path / _EVIDENCE)
+        _remove(path / _EVIDENCE)
     save_weights(path / _MODEL, run.net.state_dict())
     write_text(path / _HISTORY, "".join(json.dumps(row) + "\n" for row in run.history))
     files = [_MODEL, _HISTORY]
@@ -151,14 +175,16 @@ def annotate(path: Path | str, figures: Mapping[str, Figure], metrics: Mapping[s
     """Add figures and measures to a run that stands; its network stays as it is."""
     path = Path(path)
     record = parse(path / _RECORD)
-    files = dict(record.files)
-    for name, figure in figures.items():
-        file = _figure_file(name)
+    named = {_figure_file(name): figure for name, figure in figures.items()}
+    files = {name: digest for name, digest in record.files.items() if name not in named}
+    if len(files) < len(record.files):  # the run is whole without them, should the writing of new ones be cut short
+        write_json(path / _RECORD, render(record.model_copy(update={"files": files})))
+    for file, figure in named.items():
         with replacing(path / file) as temporary:
             evidence.save(temporary, figure)
         files[file] = _digest(path / file)
-    changed = record.model_copy(update={"files": files, "metrics": {**record.metrics, **(metrics or {})}})
-    write_json(path / _RECORD, render(changed))
+    values = {**record.metrics, **_finite(metrics or {})}
+    write_json(path / _RECORD, render(record.model_copy(update={"files": files, "metrics": values})))
 
 
 def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = None) -> Run:
@@ -180,8 +206,12 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
         raise RunError(f"{path}: its record names no {min(lack)}")
     in_shape = tuple(record.data.in_shape)
     net = _rebuild(record, in_shape, build, path)
+    state = load_weights(path / _MODEL)
     with _fits(path):
-        net.load_state_dict(load_weights(path / _MODEL))
+        net.load_state_dict(state)
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if name in state:  # a network that was trained in half precision stays in it
+            tensor.data = tensor.data.to(state[name].dtype)
     net.eval()
     return Run(
         net=net,
@@ -237,11 +267,16 @@ def _record(path: Path, run: Run, files: list[str]) -> Record:
                 "in_shape": list(run.in_shape),
                 "preprocessing": run.preprocessing.to_json(),
             },
-            "metrics": {name: value if math.isfinite(value) else None for name, value in run.metrics.items()},
+            "metrics": _finite(run.metrics),
             "versions": dict(run.versions),
             "files": {name: _digest(path / name) for name in files},
         }
     )
+
+
+def _finite(metrics: Mapping[str, float]) -> dict[str, float | None]:
+    """Measures as JSON has them: what is no number becomes null."""
+    return {name: value if math.isfinite(value) else None for name, value in metrics.items()}
 
 
 def _wrap(net: nn.Module) -> Run:
@@ -286,8 +321,6 @@ def _read_history(path: Path) -> History:
 
 
 def _writable(folder: Path, path: Path) -> None:
-    import os
-
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: no permission to write there; choose another folder")
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from nervure.errors import RunError
+from nervure.errors import InputError, RunError
 from nervure.store.atomic import replacing
 
 __all__ = ["load_tree", "load_weights", "read", "save_tree", "save_weights"]
@@ -35,7 +36,7 @@ def save_tree(path: Path | str, tree: Tree) -> None:
     tensors: dict[str, Tensor] = {}
     plain = _strip(tree, tensors)
     with replacing(path) as temporary:
-        _write(tensors, temporary, {"tree": json.dumps(plain, ensure_ascii=False)})
+        _write(tensors, temporary, {"tree": json.dumps(plain)})
 
 
 def load_tree(path: Path | str) -> Tree:
@@ -104,10 +105,18 @@ def _strip(value: Tree, tensors: dict[str, Tensor]) -> Tree:
         tensors[name] = value.detach().cpu().contiguous().clone()
         return {_TENSOR: name}
     if isinstance(value, Mapping):
-        return {str(key): _strip(one, tensors) for key, one in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(named := {str(key): one for key, one in value.items()}) < len(value):
+            raise InputError(f"{list(value)}: two of these keys read the same, and only one could be kept")
+        return {key: _strip(one, tensors) for key, one in named.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [_strip(one, tensors) for one in value]
-    return value
+    raise InputError(
+        f"a {type(value).__name__} cannot be kept; give tensors, numbers, text, and lists or dicts of them"
+    )
 
 
 def _fill(value: Tree, tensors: Mapping[str, Tensor]) -> Tree:

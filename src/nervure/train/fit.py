@@ -21,6 +21,7 @@ from nervure.objectives.call import call
 from nervure.store import Action, Run, is_run, load
 from nervure.store import folder as runs
 from nervure.store.atomic import alone, clear_errors
+from nervure.store.packed import check_weights
 from nervure.train import callbacks as callback_table
 from nervure.train import checkpoint
 from nervure.train.callbacks import Callback
@@ -106,6 +107,8 @@ def fit(
         lone = _lone_sample(start, ds, recipe)
         made = [*(callback_table.make(spec) for spec in recipe.callbacks), *callbacks]
         lineage = (*lineage, Action("train", recipe.to_json(), recipe.seed, command))
+        if out is not None:
+            check_weights(start.state_dict())
         place = None if out is None else Place(out, lineage, fresh=state is None)
         fabric = open_fabric(device, recipe.precision)
         loop = Loop(start.train(), ds, recipe, goal, made, fabric, drop_last=lone, place=place)
