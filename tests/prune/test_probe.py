@@ -60,3 +60,18 @@ def test_criteria_that_search_get_one() -> None:
     assert plan.judging.samples == 50
     with pytest.raises(InputError, match="needs data to measure on"):
         prune.plan(net, None, "ablation", prune.Target(keep=0.5))
+
+
+def test_an_answer_is_kept_for_these_samples_and_labels_alone(tmp_path: Path) -> None:
+    net = nets.build("mlp", in_shape=(5,), classes=3, widths=[7])
+    graph, ask = trace(net, torch.zeros(2, 5)), {"classifier.0": torch.tensor([0, 1])}
+    there = batches()
+    first = prune.MaskProbe(net, graph, there, objectives.make("cross-entropy"), path=tmp_path / "log").loss(ask)
+    for other in (
+        [one._replace(y=(one.y + 1) % 3) for one in there],  # type: ignore[operator]
+        [one._replace(x=one.x * 2) for one in there],
+    ):
+        kept = prune.MaskProbe(net, graph, other, objectives.make("cross-entropy"), path=tmp_path / "log").loss(ask)
+        assert kept == prune.MaskProbe(net, graph, other, objectives.make("cross-entropy")).loss(ask) != first
+    smooth = objectives.make("cross-entropy", {"label_smoothing": 0.5})
+    assert prune.MaskProbe(net, graph, there, smooth, path=tmp_path / "log").loss(ask) != first

@@ -9,7 +9,7 @@ import pytest
 
 from nervure import data, nets, store, train
 from nervure.errors import InputError
-from nervure.prune.plan import weights_digest
+from nervure.nets.digest import weights_digest
 from nervure.study.base import base_of
 from nervure.study.trials import Job
 from nervure.train import Recipe

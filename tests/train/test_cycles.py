@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from nervure import data, nets, store, train
 from nervure.data import Dataset
+from nervure.errors import InputError
 from nervure.train import Recipe
 
 
@@ -50,3 +53,36 @@ def test_one_cycle_is_a_fit(ds: Dataset) -> None:
     plain = train.fit(net, ds, Recipe(epochs=1), device="cpu")
     for name, value in plain.net.state_dict().items():
         assert np.array_equal(value, one.net.state_dict()[name])
+
+
+def test_a_cycle_goes_on_only_from_the_weights_that_it_was_started_with(ds: Dataset, tmp_path: Path) -> None:
+    net = nets.build("mlp", ds, widths=[4])
+
+    def scaled(by: float) -> Callable[[store.Run, int], nn.Module]:
+        def change(run: store.Run, cycle: int) -> nn.Module:
+            with torch.no_grad():
+                for one in run.net.parameters():
+                    one.mul_(by)
+            return run.net
+
+        return change
+
+    first = train.cycles(net, ds, Recipe(epochs=1), scaled(0.5), 2, out=tmp_path / "r", device="cpu")
+    again = train.cycles(net, ds, Recipe(epochs=1), scaled(0.5), 2, out=tmp_path / "r", resume=True, device="cpu")
+    for name, value in first.net.state_dict().items():
+        assert torch.equal(value, again.net.state_dict()[name])
+    with pytest.raises(InputError, match=r"r.cycles/1 was started from other weights"):
+        train.cycles(net, ds, Recipe(epochs=1), scaled(0.1), 2, out=tmp_path / "r", resume=True, device="cpu")
+    with pytest.raises(InputError, match=r"r.cycles/0 was started from other weights"):
+        other = nets.build("mlp", ds, widths=[4], seed=1)
+        train.cycles(other, ds, Recipe(epochs=1), scaled(0.5), 2, out=tmp_path / "r", resume=True, device="cpu")
+
+
+def test_overwriting_leaves_no_cycle_of_before(ds: Dataset, tmp_path: Path) -> None:
+    net = nets.build("mlp", ds, widths=[4])
+    for count in (3, 2):
+        train.cycles(
+            net, ds, Recipe(epochs=1), lambda run, cycle: run.net, count, out=tmp_path / "r", overwrite=True,
+            device="cpu",
+        )  # fmt: skip
+    assert not (tmp_path / "r.cycles" / "2").exists()

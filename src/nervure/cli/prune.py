@@ -147,7 +147,7 @@ def command(
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write nothing")
     from nervure import prune
-    from nervure.prune.plan import weights_digest
+    from nervure.nets.digest import weights_digest
     from nervure.prune.recover import check
     from nervure.prune.runs import pruned_run, save_pruned
     from nervure.sparsify.masked import bake, masks_of

@@ -189,9 +189,10 @@ def write(
         base, ds, mask, thin, before=first, units=units, figures=figures, device=device, command=command
     )
     save_sparsified(out, done, mask, overwrite=overwrite or train)
+    gone, stuck = sum(units.removed.values()), sum(sum(why.values()) for why in units.stayed.values())
     note = verdict(
-        stored_bytes(first.net), int(done.metrics["bytes"]), sum(units.removed.values()), compacted=drop,
-        masked=keep and not drop, pays=None if table is None else table.pays,
+        stored_bytes(first.net), int(done.metrics["bytes"]), gone, stuck, compacted=drop, masked=keep and not drop,
+        pays=None if table is None else table.pays,
     )  # fmt: skip
     show(mask, json_, out, done, units, note)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nervure.judge import rounded
 from nervure.nets.cost import Cost, count
 from nervure.nets.shadow import on_meta
 from nervure.nets.structure.cut import cut
@@ -136,8 +137,9 @@ def _ranked(draft: Draft) -> Ladder:
         own = own / size if size > 0 else own
         blocks = [own[torch.from_numpy(group.block == one)].sort(descending=True).values for one in range(group.step)]
         ordered = torch.stack(blocks)
-        for before, after in itertools.pairwise(at):
-            gain = float(ordered[:, before // group.step : after // group.step].mean())
+        pairs = list(itertools.pairwise(at))
+        means = [ordered[:, before // group.step : after // group.step].mean() for before, after in pairs]
+        for (before, after), gain in zip(pairs, rounded(torch.tensor(means)).tolist(), strict=True):
             steps.append((-gain, before / group.units, group.name, after))
     steps.sort()
     rungs: list[Callable[[], Counts]] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,14 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 from nervure.evidence import Figure, Flow, Table
+from nervure.nets.digest import weights_digest
 from nervure.observe.ready import refuse_compiled
 from nervure.prune.target import Target
 
 if TYPE_CHECKING:
     from nervure.nets.structure.surgery import Graph
 
-__all__ = ["Input", "Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure", "weights_digest"]
+__all__ = ["Input", "Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure"]
 
 log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -327,23 +327,6 @@ def structure(net: nn.Module) -> dict[str, tuple[int, ...]]:
     {'weight': (3, 2), 'bias': (3,)}
     """
     return {name: tuple(value.shape) for name, value in net.state_dict().items() if isinstance(value, Tensor)}
-
-
-def weights_digest(net: nn.Module, values: int | None = 64) -> str:
-    """A digest of up to ``values`` values of each tensor, evenly spread, or of all for None: the same anywhere.
-
-    >>> weights_digest(nn.Linear(2, 2)) == weights_digest(nn.Linear(2, 2))
-    False
-    """
-    digest = hashlib.sha256()
-    for name, value in net.state_dict().items():
-        if not isinstance(value, Tensor) or value.device.type == "meta":
-            continue
-        flat = value.detach().flatten()
-        some = flat if values is None else flat[:: max(1, -(-len(flat) // values))]
-        # 0.0 is added because -0.0 is the same weight, and a packed file does not keep its sign.
-        digest.update(name.encode() + (some.to(device="cpu", dtype=torch.float64) + 0.0).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def spread(scores: Tensor, stays: Tensor) -> Spread:

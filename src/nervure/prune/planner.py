@@ -16,6 +16,7 @@ from nervure.data.dataset import Batch, Dataset
 from nervure.errors import InputError
 from nervure.judge import Criterion, Layer, Probe
 from nervure.nets.cost import count
+from nervure.nets.digest import weights_digest
 from nervure.nets.shadow import place_of
 from nervure.nets.structure.check import as_inputs
 from nervure.nets.structure.groups import Group
@@ -29,7 +30,7 @@ from nervure.prune.budget import Counts, Rounding
 from nervure.prune.dead import dead_units
 from nervure.prune.draft import Draft, Ranking, staying
 from nervure.prune.figures import criteria_figures, findings
-from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure, weights_digest
+from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure
 from nervure.prune.probe import MaskProbe
 from nervure.prune.recover import check
 from nervure.prune.target import Target
@@ -154,7 +155,7 @@ def plan(
     if probe is None and any(one.needs_probe for one in criteria.values()):
         probe = _probe(net, ds, graph, samples, seed, batch, objective, searched)
     batches = scores.sampled(
-        ds, criteria, samples, seed, size=batch, example=trial[0], objective=objective, progress=progress
+        ds, criteria, samples, seed, size=batch, example=trial, objective=objective, progress=progress
     )
     found = scores.verdicts(
         net, batches, criteria, layers, objective=objective, probe=probe, device=pick_device(device)

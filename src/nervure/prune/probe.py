@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,11 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.nets.digest import weights_digest
 from nervure.nets.structure.cut import as_units
 from nervure.nets.structure.silence import attach, by_group
 from nervure.nets.structure.surgery import Graph
 from nervure.observe.borrowed import borrowed
-from nervure.prune.plan import weights_digest
 
 __all__ = ["MaskProbe"]
 
@@ -66,7 +67,7 @@ class MaskProbe:
         self.net, self.graph, self.batches, self.objective = net, graph, batches, objective
         self.budget, self.evaluations = budget, 0
         self.path = None if path is None else Path(path)
-        self._of = [weights_digest(net), *(batch.index.tolist() for batch in batches)]
+        self._of = [weights_digest(net), _named(objective), *map(_digest, batches)]
         self._known: dict[str, float] = {}
         if self.path is not None and self.path.is_file():
             for line in self.path.read_text(encoding="utf-8").splitlines():
@@ -107,3 +108,20 @@ class MaskProbe:
             for handle in handles:
                 handle.remove()
         return total / count
+
+
+def _digest(batch: Batch) -> str:
+    """A digest of samples and their targets."""
+    digest = hashlib.sha256()
+    for one in (batch.x, batch.y, batch.mask):
+        if one is not None:
+            plain = one.detach().cpu().contiguous()
+            digest.update(f"{plain.dtype}{tuple(plain.shape)}".encode() + plain.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _named(objective: Loss) -> str:
+    """What an objective is, the same in each process: its settings where it tells them, else its name."""
+    if dataclasses.is_dataclass(objective):
+        return repr(objective)
+    return getattr(objective, "__qualname__", type(objective).__qualname__)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nervure.data.counter import order
 from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
-from nervure.judge import Criterion, Judgement, Layer, Probe, judge, select
+from nervure.judge import Criterion, Judgement, Layer, Probe, judge, rounded, select
 from nervure.nets.structure.groups import Group, Places
 from nervure.prune.criteria import criteria as table
 from nervure.prune.criteria import make
@@ -130,7 +130,7 @@ class Sample:
         ds: Dataset | None,
         at: Indices,
         size: int,
-        example: Tensor,
+        example: Sequence[Tensor],
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
@@ -138,7 +138,9 @@ class Sample:
 
     def __iter__(self) -> Iterator[Batch]:
         if self.ds is None:
-            yield Batch(self.example, None, torch.arange(len(self.example)))
+            if len(self.example) > 1:
+                raise InputError(f"this criterion runs the network, which reads {len(self.example)} tensors, not one")
+            yield Batch(self.example[0], None, torch.arange(len(self.example[0])))
             raise InputError("this criterion looks at activations, not at weights alone; give data")
         self.read = True
         for start in range(0, len(self.at), self.size):
@@ -154,7 +156,7 @@ def sampled(
     seed: int,
     *,
     size: int,
-    example: Tensor,
+    example: Sequence[Tensor],
     objective: Loss | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sample:
@@ -245,6 +247,8 @@ def combined(each: Sequence[Score], how: Combine = "rank") -> Score:
     >>> one, two = Score(torch.tensor([1.0, 2.0, 3.0])), Score(torch.tensor([5.0, 9.0, 8.0]))
     >>> combined([one, two]).scores
     tensor([0.0000, 1.5000, 1.5000], dtype=torch.float64)
+    >>> combined([Score(torch.tensor([1.0, 1.0 + 1e-6])), Score(torch.tensor([2.0, 2.0 - 1e-6]))]).scores
+    tensor([0.5000, 0.5000], dtype=torch.float64)
     """
     ranks = torch.stack([_ranks(one) for one in each]).mean(0)
     if how == "rank":
@@ -258,9 +262,11 @@ def combined(each: Sequence[Score], how: Combine = "rank") -> Score:
 
 
 def _ranks(one: Score) -> Tensor:
-    """Ranks from 0, equal scores sharing the mean of theirs."""
-    scores = one.scores if one.tiebreak is None else torch.stack([one.scores, one.tiebreak], dim=1)
-    _, place, count = scores.unique(dim=0, return_inverse=True, return_counts=True)
+    """Ranks from 0, scores that are equal at five digits sharing the mean of theirs."""
+    each = (one.scores, *(() if one.tiebreak is None else (one.tiebreak,)))
+    _, place, count = torch.stack([rounded(values) for values in each], dim=1).unique(
+        dim=0, return_inverse=True, return_counts=True
+    )
     ends = count.cumsum(0).to(torch.float64)
     shared: Tensor = ends - (count + 1) / 2
     return shared[place]

@@ -11,6 +11,7 @@ def verdict(
     before: int,
     after: int,
     removable: int,
+    stuck: int = 0,
     *,
     compacted: bool = False,
     masked: bool = False,
@@ -24,6 +25,8 @@ def verdict(
         Bytes of the weights' file, dense and as it is kept.
     removable : int
         Units that lost their edges and can go.
+    stuck : int
+        Units that lost them and cannot.
     compacted : bool
         Whether they went.
     masked : bool
@@ -35,8 +38,10 @@ def verdict(
     --------
     >>> verdict(86352, 13488, 0).partition(". ")[0]
     'The zeros are packed, so the file shrank from 86,352 to 13,488 bytes'
+    >>> verdict(86352, 13488, 0, 17).rpartition(". ")[2]
+    '17 units lost all edges and must stay: the page says why.'
     """
-    units = f"{removable} unit{'' if removable == 1 else 's'}"
+    units, others = (f"{count} unit{'' if count == 1 else 's'}" for count in (removable, stuck))
     parts = [_bytes(before, after, masked)]
     if compacted and removable:
         parts.append(f"{units} without edges went, which makes calls cheaper; dense kernels multiply by other zeros.")
@@ -44,10 +49,12 @@ def verdict(
         parts.append("Dense kernels multiply by zeros too.")
     else:
         parts.append("Sparsity does not pay in time here: dense kernels multiply by zeros too.")
-    if not removable:
-        parts.append("No unit lost all of its edges.")
-    elif not compacted:
+    if removable and not compacted:
         parts.append(f"{units} lost all edges: --compact drops them.")
+    if stuck:
+        parts.append(f"{others} lost all edges and must stay: the page says why.")
+    if not removable and not stuck:
+        parts.append("No unit lost all of its edges.")
     if pays is not None:
         where = f"{', '.join(pays)}; nervure.sparsify.sparse runs these so" if pays else "no layer"
         parts.append(f"As measured on this machine sparse kernels are faster in {where}.")

@@ -15,7 +15,7 @@ from typing import Any
 from nervure import data, nets, store
 from nervure.data import Dataset
 from nervure.errors import InputError
-from nervure.prune.plan import weights_digest
+from nervure.nets.digest import weights_digest
 from nervure.store import Run
 from nervure.study.run_data import data_of
 from nervure.study.train_trial import TrainSettings, fewer

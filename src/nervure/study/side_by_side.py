@@ -13,7 +13,7 @@ from nervure import store
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Curve
-from nervure.prune.plan import weights_digest
+from nervure.nets.digest import weights_digest
 from nervure.store import Run
 from nervure.study.statistics import summary
 from nervure.study.table import Data, Profile, Study

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,10 @@ from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
+from nervure.nets.digest import weights_digest
 from nervure.store import Action, Run
 from nervure.store import folder as runs
+from nervure.store.atomic import write_text
 from nervure.train.fit import fit
 from nervure.train.recipe import Recipe
 
@@ -44,7 +47,8 @@ def cycles(
     count : int
         Number of cycles.
     out : path, optional
-        The last run's folder; the cycles before it are kept beside it, in ``<out>.cycles/``, for resuming.
+        The last run's folder; the cycles before it are kept beside it, in ``<out>.cycles/``, for resuming: with the
+        same network, and the same changes.
     **options
         Further arguments of :func:`fit`.
 
@@ -57,11 +61,16 @@ def cycles(
         raise InputError(f"cycles: count = {count}; give 1 or more")
     target = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
     side = None if target is None else target.with_name(f"{target.name}.cycles")
+    if side is not None and overwrite and not resume:
+        for old in side.glob("[0-9]*/"):
+            shutil.rmtree(old)
     current, history = net, []
     run: Run | None = None
     for cycle in range(count):
         how = recipe(cycle) if callable(recipe) else recipe
         place = None if side is None else side / str(cycle)
+        if place is not None:
+            _same_start(place, current.net if isinstance(current, Run) else current, resume=resume)
         run = fit(current, ds, how, out=place, resume=resume, overwrite=overwrite, **options)
         history += [{"cycle": cycle, **row} for row in run.history]
         if cycle + 1 < count:
@@ -73,3 +82,14 @@ def cycles(
     if target is not None:
         runs.write(target, run)
     return run
+
+
+def _same_start(place: Path, net: nn.Module, *, resume: bool) -> None:
+    """Refuse to go on with a cycle that began with other weights, as after another change; remember these otherwise."""
+    file = place.with_suffix(".start")
+    begun = weights_digest(net, None)
+    if resume and place.exists() and file.is_file() and file.read_text(encoding="utf-8") != begun:
+        raise InputError(
+            f"{place} was started from other weights: with another network, or other settings of the change"
+        )
+    write_text(file, begun)

@@ -90,6 +90,12 @@ class TestLoop:
         pruned, recovered = run.evidence["layer-wise"].y[:2]  # type: ignore[attr-defined]
         assert recovered[-1] > pruned[-1]
 
+    def test_recovery_reads_the_samples_of_the_seed(self, ds: Dataset) -> None:
+        net = nets.build("mlp", ds, widths=(12, 10))
+        options = {"recover": "bias", "recover_options": {"samples": 50}, "device": "cpu"}
+        first, again, other = (layerwise(net, ds, None, 0.5, seed=seed, **options) for seed in (0, 0, 1))  # type: ignore[arg-type]
+        assert bytes_of(first.net) == bytes_of(again.net) != bytes_of(other.net)
+
     @pytest.mark.parametrize("recipe", [None, SHORT])
     def test_only_what_reads_the_layer_just_cut_is_estimated(
         self, ds: Dataset, recipe: Recipe | None, caplog: pytest.LogCaptureFixture
@@ -125,7 +131,7 @@ class TestResume:
                 base, ds, SHORT, keep, "majority-vote", out=tmp_path / "cut", device="cpu", stop=lambda: next(asked)
             )
         assert not store.is_run(tmp_path / "cut")
-        assert (tmp_path / "cut.cycles" / "plan.json").is_file()
+        assert len(list((tmp_path / "cut.cycles").glob("plan-*.json"))) == 1
         run = layerwise(base, ds, SHORT, keep, "majority-vote", out=tmp_path / "cut", resume=True, device="cpu")
         model = "model.safetensors"
         assert (tmp_path / "whole" / model).read_bytes() == (tmp_path / "cut" / model).read_bytes()
@@ -133,6 +139,16 @@ class TestResume:
         loaded = store.load(tmp_path / "cut")
         assert "layer-wise" in loaded.evidence
         assert [action.name for action in loaded.lineage] == ["train", "prune", "train", "prune", "train"]
+
+    def test_another_criterion_is_another_plan(self, base: store.Run, ds: Dataset, tmp_path: Path) -> None:
+        keep, out = dict.fromkeys(convolutions(base.net), 0.5), tmp_path / "cut"
+        layerwise(base, ds, None, keep, "l1", out=out, device="cpu")
+        other = layerwise(base, ds, None, keep, "random", out=out, resume=True, device="cpu")
+        alone = layerwise(base, ds, None, keep, "random", device="cpu")
+        assert all(torch.equal(a, b) for a, b in zip(other.net.parameters(), alone.net.parameters(), strict=True))
+        layerwise(base, ds, SHORT, keep, "l1", out=out, overwrite=True, device="cpu")
+        with pytest.raises(InputError, match="started from other weights"):
+            layerwise(base, ds, SHORT, keep, "random", out=out, resume=True, device="cpu")
 
 
 class Residual(nn.Module):

@@ -56,7 +56,10 @@ def effects(module: nn.Module, kind: Kind) -> Effects:
     Effects(tensors=(('weight', 1),), sizes=('in_channels',), blocks=1, divide=False)
     """
     if parametrize.is_parametrized(module):
-        raise Unsupported("its weights are parametrized; call torch.nn.utils.parametrize.remove_parametrizations first")
+        raise Unsupported(
+            "its weights are computed from others; make them permanent first: nervure.sparsify.bake does for masks, "
+            "torch.nn.utils.parametrize.remove_parametrizations for others"
+        )
     known = _known(module, kind)
     held = {*module._parameters, *module._buffers}
     # A subclass, or weight normalisation of the old kind, may hold more than we know how to cut.

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nervure.errors import InputError
 from nervure.evidence import Matrix
-from nervure.judge import Judgement, select
+from nervure.judge import Judgement, rounded, select
 
 __all__ = ["agreement", "by_rank", "by_vote", "kendall_tau", "ranks"]
 
@@ -18,12 +18,12 @@ BLOCK = 1 << 22  # pairs of units compared at a time
 
 
 def ranks(scores: Tensor) -> Tensor:
-    """Rank of each value, 0 for the lowest; equal values share their mean rank. Float64, flat.
+    """Rank of each value, 0 for the lowest; values equal at five digits share their mean rank. Float64, flat.
 
-    >>> ranks(torch.tensor([3.0, 1.0, 3.0]))
+    >>> ranks(torch.tensor([3.0, 1.0, 3.0 + 1e-9]))
     tensor([1.5000, 0.0000, 1.5000], dtype=torch.float64)
     """
-    _, inverse, counts = scores.flatten().unique(return_inverse=True, return_counts=True)
+    _, inverse, counts = rounded(scores).unique(return_inverse=True, return_counts=True)
     last = counts.cumsum(0).to(torch.float64)
     shared: Tensor = (last - (counts.to(torch.float64) + 1) / 2)[inverse]
     return shared

@@ -5,6 +5,8 @@ Source: spec ssim-kmeans-pruning, 2.8; spec majority-voting-pruning, 11 (Algorit
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,7 @@ from torch import Tensor, nn
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.judge import Criterion
+from nervure.nets.digest import weights_digest
 from nervure.nets.origin import Step, origin_of
 from nervure.nets.resize import difference
 from nervure.nets.shadow import place_of
@@ -24,6 +27,7 @@ from nervure.nets.structure.groups import Group
 from nervure.nets.structure.layers import examine
 from nervure.nets.structure.silence import by_group
 from nervure.nets.structure.surgery import Graph, trace
+from nervure.prune import scores
 from nervure.prune.plan import Plan
 from nervure.prune.planner import Recovery, plan
 from nervure.prune.recover import check
@@ -258,13 +262,13 @@ class _March:
         return Action("prune", {**settings, **how}, self.judging["seed"])
 
     def _plan(self, net: nn.Module, amounts: dict[str, float | int], name: str) -> Plan:
-        """The plan for some layers; kept beside the run, since a search may take long, and read on resume."""
-        file = None if self.side is None else self.side / f"{name}.json"
+        """The plan for some layers; kept beside the run, for a search may take long, and read where asked for again."""
+        judges = scores.named(self.criterion, self.judging["seed"])
+        asked = [{one: scores.settings_of(judge) for one, judge in judges.items()}, self.judging, amounts]
+        key = hashlib.sha256(json.dumps([asked, weights_digest(net, None)]).encode()).hexdigest()[:8]
+        file = None if self.side is None else self.side / f"{name}-{key}.json"
         if file is not None and self.resume and file.is_file():
-            held = Plan.load(file)
-            held.check(net)
-            if held.target == Target(keep=amounts):
-                return held
+            return Plan.load(file)
         graph = examine(net, self.example.to(place_of(net)[0]))
         apart = {group.name for group in graph.free if not any(layer in amounts for layer in group.layers)}
         exclude = tuple(layer for group in graph.free if group.name in apart for layer in group.layers)

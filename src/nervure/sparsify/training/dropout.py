@@ -23,8 +23,8 @@ __all__ = ["ActivationDropout"]
 class ActivationDropout(Callback):
     """Drops each activation that a linear layer or convolution reads, with probability ``share``, while training.
 
-    The network's own input is left alone, also where it was pooled or flattened before. Tested, the network is dense,
-    which the row ``sparsity`` of history says; ``nominal`` is what was asked.
+    The network's own input is left alone, also where the first layer that runs reads it pooled or flattened. Tested,
+    the network is dense, which the row ``sparsity`` of history says; ``nominal`` is what was asked.
 
     Examples
     --------
