@@ -245,6 +245,7 @@ class TestSelect:
         assert select(scores, 1).tolist() == [2]
         assert select(scores, 2).tolist() == [0, 2]  # the first two count as equal: the earlier one stays
         assert select(scores, 2, torch.tensor([0.0, 1.0, 0.0, 9.0])).tolist() == [1, 2]
+        assert select(torch.ones(2), 1, torch.tensor([1.0, 1.0000001])).tolist() == [0]
         assert select(torch.tensor([0.0, -0.0, 0.0]), 2).tolist() == [0, 1]
 
     def test_too_many(self) -> None:

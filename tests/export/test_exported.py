@@ -64,6 +64,16 @@ class TestWritten:
         assert done.largest_difference < 1e-5
         assert Preprocessing.from_json(metadata(path)["preprocessing"]) == preprocessing
 
+    @pytest.mark.parametrize("name", formats.names())
+    def test_flags_and_sums_are_outputs_too(self, tmp_path, name):
+        class Several(nn.Linear):
+            def forward(self, x):
+                logits = super().forward(x)
+                return {"logits": logits, "keep": logits > 0, "mean": logits.mean()}
+
+        done = write(Several(3, 2), tmp_path / f"a.{name}", name, samples=X, task="classification")
+        assert 0 <= done.largest_difference <= 1e-4
+
     def test_the_given_network_is_untouched(self, written):
         net = written["image"].net
         assert net.training
@@ -164,21 +174,21 @@ class TestBadInput:
 
     @pytest.mark.parametrize(
         ("code", "said"),
-        [(errno.ENOSPC, "free some room"), (errno.EROFS, "choose a folder that you may write to")],
+        [(errno.ENOSPC, "no room left"), (errno.EROFS, "the file system is read-only")],
     )
     def test_no_room_and_read_only(self, monkeypatch, tmp_path, code, said):
         def full(descriptor):
             raise OSError(code, os.strerror(code))
 
         monkeypatch.setattr(os, "fsync", full)
-        with pytest.raises(InputError, match=rf"a\.safetensors: cannot be written .*{said}"):
+        with pytest.raises(InputError, match=rf"cannot write .*a\.safetensors: {said}"):
             _write(tmp_path / "a.safetensors")
         assert list(tmp_path.iterdir()) == []
 
     @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
     def test_a_folder_that_may_not_be_written(self, tmp_path):
         tmp_path.chmod(0o500)
-        with pytest.raises(InputError, match="cannot be written"):
+        with pytest.raises(InputError, match="cannot write"):
             _write(tmp_path / "a.safetensors")
 
     @pytest.mark.parametrize(

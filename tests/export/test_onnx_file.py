@@ -66,6 +66,35 @@ def test_a_file_that_is_no_onnx_is_refused(tmp_path):
         session(path)
 
 
+class Named(torch.nn.Linear):
+    """Names its outputs as it is told."""
+
+    def __init__(self, *names):
+        super().__init__(3, 2)
+        self.names = names
+
+    def forward(self, x):
+        return dict.fromkeys(self.names[1:], super().forward(x)) | {self.names[0]: x[:, :2].relu()}
+
+
+def test_outputs_keep_their_names_beside_what_is_inside(tmp_path):
+    net, x = Named("net.weight", "linear", "relu"), torch.linspace(-1, 1, 12).reshape(4, 3)
+    done = write(net, tmp_path / "a.onnx", "onnx", samples=x)
+    opened = session(done.path)
+    found = dict(zip([one.name for one in opened.get_outputs()], opened.run(None, {"x": x.numpy()}), strict=True))
+    assert list(found) == ["linear", "relu", "net.weight"]
+    for name, wanted in net(x).items():
+        np.testing.assert_allclose(found[name], wanted.detach(), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["x", "mask"])
+def test_an_output_with_the_name_of_an_input_is_refused(tmp_path, name):
+    series = torch.rand(4, 2, 3)
+    with pytest.raises(InputError, match=f"onnx: output '{name}' has the name of an input; .* or export pt2"):
+        write(Named(name), tmp_path / "a.onnx", "onnx", samples=series, mask=torch.ones(4, 3, dtype=torch.bool))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_more_weights_than_one_file_holds_are_refused_before_work(monkeypatch, tmp_path):
     monkeypatch.setattr("nervure.export.onnx_file._LARGEST", 8)
     with pytest.raises(InputError, match="pt2 or safetensors"):

@@ -44,6 +44,21 @@ def test_what_cannot_be_compared_differs_by_infinity(found):
     assert difference(found, {"a": torch.ones(2, 3)}).value == float("inf")
 
 
+@pytest.mark.parametrize(
+    ("found", "wanted", "value", "sample"),
+    [
+        (torch.tensor([True, True]), torch.tensor([True, False]), 1.0, 1),
+        (torch.tensor([False]), torch.tensor([False]), 0.0, 0),
+        (torch.tensor(3.0), torch.tensor(4.0), 0.25, 0),
+        (torch.tensor([3 + 4j, 0j]), torch.tensor([3 + 4j, 5j]), 1.0, 1),
+        (torch.tensor([3.0, 0.0]), torch.tensor([3 + 4j, 0j]), 0.8, 0),
+    ],
+    ids=["bool", "equal", "scalar", "complex", "real for complex"],
+)
+def test_outputs_of_every_type_and_shape_are_compared(found, wanted, value, sample):
+    assert difference({"a": found}, {"a": wanted}) == (pytest.approx(value), "a", sample)
+
+
 def test_a_class_that_flips_within_its_margin_is_no_disagreement():
     wanted = torch.tensor([[1.0, 0.0], [1.0, 0.99999]])
     assert disagreement(torch.tensor([[1.0, 0.0], [1.0, 1.00001]]), wanted, 1e-4) is None

@@ -31,8 +31,31 @@ def pictures(channels: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("seed", range(5))
 def test_otsu_is_that_of_scikit_image(seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(4, 20, 20)) ** 3
-    ours = segment.otsu(torch.from_numpy(x))
-    assert ours.tolist() == pytest.approx([threshold_otsu(one) for one in x], abs=1e-12)
+    # Theirs is the centre of one of 256 bins, ours a value of that bin.
+    for ours, one in zip(segment.otsu(torch.from_numpy(x)).tolist(), x, strict=True):
+        assert ours in one
+        assert ours == pytest.approx(threshold_otsu(one), abs=np.ptp(one) / 512 + 1e-12)
+
+
+def between(grey: np.ndarray, upper: np.ndarray) -> float:
+    """Variance between two parts, by its definition."""
+    whole = grey.mean()
+    return sum(part.size / grey.size * (part.mean() - whole) ** 2 for part in (grey[upper], grey[~upper]))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_otsu_of_few_levels_is_the_best_of_all_splits(seed: int) -> None:
+    chance = np.random.default_rng(seed)
+    grey = chance.choice(chance.choice(50, size=4, replace=False), size=(6, 6)).astype(np.float64)
+    ours = Otsu(polarity="bright")(batch(torch.from_numpy(grey)[None, None]))[0].numpy()
+    best = max(between(grey, grey > level) for level in np.unique(grey)[:-1])
+    assert between(grey, ours) >= 0.99 * best
+    assert between(grey, ours) <= best + 1e-9
+
+
+def test_otsu_leaves_the_level_of_its_threshold_below() -> None:
+    grey = torch.tensor([[[[0.0, 0.0, 0.0, 3.0, 3.0, 10.0]]]])
+    assert Otsu(polarity="bright")(batch(grey)).tolist() == [[[False, False, False, False, False, True]]]
 
 
 def test_otsu_of_one_value_marks_nothing() -> None:
@@ -98,6 +121,17 @@ class TestGiven:
         levels = np.array([[127, 128]], dtype=np.uint8)
         assert Given(levels)(batch(torch.zeros(1, 2))).tolist() == [[False, True]]
         assert Given(levels / 255)(batch(torch.zeros(1, 2))).tolist() == [[False, True]]
+
+    @pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float32])
+    def test_the_largest_value_of_all_masks_tells_their_scale(self, kind: type[np.generic]) -> None:
+        known = np.array([[0, 1, 1], [1, 0, 1]], kind)
+        assert torch.equal(Given(known)(batch(torch.zeros(2, 3))), torch.from_numpy(known.astype(bool)))
+
+    @pytest.mark.parametrize("kind", [np.uint8, np.int64, np.float32])
+    def test_dark_grey_is_no_foreground_in_any_type(self, kind: type[np.generic]) -> None:
+        given = Given(np.array([[0, 1, 20], [200, 127, 255]], kind))
+        assert given(batch(torch.zeros(2, 3))).tolist() == [[False, False, False], [True, False, True]]
+        assert not given(batch(torch.zeros(1, 3))).any()
 
     def test_files(self, tmp_path: Path) -> None:
         made = np.eye(3, dtype=bool)

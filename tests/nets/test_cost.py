@@ -288,3 +288,15 @@ def test_other_bad_input():
         nets.count(nn.Linear(3, 2), (3,), unit="mops")
     with pytest.raises(InputError, match=r"Linear does not run on input of shape \(1, 4\)"):
         nets.count(nn.Linear(3, 2), (4,))
+
+
+def test_a_recurrent_layer_called_by_name():
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn = nn.GRU(3, 4, batch_first=True)
+
+        def forward(self, x):
+            return self.rnn(input=x)[0]
+
+    assert nets.count(Named(), (5, 3)).macs == nets.count(nn.GRU(3, 4, batch_first=True), (5, 3)).macs

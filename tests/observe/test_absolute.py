@@ -102,6 +102,34 @@ class Odd(nn.Module):
         return self.fc(x).cumsum(1)
 
 
+@pytest.mark.parametrize("steps", [1, 5, 6])
+@pytest.mark.parametrize("form", ["layer", "rms", "rms by place", "group", "instance"])
+def test_a_norm_scales_along_its_own_axis(form: str, steps: int) -> None:
+    scale = torch.arange(1.0, 7.0)
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+            self.norm = {"layer": nn.LayerNorm(6), "group": nn.GroupNorm(2, 6)}.get(form, nn.RMSNorm(6))
+            if form == "instance":
+                self.norm = nn.InstanceNorm1d(6, affine=True, track_running_stats=True)
+            self.norm.weight.data = scale
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.a(x)
+            if form == "rms by place":
+                x = torch.rms_norm(x, (6,), self.norm.weight)
+            else:
+                x = self.norm(x.mT).mT if form in ("group", "instance") else self.norm(x)
+            return self.b(x).mean(1)
+
+    net, final = Normed(), torch.tensor([1.0, 2.0, 3.0])
+    found = backed_scores(net, torch.zeros(2, steps, 4), final, ["a"])["a"]
+    expected = scale * (net.b.weight.detach().abs().T @ final)
+    assert torch.allclose(found, (expected / expected.sum()).double())
+
+
 class TestProducts:
     """A factor that is no activation is a weight; each of several activations gets the product's score."""
 
@@ -136,7 +164,7 @@ class TestProducts:
         conv = final + net.down.weight.detach().abs().double().T @ down
         assert torch.allclose(found["conv"], conv / conv.sum())
 
-    @pytest.mark.parametrize("form", ["matmul", "bmm", "einsum", "fused"])
+    @pytest.mark.parametrize("form", ["matmul", "bmm", "einsum", "fused", "fused by name"])
     def test_attention(self, form: str) -> None:
         class Attention(nn.Module):
             def __init__(self) -> None:
@@ -147,6 +175,8 @@ class TestProducts:
                 q, k, v = self.q(x), self.k(x), self.v(x)
                 if form == "fused":
                     return self.out(nn.functional.scaled_dot_product_attention(q, k, v)).mean(1)
+                if form == "fused by name":
+                    return self.out(nn.functional.scaled_dot_product_attention(value=v, key=k, query=q)).mean(1)
                 if form == "einsum":
                     return self.out(
                         torch.einsum("nij,njd->nid", torch.einsum("nid,njd->nij", q, k).softmax(2), v)

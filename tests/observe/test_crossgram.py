@@ -79,6 +79,25 @@ def test_sampling_is_the_same_for_any_batches() -> None:
     torch.testing.assert_close(results[0].gram, results[1].gram, rtol=1e-12, atol=1e-12)
 
 
+def test_positions_are_drawn_where_time_is_folded_into_the_batch() -> None:
+    class Folded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.conv(x.flatten(0, 1))
+
+    net, x = Folded(), torch.randn(6, 4, 1, 7, 7, generator=torch.Generator().manual_seed(0))
+    cross = CrossGram(net.conv, per_example=5, seed=2)
+    results = [collect(net, x.split(size), {"conv": [cross]})[Site("conv")][cross.key].result() for size in (4, 6)]
+    assert results[0].count == results[1].count == 6 * 4 * 5
+    torch.testing.assert_close(results[0].gram, results[1].gram, rtol=1e-12, atol=1e-12)
+    batch = Batch(x, None, torch.arange(6))
+    with pytest.raises(InputError, match="7 rows for 6 examples"):
+        cross.update(torch.ones(7, 2, 5, 5), batch, incoming=torch.ones(7, 1, 7, 7))
+
+
 def test_bad_use() -> None:
     with pytest.raises(InputError, match="ReLU has no patches"):
         CrossGram(nn.ReLU())

@@ -76,6 +76,16 @@ def test_constant_and_zero_units_have_one_bin() -> None:
     assert grid.counts.sum(1).tolist() == [4, 4, 4]
 
 
+def test_values_that_vanish_beside_the_largest_stay_inside_their_unit() -> None:
+    grid = Grid.empty(3, 64)
+    # -1e-44 / 64 is no float32 but -0, which begins a bin above the one that -1e-44 lies in.
+    grid.add(torch.tensor([-1e-44, -4090.0, -3.0]).view(3, 1, 1).expand(3, 3, 1))
+    assert grid.counts.sum(1).tolist() == [3, 3, 3]
+    grid.add(torch.tensor([-4090.0, -1e-44, -4090.0]).view(1, 3, 1))
+    assert grid.counts.sum(1).tolist() == [4, 4, 4]
+    assert grid.counts[1].nonzero().flatten().tolist() == [0, 63]
+
+
 def test_merge_with_an_empty_grid_changes_nothing() -> None:
     grid = Grid.empty(1, 8)
     grid.add(torch.arange(5.0).view(1, 1, 5))

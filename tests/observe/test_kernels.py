@@ -56,6 +56,19 @@ def test_nonfinite_values_are_seen_and_never_binned(bad: float) -> None:
     assert bool(grid.high.isfinite().all())
 
 
+def test_values_that_vanish_beside_the_largest_stay_inside_their_unit() -> None:
+    values = torch.tensor([[-1e-44, -4090.0, -3.0], [-4090.0, -1e-44, -4090.0]]).unsqueeze(2)
+    # Two grids in one block of memory: what is written beyond the first shows in the second.
+    memory = torch.zeros(6, 64, dtype=torch.int64)
+    grids = [Grid.empty(3, 64), Grid.empty(3, 64)]
+    grids[0].counts = memory[:3]
+    for one in values.split(1):
+        kernels.summarise(one, grids[0])
+        plain.summarise(one, grids[1])
+    assert memory.sum(1).tolist() == [2, 2, 2, 0, 0, 0]
+    assert torch.equal(grids[0].counts, grids[1].counts)
+
+
 def test_without_a_grid() -> None:
     totals, _ = kernels.summarise(torch.tensor([[[1.0, -2.0]]]))
     assert (float(totals.low), float(totals.high)) == (-2.0, 1.0)

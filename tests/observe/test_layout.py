@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from nervure.errors import InputError
-from nervure.observe.layout import examples_first, first_tensor, floating, replaced, unit_axis
+from nervure.observe.layout import examples_first, first_tensor, floating, replaced, steps, time_first, unit_axis
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,41 @@ from nervure.observe.layout import examples_first, first_tensor, floating, repla
         (nn.LSTM(3, 4), (7, 2, 4), (2, 4, 7)),
         (nn.GRU(3, 4, batch_first=True), (2, 7, 4), (2, 4, 7)),
         (nn.MultiheadAttention(4, 2), (7, 2, 4), (2, 4, 7)),
+        (nn.TransformerEncoderLayer(4, 2, 8), (7, 2, 4), (2, 4, 7)),
+        (nn.TransformerDecoderLayer(4, 2, 8), (7, 2, 4), (2, 4, 7)),
+        (nn.TransformerEncoderLayer(4, 2, 8, batch_first=True), (2, 7, 4), (2, 4, 7)),
+        (nn.Transformer(4, 2, custom_encoder=nn.Identity(), custom_decoder=nn.Identity()), (7, 2, 4), (2, 4, 7)),
     ],
 )
 def test_examples_then_units(module: nn.Module, shape: tuple[int, ...], expected: tuple[int, ...]) -> None:
     assert examples_first(torch.zeros(shape), module, unit_axis(module), "here").shape == expected
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "examples", "expected"),
+    [
+        (nn.Linear(5, 4), (7, 2, 4), 2, True),
+        (nn.Linear(5, 4), (2, 7, 4), 2, False),
+        (nn.Linear(5, 4), (2, 2, 4), 2, None),
+        (nn.Linear(5, 4), (6, 7, 4), 2, False),
+        (nn.Linear(5, 4), (7, 2, 4), None, False),
+        (nn.Linear(5, 4), (7, 2, 3, 4), 2, False),
+        (nn.Conv1d(5, 2, 1), (14, 2, 4), 2, False),
+        (nn.LSTM(3, 4), (2, 2, 4), 2, True),
+        (nn.LSTM(3, 4, batch_first=True), (7, 2, 4), 2, False),
+        (nn.TransformerEncoderLayer(4, 2, 8), (2, 2, 4), 2, True),
+    ],
+)
+def test_time_before_examples(
+    module: nn.Module, shape: tuple[int, ...], examples: int | None, expected: bool | None
+) -> None:
+    assert time_first(torch.zeros(shape), module, unit_axis(module), examples) is expected
+
+
+def test_steps_folded_into_the_batch() -> None:
+    assert [steps(rows, 4) for rows in (4, 12)] == [1, 3]
+    with pytest.raises(InputError, match="6 rows for 4 examples.*batch_first=True"):
+        steps(6, 4)
 
 
 def test_the_first_tensor_of_a_structure() -> None:

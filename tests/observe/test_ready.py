@@ -9,6 +9,8 @@ from torch import nn
 from nervure import export, nets, observe, prune, sparsify, train
 from nervure.data import Dataset, load
 from nervure.errors import InputError
+from nervure.nets.structure.layers import examine
+from nervure.nets.structure.surgery import trace
 from nervure.observe.ready import refuse_closed
 
 
@@ -32,7 +34,6 @@ def test_scripts_are_refused_in_a_line(digits: Dataset) -> None:
         lambda: prune.plan(small(), digits, "l1", HALF).apply(net),
         lambda: prune.recover(net, net, digits),
         lambda: sparsify.plan(net, digits, "magnitude", 0.5),
-        lambda: train.evaluate(net, digits),
         lambda: observe.collect(net, [torch.rand(2, 1, 8, 8)], {"0": [observe.Moments()]}),
         lambda: nets.count(net, (1, 8, 8)),
     ):
@@ -85,3 +86,15 @@ def test_weights_of_another_type_than_samples_are_refused_where_samples_are_read
 def test_export_refuses_a_script(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a script"):
         export.write(torch.jit.script(small()), tmp_path / "net.onnx", "onnx", samples=torch.rand(2, 1, 8, 8))
+
+
+def test_a_part_that_is_a_script_is_refused_by_name(digits: Dataset) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Sequential(torch.jit.script(nn.Linear(64, 8)), nn.ReLU()), nn.Linear(8, 10))
+    for call in (
+        lambda: examine(net, torch.rand(3, 1, 8, 8)),
+        lambda: trace(net, torch.rand(3, 1, 8, 8)),
+        lambda: prune.plan(net, digits, "l1", HALF),
+        lambda: observe.collect(net, [torch.rand(2, 1, 8, 8)], {"2": [observe.Moments()]}),
+    ):
+        with pytest.raises(InputError, match=r"'1\.0' of Sequential is a script, .*; give the module"):
+            call()

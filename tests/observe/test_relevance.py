@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -142,6 +143,76 @@ def test_an_operation_without_rule_is_named() -> None:
 
     with pytest.raises(InputError, match="no rule for the operation 'cumsum'"):
         relevance(Odd().to(torch.float64), [batch((4,))], ["fc"])
+
+
+class Product(nn.Module):
+    """Two linear layers whose results are multiplied in some way."""
+
+    def __init__(self, product: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.v, self.g, self.head = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 3)
+        self.product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.product(self.v(x), self.g(x)))
+        return out
+
+
+def split(product: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
+    """Relevance that reaches v and g, as shares of what began."""
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        net = bias_free(Product(product))
+    for parameter in net.parameters():
+        parameter.data.abs_()
+    return reached(net, "v"), reached(net, "g")
+
+
+def reached(net: nn.Module, layer: str) -> float:
+    try:
+        result = relevance(net, [batch((4,))], [layer])[layer]
+    except InputError:
+        return 0.0
+    return float(result.units.sum()) / result.start
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda v, g: v * g.sigmoid(),
+        lambda v, g: g.sigmoid() * v,
+        lambda v, g: v.mul_(torch.softmax(g, 1)),
+        lambda v, g: nn.functional.hardsigmoid(g).view(-1, 6).expand_as(v) * v,
+        lambda v, g: (1 - g.sigmoid()) * v,
+        lambda v, g: (2 * g.sigmoid() + 1).clone() * v,
+        lambda v, g: v * (g.softmax(1) * g.sigmoid()),
+    ],
+)
+def test_a_signal_receives_all_and_its_gate_nothing(product: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert split(product) == pytest.approx((1.0, 0.0), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda v, g: v * nn.functional.silu(g),
+        lambda v, g: nn.functional.silu(g) * v,
+        lambda v, g: v * g,
+        lambda v, g: g.sigmoid() * v.sigmoid(),
+        lambda v, g: (g + g.sigmoid()) * v,
+    ],
+)
+def test_other_factors_of_one_size_receive_half_each(product: Callable[[Tensor, Tensor], Tensor]) -> None:
+    assert split(product) == pytest.approx((0.5, 0.5), abs=1e-6)
+
+
+def test_a_value_times_itself_or_its_own_gate_receives_all() -> None:
+    for product in (lambda v, _: v * v, lambda v, _: v * v.sigmoid()):
+        assert split(product) == pytest.approx((1.0, 0.0), abs=1e-6)
+
+
+def test_a_divisor_receives_nothing() -> None:
+    assert split(lambda v, g: v / (g + 1)) == pytest.approx((1.0, 0.0), abs=1e-6)
 
 
 def test_labels_are_needed() -> None:

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import importlib.metadata
+import json
 import re
 import sys
 import types
@@ -258,6 +259,21 @@ class TestOutsideKinds:
         assert "(2,)" in html
         assert "could not be drawn" in caplog.text
 
+    @pytest.mark.parametrize(
+        "figure",
+        [
+            Curve(title="T", alt="Words.", x=[0, 1], y=[[1e308, -1e308]]),
+            Bars(title="T", alt="Words.", values=[[1, 2]], groups=[0.0, np.nan]),
+        ],
+        ids=lambda one: one.kind,
+    )
+    def test_nor_does_one_of_ours(self, figure):
+        html = draw(figure)
+        Tags(html)
+        assert "Could not be drawn: ValueError: " in html
+        assert "<figcaption>T</figcaption>" in html
+        assert "<p>Words.</p>" in html
+
     def test_ours_are_not_replaced(self):
         assert table.names()[:7] == ("curve", "matrix", "bars", "scatter", "images", "table", "flow")
 
@@ -265,6 +281,51 @@ class TestOutsideKinds:
     def test_every_row_resolves(self, name):
         assert callable(table.get(name))
         assert table.row(name).line
+
+
+STRANGE = "a\x00\udcffb"
+
+
+@pytest.mark.parametrize(
+    "figure",
+    [
+        Curve(title=STRANGE, alt="", x=[0, 1], y=[[1, 2]], marks=[0.5], mark_labels=[STRANGE], x_label=STRANGE),
+        dataclasses.replace(SAMPLES["matrix"], rows=[STRANGE] * 3, columns=[STRANGE] * 3, x_label=STRANGE),
+        Bars(title=STRANGE, alt="", values=[[1, 2]], bars=[STRANGE] * 2, y_label=STRANGE),
+        Bars(title=STRANGE, alt="", values=[np.arange(20)], bars=[STRANGE] * 20, y_label=STRANGE),
+        Scatter(title=STRANGE, alt="", points=np.eye(2), x_label=STRANGE, y_label=STRANGE, hover=[STRANGE] * 2),
+        Flow(title=STRANGE, alt="", steps=[STRANGE], before=[4], y_label=STRANGE),
+    ],
+    ids=lambda one: one.kind,
+)
+def test_characters_that_no_page_may_hold_are_dropped(figure):
+    html = draw(figure)
+    assert re.search(r"<svg|<table", html)
+    assert "Could not be drawn" not in html
+    assert "\x00" not in html
+    assert html.encode("utf-8")
+    assert html.count("ab") >= 2
+
+
+class TestInteractiveScatter:
+    @staticmethod
+    def places(points, **changes):
+        html = draw(Scatter(title="t", alt="", points=points, hover=["h"] * len(points), **changes))
+        data = json.loads(re.search(r'id="\w+-data">(.*?)</script>', html)[1])
+        return np.array([data["x"], data["y"]]).T, np.array(data["line"]).T
+
+    @pytest.mark.parametrize("size", [2e-300, 2e-6, 1.0, 1e9, 1e300])
+    @pytest.mark.parametrize("middle", [0.0, 1.0])
+    def test_points_keep_their_places_at_every_size(self, size, middle):
+        points = np.random.default_rng(0).uniform(-1, 1, (50, 2)) * size + middle
+        found, line = self.places(points, joined=[3, 7])
+        exact = np.spacing(np.abs(points).max()) / 2
+        assert np.abs(found - points).max() <= max(1e-5 * size, exact)
+        assert np.array_equal(line, found[[3, 7]])
+
+    def test_one_place(self):
+        found, _ = self.places(np.full((3, 2), 0.123456789))
+        assert np.allclose(found, 0.123456789, atol=1e-5)
 
 
 def test_a_scatter_of_another_shape_is_refused():

@@ -72,6 +72,16 @@ class TestPage:
     def test_the_same_bytes_each_time(self):
         assert report.page("A", [("P", "", [FLOW])]) == report.page("A", [("P", "", [FLOW])])
 
+    def test_characters_that_no_page_may_hold_are_dropped(self, tmp_path):
+        bad = "a\x00\udcffb"
+        passage = report.Passage(bad, [(bad, bad)], bad)
+        section = report.Section(bad, bad, [FLOW], [passage], bad)
+        given = {"summary": bad, "eyebrow": bad, "tiles": [report.Tile(bad, bad, bad)], "versions": {bad: bad}}
+        path = report.write(tmp_path / "page.html", report.page(bad, [section], **given))
+        text = path.read_text(encoding="utf-8")
+        assert "\x00" not in text
+        assert len(re.findall(r"\bab\b", text)) == 16
+
     def test_it_fits_a_phone(self):
         assert 'name="viewport" content="width=device-width, initial-scale=1"' in report.page("A", [])
 

@@ -10,16 +10,17 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from clusterers import clusterer
 from nervure import nets, sparsify, store
 from nervure.data import Dataset, from_arrays
 from nervure.errors import InputError
 from nervure.sparsify.criteria import criteria, names
+from nervure.sparsify.criteria.isparse import ISparse
 from nervure.sparsify.criteria.trained import Trained
-from nervure.sparsify.decide import lost_units
-from nervure.sparsify.layers import prunable
+from nervure.sparsify.decide import Rules, decide, lost_units
+from nervure.sparsify.layers import checked, prunable
 
 SCORING = [name for name in names() if not issubclass(criteria.get(name), Trained)]
 EXACT = [name for name in SCORING if criteria.get(name).exact_counts]
@@ -96,12 +97,46 @@ class TestOrders:
 
     def test_it_is_the_recursion_with_masked_weights(self, worked: nn.Sequential) -> None:
         # With M_2 = [[0, 1], [1, 0]] and N_2 = (1, 1), (|W_2| M_2)^T N_2 = (2, 1); of the dense network (2.5, 1.1).
+        # So its second largest score is 1 * 2.1, where in the dense one it would be 2.5 * 1.
+        with torch.no_grad():
+            worked[0].weight.copy_(torch.tensor([[3.0, 1.0], [2.1, 0.1]]))
         mask = sparsify.plan(
             worked, None, "isparse", 0.5, order="output-to-input", initial="identity",
             example=torch.zeros(1, 2, dtype=torch.float64),
         )  # fmt: skip
         assert mask.masks["1"].tolist() == [[False, True], [True, False]]
-        assert mask.masks["0"].tolist() == [[False, True], [True, False]]
+        assert mask.masks["0"].tolist() == [[True, False], [True, False]]
+
+    def test_it_follows_the_calls_and_not_the_declaration(self) -> None:
+        torch.manual_seed(0)
+        one, two = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        class Backwards(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.two, self.one = two, one
+
+            def forward(self, x: Tensor) -> Tensor:
+                return self.two(torch.relu(self.one(x)))
+
+        def plan(net: nn.Module, order: str) -> list[Tensor]:
+            mask = sparsify.plan(net, None, "isparse", 0.6, order=order, initial="identity", example=torch.zeros(1, 4))
+            return sorted(mask.masks.values(), key=lambda bits: bits.shape)
+
+        wanted, dense = (plan(nn.Sequential(one, nn.ReLU(), two), o) for o in ("output-to-input", "input-to-output"))
+        found = plan(Backwards(), "output-to-input")
+        assert all(torch.equal(*bits) for bits in zip(found, wanted, strict=True))
+        assert not torch.equal(found[1], dense[1])
+
+    def test_outputs_are_looked_at_in_the_dense_network(self, net: nn.Module, ds: Dataset) -> None:
+        layers, batch = checked(prunable(net)), ds.batch(range(40))
+        asked = {layer.name: 0.8 for layer in layers}
+        one, two = (
+            decide(net, [batch], ISparse(), layers, asked, Rules(order=order), example=batch.x[:1])[1]
+            for order in ("input-to-output", "output-to-input")
+        )
+        for name, judged in one.items():
+            assert torch.equal(two[name].notes["final"][0], judged.notes["final"][0])
 
     def test_random_orders_follow_their_seed(self, net: nn.Module, ds: Dataset) -> None:
         found = [

@@ -73,8 +73,8 @@ def test_a_cycle_goes_on_only_from_the_weights_that_it_was_started_with(ds: Data
         assert torch.equal(value, again.net.state_dict()[name])
     with pytest.raises(InputError, match=r"r.cycles/1 was started from other weights"):
         train.cycles(net, ds, Recipe(epochs=1), scaled(0.1), 2, out=tmp_path / "r", resume=True, device="cpu")
+    other = nets.build("mlp", ds, widths=[4], seed=1)
     with pytest.raises(InputError, match=r"r.cycles/0 was started from other weights"):
-        other = nets.build("mlp", ds, widths=[4], seed=1)
         train.cycles(other, ds, Recipe(epochs=1), scaled(0.5), 2, out=tmp_path / "r", resume=True, device="cpu")
 
 

@@ -66,6 +66,13 @@ class TestClassification:
         with pytest.raises(InputError, match="no split named 'tets'"):
             evaluate(net, ds, split="tets")
 
+    def test_a_network_in_training_is_measured_as_it_would_be_used(self, ds: Dataset) -> None:
+        net = nn.Sequential(
+            nn.Flatten(), nn.Linear(64, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(), nn.Linear(12, 10)
+        )
+        one, two = (evaluate(net.train(mode), ds, device="cpu").metrics for mode in (True, False))
+        assert one == two
+
 
 class TestOtherTasks:
     def test_regression(self) -> None:

@@ -65,6 +65,10 @@ class TestContract:
         assert [row["epoch"] for row in run.history] == [1, 2, 3]
         assert {"train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr"} <= set(run.history[0])
         assert run.metrics["accuracy"] > 0.5
+        test, validation = (
+            train.evaluate(run, ds, split=split, device="cpu").metrics for split in ("test", "validation")
+        )
+        assert run.metrics == test != validation
         assert {"confusion", "recall", "calibration", "cost"} <= set(run.evidence)
         assert [action.name for action in run.lineage] == ["train"]
         again = train.fit(run, ds, Recipe(epochs=1), device="cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,10 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
+from killing import Killed
 from nervure import data, nets, train
 from nervure.data import Dataset
-from nervure.errors import InputError, InterruptedWork
+from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.objectives.supervised import CrossEntropy
 from nervure.store.tree import load_tree, save_tree
 from nervure.train import Callback, Loop, Progress, Recipe
@@ -318,3 +320,68 @@ def test_an_epoch_without_a_score_is_never_the_best(
 
     train.fit(net, ds, Recipe(epochs=2, batch=100, monitor="loss"), device="cpu", callbacks=[Told()])
     assert kept == [2]
+
+
+def test_of_equal_epochs_the_first_is_the_best(net: nn.Module, ds: Dataset) -> None:
+    kept: list[int] = []
+
+    class Told(Callback):
+        def finish(self, loop: Loop) -> None:
+            assert loop.best is not None
+            kept.append(loop.best.epoch)
+
+    run = train.fit(net, ds, Recipe(epochs=2, batch=100, lr=1e-30), device="cpu", callbacks=[Told()])
+    assert run.history[0]["validation_loss"] == run.history[1]["validation_loss"]
+    assert kept == [1]
+
+
+def test_a_negative_loss_may_rise(net: nn.Module, ds: Dataset) -> None:
+    losses = itertools.count(-5.0)
+
+    def objective(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        return 0 * net(batch.x).sum() + next(losses), {}
+
+    run = train.fit(net, ds, Recipe(epochs=1, batch=50), device="cpu", objective=objective)
+    assert -5 < run.history[0]["train_loss"] < -3
+
+
+def test_a_resumed_training_knows_the_first_loss(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+    def times(factor: float) -> Any:
+        return lambda net, batch: (nn.functional.cross_entropy(net(batch.x), batch.y) * factor, {})
+
+    asked = iter([False, True])
+    recipe = Recipe(epochs=1, batch=50)
+    with pytest.raises(InterruptedWork):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=times(1), stop=lambda: next(asked))
+    with pytest.raises(DivergedError, match="epoch 1, step 3: the loss rose to"):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=times(1e5), resume=True)
+
+
+def test_a_resumed_training_has_still_seen_enough(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+    class Enough(Callback):
+        def after_epoch(self, loop: Loop, row: dict[str, Any]) -> None:
+            loop.enough = loop.epoch == 1
+
+    def kill(where: Progress) -> None:
+        if where.row is not None:
+            raise Killed
+
+    recipe = Recipe(epochs=3, batch=100)
+    with pytest.raises(Killed):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", callbacks=[Enough()], progress=kill)
+    run = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", callbacks=[Enough()], resume=True)
+    assert len(run.history) == 1
+
+
+def test_an_objective_that_draws_is_validated_alike_each_time(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+    def drawing(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        return nn.functional.cross_entropy(net(batch.x), batch.y), {"drawn": torch.rand(())}
+
+    recipe = Recipe(epochs=2, batch=50)
+    whole = train.fit(net, ds, recipe, device="cpu", objective=drawing)
+    asked = iter([False, False, True])  # after the epoch's last step: what is resumed begins with validation
+    with pytest.raises(InterruptedWork, match="after step 3 of 3"):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=drawing, stop=lambda: next(asked))
+    again = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=drawing, resume=True)
+    drawn = [row["validation_drawn"] for run in (whole, again) for row in run.history]
+    assert drawn == [drawn[0]] * 4

@@ -36,6 +36,11 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.calibration_error(confidence, right) == pytest.approx(expected)
 
 
+def test_a_confidence_between_two_bins_falls_into_the_upper() -> None:
+    _, _, count = metrics.calibration(np.array([0.0, 0.5, 1.0]), np.array([True, True, True]))
+    assert count.nonzero()[0].tolist() == [0, 5, 9]  # but 1 has no upper one
+
+
 @given(st.lists(st.tuples(st.floats(-1e3, 1e3), st.floats(-1e3, 1e3)), min_size=1).map(np.array))
 def test_errors_against_scikit_learn(both: np.ndarray) -> None:
     target, out = both[:, 0], both[:, 1]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -21,6 +18,7 @@ from nervure.export.formats import Format, Job, formats
 from nervure.export.parity import Cases, cases, check
 from nervure.nets.origin import origin_of
 from nervure.registry import nearest
+from nervure.store.atomic import replacing
 
 __all__ = ["Exported", "metadata", "write"]
 
@@ -151,8 +149,8 @@ def _gate(
     overwrite: bool,
 ) -> float:
     """Store under a temporary name, run what was stored, and give it its name only if it agrees."""
-    with _unfinished(path) as temporary:
-        _store(temporary, data, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
         try:
             runner = form.load(temporary, job)
         except NervureError:
@@ -163,7 +161,8 @@ def _gate(
                 f"{name}: the exported file cannot be loaded ({reason[:160]}), so it was not written"
             ) from error
         largest = check(runner, wanted, name, tolerance)
-        _publish(temporary, path, overwrite)
+        if path.exists() and not overwrite:
+            raise InputError(f"{path}: appeared while it was being written; give another name")
     return largest
 
 
@@ -189,7 +188,7 @@ def _metadata(
     }
     if origin is not None:
         plain["origin"] = dict(origin)
-    return {f"nervure.{key}": json.dumps(value, ensure_ascii=False) for key, value in plain.items()}
+    return {f"nervure.{key}": json.dumps(value) for key, value in plain.items()}
 
 
 def _float32_copy(net: nn.Module) -> nn.Module:
@@ -233,45 +232,3 @@ def _check_names(names: Sequence[str], wanted: Cases, task: Task) -> None:
         raise InputError(f"logits of shape {tuple(logits.shape)}; a network that chooses gives (n, classes)")
     if names and len(names) != logits.shape[1]:
         raise InputError(f"{len(names)} class names for {logits.shape[1]} outputs; give one name for each output")
-
-
-@contextmanager
-def _unfinished(path: Path) -> Iterator[Path]:
-    """A temporary name beside ``path``, gone afterwards whatever happens."""
-    temporary = path.with_name(f".{path.stem}.{secrets.token_hex(4)}.part{path.suffix}")
-    try:
-        yield temporary
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _store(temporary: Path, data: bytes, path: Path) -> None:
-    try:
-        with open(temporary, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {_remedy(error)}") from error
-
-
-def _publish(temporary: Path, path: Path, overwrite: bool) -> None:
-    if path.exists() and not overwrite:
-        raise InputError(f"{path}: appeared while it was being written; give another name")
-    try:
-        os.replace(temporary, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); {_remedy(error)}") from error
-
-
-def _remedy(error: OSError) -> str:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "free some room on the disk, or choose another one"
-    return "choose a folder that you may write to"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import torch
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ def dump(job: Job) -> bytes:
         raise InputError(
             f"onnx: {held / 2**30:.1f} GiB of weights, and one file holds 2 GiB; export pt2 or safetensors"
         )
+    for name in set(job.inputs) & set(job.outputs):
+        raise InputError(f"onnx: output {name!r} has the name of an input; give it another name, or export pt2")
     program = capture(job)
     try:
         with quiet(), torch.no_grad():
@@ -66,12 +68,23 @@ def dump(job: Job) -> bytes:
         raise InputError(unsupported(error, program, "onnx")) from error
     assert written is not None
     model = written.model
+    _give_way(model.graph)
     for node in model.graph.all_nodes():
         # The exporter notes the lines of code that each node came from, with the paths of this machine.
         node.metadata_props.clear()
         node.doc_string = None
     model.metadata_props.update(job.metadata)
     return cast(bytes, written.model_proto.SerializeToString(deterministic=True))
+
+
+def _give_way(graph: Any) -> None:
+    """Rename what is inside and has the name of an output: ONNX gives a name once, and outside it is known."""
+    outputs = set(graph.outputs)
+    names = {value.name for value in outputs}
+    inside = [*graph.initializers.values(), *(value for node in graph.all_nodes() for value in node.outputs)]
+    for value in inside:
+        if value.name in names and value not in outputs:
+            value.name = f"{value.name}/inner"
 
 
 def session(source: Path | str | bytes, threads: int | None = None) -> Session:

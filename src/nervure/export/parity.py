@@ -76,7 +76,7 @@ def _eager(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, 
 def difference(found: Outputs, reference: Outputs) -> Difference:
     """The largest ``|found - reference| / max |reference|`` over all outputs.
 
-    Outputs that are missing, of another shape or NaN differ by infinity.
+    Outputs that are missing, of another shape or NaN differ by infinity; flags count as 0 and 1.
 
     >>> difference({"output": torch.tensor([[1.0], [4.0]])}, {"output": torch.tensor([[1.0], [2.0]])})
     Difference(value=1.0, output='output', sample=1)
@@ -88,13 +88,18 @@ def difference(found: Outputs, reference: Outputs) -> Difference:
             return Difference(float("inf"), name, 0)
         if not wanted.numel():
             continue
+        given, wanted = _wide(given), _wide(wanted)
         scale = float(wanted.abs().max()) or 1.0
-        gap = (given.double() - wanted.double()).abs().nan_to_num(nan=float("inf")) / scale
+        gap = torch.atleast_1d((given - wanted).abs().nan_to_num(nan=float("inf")) / scale)
         by_sample = gap.reshape(len(gap), -1).amax(dim=1)
         sample = int(by_sample.argmax())
         if float(by_sample[sample]) > worst.value:
             worst = Difference(float(by_sample[sample]), name, sample)
     return worst
+
+
+def _wide(values: Tensor) -> Tensor:
+    return values.to(torch.complex128 if values.is_complex() else torch.float64)
 
 
 def disagreement(found: Tensor, reference: Tensor, tolerance: float) -> int | None:

@@ -6,6 +6,7 @@ A mask source is called with a batch and returns (n, height, width) bool, (n, ti
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,8 +163,8 @@ class Given:
     Parameters
     ----------
     known : array
-        (samples, ...) bool, or grey levels of agreement, of which the upper half is foreground (from 128 of
-        255, from 0.5 of 1).
+        (samples, ...) bool, 0 and 1, or grey levels of agreement, of which the upper half is foreground: from
+        0.5 where no value of any mask exceeds 1, otherwise from 128 of 255.
     name : str
         Where they come from, for reports.
 
@@ -206,8 +207,9 @@ class Given:
         if len(index) and int(index.max()) >= len(self.known):
             last = int(index.max())
             raise InputError(f"{self.name}: {len(self.known)} masks, but sample {last} is asked for")
-        rows = np.ascontiguousarray(self.known[index])
-        if rows.dtype.kind == "b":
-            return torch.from_numpy(rows).to(batch.x.device)
-        level = 128 if rows.dtype == np.uint8 else 0.5
-        return torch.from_numpy(rows >= level).to(batch.x.device)
+        return torch.from_numpy(np.asarray(self.known)[index] >= self._level).to(batch.x.device)
+
+    @functools.cached_property
+    def _level(self) -> float:
+        """Where the upper half begins; of all masks, because those of one batch may all be dark."""
+        return 0.5 if np.fmax.reduce(self.known, axis=None, initial=0) <= 1 else 128

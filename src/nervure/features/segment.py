@@ -26,11 +26,11 @@ def grey(pictures: Tensor) -> Tensor:
 def otsu(values: Tensor) -> Tensor:
     """(n,) thresholds that split each picture of (n, ...) with the largest variance between its two parts.
 
-    Among 256 equal bins from a picture's smallest to its largest value; the centre of the last bin of the
-    lower part. The value itself for a picture of one value.
+    Split between 256 equal bins from a picture's smallest to its largest value; the threshold is the largest value
+    of the lower part.
 
-    >>> otsu(torch.tensor([[0.0, 0.1, 0.9, 1.0]])).item() < 0.9
-    True
+    >>> otsu(torch.tensor([[0.0, 0.1, 0.9, 1.0]]))
+    tensor([0.1000], dtype=torch.float64)
     """
     rows = values.flatten(1).to(torch.float64)
     low, high = rows.amin(1, keepdim=True), rows.amax(1, keepdim=True)
@@ -43,7 +43,7 @@ def otsu(values: Tensor) -> Tensor:
     over, rest = below[:, -1:] - below, mass[:, -1:] - mass
     apart = mass / below.clamp(min=1) - rest / over.clamp(min=1)
     between = (below * over * apart.square())[:, :-1]
-    return centres.gather(1, between.argmax(1, keepdim=True)).squeeze(1)
+    return torch.where(place <= between.argmax(1, keepdim=True), rows, low).amax(1)
 
 
 def above(values: Tensor, thresholds: Tensor) -> Tensor:

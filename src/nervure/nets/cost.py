@@ -310,7 +310,7 @@ def _watch(net: nn.Module, inputs: Sequence[Tensor]) -> _Ledger:
     hooks = []
     for name, module in net.named_modules():
         hooks.append(module.register_forward_pre_hook(_entering(ledger, name)))
-        hooks.append(module.register_forward_hook(_leaving(ledger, name)))
+        hooks.append(module.register_forward_hook(_leaving(ledger, name), with_kwargs=True))
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -330,7 +330,7 @@ def _entering(ledger: _Ledger, name: str) -> Callable[..., None]:
 
 
 def _leaving(ledger: _Ledger, name: str) -> Callable[..., None]:
-    return lambda module, args, out: ledger.leave(name, module, args, out)
+    return lambda module, args, kwargs, out: ledger.leave(name, module, (*args, *kwargs.values()), out)
 
 
 def _tensors(value: object) -> list[Tensor]:

@@ -114,9 +114,8 @@ class Absolute(Rewritten):
         x: Tensor = call.args[0]
         if self.norms == "ignore":
             return x
-        weight = call.kwargs.get("weight")
+        weight = call.given(3 if call.name in ("batch_norm", "instance_norm") else 2, "weight")
         if call.name == "batch_norm":
-            weight = call.given(3, "weight")
             variance = call.given(2, "running_var")
             if variance is not None:
                 deviation = (variance.to(self.dtype) + float(call.given(7, "eps", 1e-5))).sqrt()
@@ -124,7 +123,8 @@ class Absolute(Rewritten):
         if weight is None:
             return x
         scale = weight.detach().abs().to(self.dtype)
-        scaled: Tensor = x * (scale if "layer" in call.name else scale.view(-1, *[1] * (x.ndim - 2)))
+        last = call.name in ("layer_norm", "rms_norm")
+        scaled: Tensor = x * (scale if last else scale.view(-1, *[1] * (x.ndim - 2)))
         return scaled
 
     def passed(self, call: Call) -> Tensor:  # noqa: D102
@@ -200,7 +200,7 @@ class Absolute(Rewritten):
 
     def attended(self, call: Call) -> Any:
         """Attention: queries by keys, softmax left out, by values."""
-        query, key, value = call.args[:3]
+        query, key, value = (call.given(place, name) for place, name in enumerate(("query", "key", "value")))
         weights = self.multiplied(Call(torch.matmul, "matmul", (query, key.mT), {}))
         return self.multiplied(Call(torch.matmul, "matmul", (weights, value), {}))
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.observe.layout import steps
 from nervure.observe.sums import Sums, count
 
 __all__ = ["CrossGram", "CrossGramResult", "Window", "patches", "picked_positions", "scrambled"]
@@ -125,7 +126,8 @@ class CrossGram(Sums):
     layer : Module
         Linear, Conv1d or Conv2d; only its window is kept. Groups don't matter: patches hold all channels.
     per_example : int, optional
-        Read at most so many positions of each example, drawn by ``seed`` and the example's index.
+        Read at most so many positions of each example, drawn by ``seed`` and the example's index; where a network
+        folds time into the batch, these positions at each step.
     seed : int
     target : callable, optional
         From a batch to (n, outputs, ...) targets in place of the layer's own output: another network's layer.
@@ -175,6 +177,8 @@ class CrossGram(Sums):
                 raise InputError("CrossGram with a target needs the batch")
             activation = self.target(batch)
         index = torch.arange(len(activation)) if batch is None else batch.index
+        if self.per_example is not None:
+            index = index.repeat_interleave(steps(len(activation), len(index)))
         rows = max(1, ROWS // max(1, self._row(incoming, activation)))
         for start in range(0, len(activation), rows):
             at = slice(start, start + rows)

@@ -59,3 +59,8 @@ class Gram(Sums):
 
     def result(self) -> GramResult:  # noqa: D102
         return GramResult(self.total("gram"), self.total("total"), int(self.total("count")))
+
+    def finite(self) -> bool:  # noqa: D102
+        # Where a product is not finite, neither is a sum or a square.
+        parts = (self._sums["total"], self._sums["gram"].diagonal()) if self._sums else ()
+        return all(bool(part.isfinite().all()) for part in parts)

@@ -125,7 +125,9 @@ class Grid:
         units = len(self.counts)
         scale = power(-self.exponent).to(values.dtype)
         shift = (torch.arange(units, device=values.device) * self.bins - self.first).to(torch.int32)
-        index = (values * scale[:, None]).floor_().to(torch.int32).add_(shift[:, None])
+        # A tiny negative value may vanish where it is scaled: it still lies no higher than the largest.
+        last = torch.floor(self.high / power(self.exponent)).to(torch.int32)
+        index = (values * scale[:, None]).floor_().to(torch.int32).clamp_(max=last[:, None]).add_(shift[:, None])
         found = torch.bincount(index.flatten(), minlength=units * self.bins)
         self.counts += found.view(units, self.bins)
 

@@ -100,9 +100,10 @@ def _zeros(block: Array) -> tuple[Any, Any]:
 
 
 @jitted()
-def _places(block: Array, scale: float, first: Any, places: Array) -> None:
+def _places(block: Array, scale: float, first: Any, last: Any, places: Array) -> None:
+    """A tiny negative value may vanish where it is scaled: it still lies no higher than ``last``."""
     for i in range(block.size):
-        places[i] = np.int32(np.floor(block[i] * scale)) - first
+        places[i] = min(np.int32(np.floor(block[i] * scale)), last) - first
 
 
 @jitted()
@@ -187,7 +188,8 @@ def _summarise(
                             _make_room(j, low[j], high[j], exponent, first, counts)
                             scale[0] = math.ldexp(1.0, -exponent[j])
                     if bins:
-                        _places(block, scale[0], np.int32(first[j]), places)
+                        last = np.int32(math.floor(math.ldexp(high[j], -exponent[j])))
+                        _places(block, scale[0], np.int32(first[j]), last, places)
                         for k in range(block.size):
                             counts[j, places[k]] += 1
                 if together == 1:

@@ -10,8 +10,15 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 
-__all__ = ["examples_first", "first_tensor", "replaced", "unit_axis"]
+__all__ = ["examples_first", "first_tensor", "replaced", "steps", "time_first", "unit_axis"]
 
+TRANSFORMERS = (
+    nn.Transformer,
+    nn.TransformerEncoder,
+    nn.TransformerDecoder,
+    nn.TransformerEncoderLayer,
+    nn.TransformerDecoderLayer,
+)
 LAST_AXIS = (
     nn.Linear,
     nn.Bilinear,
@@ -20,10 +27,7 @@ LAST_AXIS = (
     nn.Embedding,
     nn.RNNBase,
     nn.MultiheadAttention,
-    nn.TransformerEncoder,
-    nn.TransformerDecoder,
-    nn.TransformerEncoderLayer,
-    nn.TransformerDecoderLayer,
+    *TRANSFORMERS,
 )
 
 
@@ -70,8 +74,46 @@ def replaced(value: Any, new: Tensor) -> Any:
     return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
 
-def examples_first(value: Tensor, module: nn.Module, axis: int, where: str) -> Tensor:
-    """``value`` as (n, units, ...): examples to the front where a module has time there, units to axis 1.
+def time_first(value: Tensor, module: nn.Module, axis: int, examples: int | None = None) -> bool | None:
+    """Whether ``value`` is (time, n, units): as the module says, or as the number of ``examples`` tells.
+
+    A transformer's layers say it for it. Of other modules that act on features, the axis with as many entries as the
+    batch has examples is theirs; None where both have.
+
+    >>> linear = nn.Linear(4, 4)
+    >>> time_first(torch.zeros(10, 2, 4), linear, -1, examples=2), time_first(torch.zeros(2, 2, 4), linear, -1, 2)
+    (True, None)
+    """
+    if value.ndim != 3:
+        return False
+    spoken_for = module.modules() if isinstance(module, TRANSFORMERS) else (module,)
+    for one in spoken_for:
+        if isinstance(said := getattr(one, "batch_first", None), bool):
+            return not said
+    first, second = (length == examples for length in value.shape[:2])
+    if axis % 3 != 2 or not second:
+        return False
+    return None if first else True
+
+
+def steps(rows: int, examples: int) -> int:
+    """Rows of each example: more than one where a network folds time into the batch.
+
+    >>> steps(12, 4)
+    3
+    """
+    if rows % examples:
+        raise InputError(
+            f"{rows} rows for {examples} examples, which cannot be told apart; give a network that keeps examples "
+            "on the first axis (batch_first=True), or leave the layer out"
+        )
+    return rows // examples
+
+
+def examples_first(value: Tensor, module: nn.Module, axis: int, where: str, swapped: bool | None = None) -> Tensor:
+    """``value`` as (n, units, ...): examples to the front where time lies there, units to axis 1.
+
+    Time lies there if ``swapped``; by default if the module says so.
 
     >>> lstm = nn.LSTM(4, 6)
     >>> examples_first(torch.zeros(10, 2, 6), lstm, unit_axis(lstm), "lstm").shape
@@ -82,7 +124,7 @@ def examples_first(value: Tensor, module: nn.Module, axis: int, where: str) -> T
         raise InputError(f"layer {where!r} has shape {shape} there; observation needs (examples, units, ...)")
     if value.is_complex():
         raise InputError(f"layer {where!r} is complex there; observe its parts or its magnitude instead")
-    if value.ndim == 3 and getattr(module, "batch_first", True) is False:
+    if time_first(value, module, axis) if swapped is None else swapped:
         value = value.transpose(0, 1)
     if not -value.ndim <= axis < value.ndim or axis % value.ndim == 0:
         raise InputError(f"layer {where!r}: unit axis {axis} does not fit shape {tuple(value.shape)}")

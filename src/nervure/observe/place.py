@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.observe.layout import examples_first, first_tensor, floating, replaced, unit_axis
+from nervure.observe.layout import examples_first, first_tensor, floating, replaced, time_first, unit_axis
 from nervure.observe.statistic import Site, Statistic
 from nervure.observe.summary import Reading, Summary
 from nervure.observe.votes import Votes
@@ -23,7 +23,9 @@ class Place:
     """Hooks one site and hands what passes there to its statistics.
 
     Statistics that read from a summary share one with as many bins as the most demanding of them, and votes
-    take their means from it, so an activation is read once for all of these.
+    take their means from it, so an activation is read once for all of these. What is read from a summary leaves out
+    the steps that the batch's mask calls padding, where a map has as many steps as the mask. Shorter maps (after
+    pooling, say) and statistics that read for themselves keep them.
 
     >>> from nervure.observe.moments import Moments
     >>> relu = nn.ReLU()
@@ -59,6 +61,7 @@ class Place:
         self.gradient = site.side == "gradient" or any(s.needs_gradient for s in own)
         self._calls = 0
         self._gradients = 0
+        self._orders: set[bool | None] = set()
 
     def attach(self) -> RemovableHandle:
         """Hook the module; the handle removes it."""
@@ -113,10 +116,11 @@ class Place:
         if not activation.numel():
             return
         if self._summary is not None:
-            self._summary.update(activation, self.batch)
-            for votes in self._voters:
+            for part in self._without_padding(activation):
+                self._summary.update(part, self.batch)
                 assert self._summary.means is not None
-                votes.vote(self._summary.means)
+                for votes in self._voters:
+                    votes.vote(self._summary.means)
         for statistic in self._others:
             further: dict[str, Tensor] = {}
             if statistic.needs_gradient and gradient is not None:
@@ -126,8 +130,28 @@ class Place:
             assert self.batch is not None
             statistic.update(activation, self.batch, **further)
 
+    def _without_padding(self, activation: Tensor) -> Iterator[Tensor]:
+        """The activation, or its examples in groups that have the same steps, and those steps alone."""
+        mask = None if self.batch is None else self.batch.mask
+        if mask is None or activation.ndim != 3 or activation.shape[::2] != mask.shape:
+            yield activation
+            return
+        for steps in mask.unique(dim=0):
+            if steps.any():
+                yield activation[(mask == steps).all(1)][..., steps]
+
     def _laid_out(self, value: Tensor) -> Tensor:
-        return examples_first(value, self.module, self.axis, self.site.module)
+        examples = None if self.batch is None else len(self.batch.x)
+        swapped = time_first(value, self.module, self.axis, examples)
+        if swapped is None and True in self._orders:
+            swapped = True
+        self._orders.add(swapped)
+        if {None, True} <= self._orders:
+            raise InputError(
+                "time lies before examples, which did not show in an earlier batch of as many examples as steps; give "
+                "batches of another length, or a network with batch_first=True"
+            )
+        return examples_first(value, self.module, self.axis, self.site.module, swapped or False)
 
     def _accumulators(self) -> list[Statistic]:
         return [*self._others, *self._voters, *([] if self._summary is None else [self._summary])]

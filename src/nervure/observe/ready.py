@@ -21,8 +21,12 @@ def refuse_closed(net: nn.Module) -> None:
     kind = type(net).__name__
     if not isinstance(net, nn.Module):
         raise InputError(f"{kind} is no network; give a torch.nn.Module")
-    if isinstance(net, torch.jit.ScriptModule):
-        raise InputError(f"{kind} is a script, whose layers cannot be reached; give the module that it was made from")
+    for name, module in net.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"{name!r} of {kind}" if name else kind
+            raise InputError(
+                f"{what} is a script, whose layers cannot be reached; give the module that it was made from"
+            )
     for name, one in (*net.named_parameters(), *net.named_buffers()):
         if is_lazy(one):
             raise InputError(f"{kind} has weights without a shape, {name!r}; call it on a sample first")

@@ -2,6 +2,10 @@
 
 Relevance starts at that logit and is handed back by the alpha = 1, beta = 0 rule (spec majority-voting-pruning,
 12), so that a layer as a whole holds as much as the next: what a unit holds is its share of the decision.
+
+Of a product of two activations the signal receives all and its gate nothing. The signal is the larger one, which the
+gate is widened to. Of equal sizes the gate is what a sigmoid or softmax made, and what is made of such values alone;
+if neither is one, or both are, each receives half, so that their order does not matter. A divisor receives nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from nervure.errors import InputError
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
 from nervure.observe.layout import examples_first, first_tensor, unit_axis
-from nervure.observe.rewritten import Call, Rewritten, running
+from nervure.observe.rewritten import KINDS, Call, Rewritten, running, tensors_of
 from nervure.observe.statistic import Statistic
 from nervure.observe.summary import flat
 from nervure.observe.sums import Sums, count
@@ -27,6 +31,7 @@ __all__ = ["Relevance", "RelevanceResult", "relevance"]
 
 Map = Callable[[Tensor, Tensor], Tensor]
 STABILISER = 1e-9
+SQUASHED = frozenset({"hardsigmoid", "sigmoid", "softmax"})  # to values from 0 to 1
 
 
 def handed_back(x: Tensor, weight: Tensor, operation: Map, received: Tensor) -> Tensor:
@@ -73,16 +78,18 @@ class _Handed(torch.autograd.Function):
         return ctx.rule(received[0]), None, None
 
 
-class _Added(torch.autograd.Function):
+class _Split(torch.autograd.Function):
+    """An operation on two, the first of which receives a share of the relevance and the second the rest."""
+
     @staticmethod
-    def forward(ctx: Any, first: Tensor, second: Tensor, value: Tensor) -> Tensor:
-        ctx.save_for_backward(split_shares(first, second))
+    def forward(ctx: Any, first: Tensor, second: Tensor, value: Tensor, share: Tensor) -> Tensor:
+        ctx.save_for_backward(share)
         return value.clone()
 
     @staticmethod
     def backward(ctx: Any, *received: Any) -> Any:
         (share,) = ctx.saved_tensors
-        return received[0] * share, received[0] * (1 - share), None
+        return received[0] * share, received[0] * (1 - share), None, None
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +112,17 @@ class _Backward(Rewritten):
         super().__init__()
         self.received: dict[str, list[Tensor]] = {}
         self.sources: dict[int, _Source] = {}
+        self.gates: dict[int, Tensor] = {}
+
+    def followed(self, call: Call) -> Any:
+        out = super().followed(call)
+        # An operation named like expand_as takes no more than a shape from what else it is given.
+        given = call.args[:1] if call.name.endswith("_as") else (*call.args, *call.kwargs.values())
+        made_of = [one for one in tensors_of(given) if one.requires_grad]
+        kept = KINDS.get(call.name) not in ("weighted", "norm") and all(id(one) in self.gates for one in made_of)
+        if kept or call.name in SQUASHED:
+            self.gates.update((id(one), one) for one in tensors_of((out,)))
+        return out
 
     def weighted(self, call: Call) -> Tensor:
         x, weight = call.given(0, "input"), call.given(1, "weight").detach()
@@ -173,16 +191,22 @@ class _Backward(Rewritten):
             # A constant is like a bias: it receives nothing.
             return _handed(tracked[0], value, lambda received: _fitted(received, tracked[0]))
         sign *= float(call.kwargs.get("alpha", 1))
-        second = _signed(second, sign).expand_as(value)
-        out: Tensor = _Added.apply(first.expand_as(value), second, value)  # type: ignore[no-untyped-call]
+        first, second = first.expand_as(value), _signed(second, sign).expand_as(value)
+        out: Tensor = _Split.apply(first, second, value, split_shares(first, second))  # type: ignore[no-untyped-call]
         return out
 
     def scaled(self, call: Call) -> Tensor:
         value = call.run()
-        tracked = [one for one in call.args[:2] if isinstance(one, Tensor) and one.requires_grad]
-        # Of a signal and its gate the signal is the larger one, and receives all.
-        signal = max(tracked, key=lambda one: one.numel())
-        return _handed(signal, value, lambda received: _fitted(received, signal))
+        factors = [one for one in call.args[:2] if isinstance(one, Tensor) and one.requires_grad]
+        factors = factors[:1] if "div" in call.name else factors
+        largest = max(one.numel() for one in factors)
+        factors = [one for one in factors if one.numel() == largest]
+        factors = [one for one in factors if id(one) not in self.gates] or factors
+        if len(factors) == 1:
+            return _handed(factors[0], value, lambda received: _fitted(received, factors[0]))
+        first, second = (one.expand_as(value) for one in factors)
+        out: Tensor = _Split.apply(first, second, value, value.new_full((), 0.5))  # type: ignore[no-untyped-call]
+        return out
 
 
 def _handed(x: Tensor, value: Tensor, rule: Callable[[Tensor], Tensor]) -> Tensor:

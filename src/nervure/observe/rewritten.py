@@ -2,30 +2,35 @@
 
 Torch tells a function mode of every operation before it runs. A subclass says what stands for which kind of
 operation, so any network that is made of known operations can be followed, whatever its modules.
+
+Nothing is written in place: what would be is a new value, and takes the place of the old one wherever that, or a view
+of the same memory, is read from then on.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_map_only
 
 from nervure.errors import InputError
 
-__all__ = ["Call", "Rewritten", "name_of", "running"]
+__all__ = ["Call", "Rewritten", "name_of", "running", "tensors_of"]
 
 WEIGHTED = frozenset({"linear", "conv1d", "conv2d", "conv3d"})
 NORMS = frozenset({"batch_norm", "group_norm", "layer_norm", "instance_norm", "rms_norm"})
 SHAPED = frozenset({
-    "T", "__getitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand", "expand_as",
-    "flatten", "float", "double", "flip", "hsplit", "index_select", "mT", "movedim", "narrow", "pad", "permute",
-    "pixel_shuffle", "pixel_unshuffle", "reshape", "reshape_as", "roll", "select", "split", "squeeze", "stack",
-    "swapaxes", "to", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
+    "T", "__getitem__", "__setitem__", "cat", "chunk", "clone", "concat", "concatenate", "contiguous", "expand",
+    "expand_as", "flatten", "float", "double", "flip", "hsplit", "index_select", "mT", "movedim", "narrow", "pad",
+    "permute", "pixel_shuffle", "pixel_unshuffle", "reshape", "reshape_as", "roll", "select", "split", "squeeze",
+    "stack", "swapaxes", "to", "transpose", "unbind", "unflatten", "unsqueeze", "view", "view_as",
 })  # fmt: skip
 PASSED = frozenset({
     "alpha_dropout", "celu", "clamp", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "gelu", "hardsigmoid",
@@ -65,12 +70,19 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
+    @property
+    def writes(self) -> bool:
+        """Whether the operation writes to its first argument."""
+        name = name_of(self.function)
+        return bool(self.kwargs.get("inplace", False)) or name == "__setitem__" or name != self.name
+
     def run(self) -> Any:
         """The operation itself, on a copy where it would write in place."""
-        args, kwargs = self.args, dict(self.kwargs)
-        if kwargs.pop("inplace", False) or self.function.__name__ != self.name:
-            args = (args[0].clone(), *args[1:])
-        return self.function(*args, **kwargs)
+        if not self.writes:
+            return self.function(*self.args, **self.kwargs)
+        copy = self.args[0].clone()
+        out = self.function(copy, *self.args[1:], **{k: v for k, v in self.kwargs.items() if k != "inplace"})
+        return copy if out is None else out
 
     def given(self, place: int, name: str, default: Any = None) -> Any:
         """An argument by place or by name."""
@@ -95,6 +107,7 @@ class Rewritten(TorchFunctionMode):
         self.called: list[str] = []
         self.latest = ""
         self.watched: frozenset[str] = frozenset()
+        self._written: dict[int, tuple[Tensor, Tensor]] = {}
 
     @property
     def layer(self) -> str | None:
@@ -104,26 +117,56 @@ class Rewritten(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if not any(one.requires_grad for one in _tensors((*args, *kwargs.values()))):
-            return func(*args, **kwargs)
-        plain = _plain(name_of(func))
-        call = Call(func, plain, tuple(args), kwargs)
-        own = self.own_rule(call)
-        if own is not None:
-            return own(call)
-        kind = KINDS.get(plain)
-        if kind is not None:
-            return getattr(self, kind)(call)
+        call = Call(func, _plain(name_of(func)), *self.current(_by_place(tuple(args), kwargs or {})))
+        if not any(one.requires_grad for one in tensors_of((*call.args, *call.kwargs.values()))):
+            return func(*call.args, **call.kwargs)
+        return self.followed(call)
+
+    def followed(self, call: Call) -> Any:
+        """What stands for an operation on tracked values."""
+        rule = self.own_rule(call) or (getattr(self, KINDS[call.name]) if call.name in KINDS else None)
+        if rule is None:
+            return self._unknown(call)
+        out = rule(call)
+        if rule != self.shaped and any(_base(out) is _base(one) for one in tensors_of(call.args)):
+            out = out.clone()  # as the result of an operation, it is a value of its own
+        return self._write(call.args[0], out) if call.writes else out
+
+    def _unknown(self, call: Call) -> Any:
+        """An operation without a rule: run as it is, where its result depends on no tracked value."""
         where = f" in module {self.called[-1]!r}" if self.called and self.called[-1] else ""
-        unknown = f"{self.purpose} has no rule for the operation {plain!r}{where}; {self.remedy(plain)}"
+        unknown = f"{self.purpose} has no rule for the operation {call.name!r}{where}; {self.remedy(call.name)}"
         try:
-            out = func(*args, **kwargs)
+            out = call.function(*call.args, **call.kwargs)
         except Exception as error:
             raise InputError(unknown) from error
-        if any(one.requires_grad for one in _tensors((out,))) and plain not in ("requires_grad", "__set__"):
+        if any(one.requires_grad for one in tensors_of((out,))) and call.name not in ("requires_grad", "__set__"):
             raise InputError(unknown)
         return out
+
+    def current(self, value: Any) -> Any:
+        """``value``, or a structure that holds it, as what has been written in place since makes it."""
+        if not self._written:
+            return value
+        with torch._C.DisableTorchFunction():
+            return tree_map_only(Tensor, self._now, value)
+
+    def _now(self, value: Tensor) -> Tensor:
+        while id(value) in self._written:
+            value = self._written[id(value)][1]
+        base = value._base
+        return value if base is None or id(base) not in self._written else _as_in(value, self._now(base))
+
+    def _write(self, target: Tensor, value: Tensor) -> Tensor:
+        """Let ``value`` stand for what ``target`` held; views of the same memory change with it."""
+        place, memory = target, value
+        if value.shape == target.shape and target._base is not None:
+            place, memory = target._base, target._base.clone()
+            value = _as_in(target, memory).copy_(value)
+        elif value.shape == target.shape and value.stride() != target.stride():
+            value = memory = torch.empty_like(target, dtype=value.dtype).copy_(value)
+        self._written[id(place)] = place, memory
+        return value
 
     def own_rule(self, call: Call) -> Callable[[Call], Any] | None:
         """A rule for an operation that comes before those by kind; none unless a subclass takes some."""
@@ -182,6 +225,19 @@ def name_of(function: Callable[..., Any]) -> str:
     return str(getattr(read, "__name__", name))
 
 
+def tensors_of(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among ``values`` and in the lists and tuples there.
+
+    >>> len(list(tensors_of((torch.ones(1), 2, [torch.ones(1)]))))
+    2
+    """
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from tensors_of(value)
+
+
 def _plain(name: str) -> str:
     """The name of an operation without the mark of its in-place form."""
     if name.startswith("__"):
@@ -189,12 +245,25 @@ def _plain(name: str) -> str:
     return name.rstrip("_")
 
 
-def _tensors(values: Sequence[Any]) -> Iterator[Tensor]:
-    for value in values:
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, tuple | list):
-            yield from _tensors(value)
+def _by_place(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """What an operation was given, with its operands by place where they came by name."""
+    further = dict(kwargs)
+    if not args and "input" in further:
+        args = (further.pop("input"),)
+    if len(args) == 1 and "other" in further and "input" not in further:
+        args = (*args, further.pop("other"))
+    return args, further
+
+
+def _base(value: Any) -> Any:
+    """The tensor whose memory a view is of; any other value itself."""
+    return value if getattr(value, "_base", None) is None else value._base
+
+
+def _as_in(view: Tensor, memory: Tensor) -> Tensor:
+    """The part of ``memory`` that ``view`` is of its own."""
+    offset = view.storage_offset() - _base(view).storage_offset() + memory.storage_offset()
+    return memory.as_strided(view.shape, view.stride(), offset)
 
 
 @contextmanager
@@ -215,7 +284,7 @@ def running(net: nn.Module, mode: Rewritten, watched: Sequence[str]) -> Iterator
         for name, module in net.named_modules():
             before = module.register_forward_pre_hook(lambda *_, name=name: _entered(mode, name))
             stack.callback(before.remove)
-            after = module.register_forward_hook(lambda *_: _popped(mode), always_call=True)
+            after = module.register_forward_hook(lambda *called: _left(mode, called[-1]), always_call=True)
             stack.callback(after.remove)
         stack.enter_context(mode)
         try:
@@ -234,5 +303,6 @@ def _entered(mode: Rewritten, name: str) -> None:
     mode.latest = name
 
 
-def _popped(mode: Rewritten) -> None:
+def _left(mode: Rewritten, output: Any) -> Any:
     mode.called.pop()
+    return mode.current(output)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nervure.report.extra import need
-from nervure.report.markup import COLOURS, compact, escape, told_apart
+from nervure.report.markup import COLOURS, compact, escape, printable, told_apart
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,7 @@ def still(paint: Callable[[Axes], None], *, ident: str, alt: str, width: float =
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.text import Text
 
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -107,6 +108,8 @@ def still(paint: Callable[[Axes], None], *, ident: str, alt: str, width: float =
         mpl.rcParams.update({**_SETTINGS, "svg.hashsalt": ident})
         figure = Figure(figsize=(width / 72, height / 72), layout=ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.02))
         paint(figure.add_subplot())
+        for text in figure.findobj(Text):
+            text.set_text(printable(text.get_text()))
         buffer = io.StringIO()
         FigureCanvasSVG(figure).print_figure(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return themed(buffer.getvalue(), ident=ident, alt=alt)

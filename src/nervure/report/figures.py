@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 
 from nervure import registry
+from nervure.errors import NervureError
 from nervure.evidence import Figure
 from nervure.report.kinds import plain
 from nervure.report.markup import escape, identity
@@ -41,7 +42,8 @@ figures: registry.Table[Callable[[Figure], str]] = registry.Table(
 def draw(figure: Figure) -> str:
     """The figure as one ``<figure>`` element of HTML.
 
-    A kind that nobody draws is listed plainly; so is one whose outside package fails, with what it said.
+    A kind that nobody draws is listed plainly; so is one that fails, with what went wrong. What Nervure says of its
+    own figures, such as that a package is missing, is raised.
 
     >>> html = draw(Figure(title="A <b>", alt="none", kind="unheard-of", data={}))
     >>> "A &lt;b&gt;" in html, "unheard-of" in html
@@ -59,11 +61,11 @@ def draw(figure: Figure) -> str:
 def _body(figure: Figure) -> str:
     if figure.kind not in figures:
         return plain.draw(figure, f"No installed package draws a figure of kind {figure.kind!r}.")
-    if type(figure) is not Figure:
-        return figures.get(figure.kind)(figure)
     try:
         return str(figures.get(figure.kind)(figure))
     except Exception as error:
-        # One outside figure must not cost the reader the whole page; what went wrong stays visible.
+        if type(figure) is not Figure and isinstance(error, NervureError):
+            raise
+        # One figure must not cost the reader the whole page; what went wrong stays visible.
         _log.warning("figure %r of kind %r could not be drawn", figure.title, figure.kind, exc_info=True)
         return plain.draw(figure, f"Could not be drawn: {type(error).__name__}: {error}.")

@@ -27,6 +27,7 @@ __all__ = [
     "legend",
     "note",
     "number",
+    "printable",
     "real",
     "shorten",
     "told_apart",
@@ -39,13 +40,22 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff￾￿]")
 _DASH = "–"
 
 
+def printable(text: object) -> str:
+    """Text without the characters that no page may hold: controls, and halves of surrogate pairs.
+
+    >>> printable("loss\\0 (nats)\\udcff")
+    'loss (nats)'
+    """
+    return _CONTROL.sub("", str(text))
+
+
 def escape(text: object) -> str:
-    """Text as HTML, quotes included; control characters, which no page may hold, are dropped.
+    """Text as HTML, quotes included, of what is :func:`printable`.
 
     >>> escape('<b title="x">')
     '&lt;b title=&quot;x&quot;&gt;'
     """
-    return html.escape(_CONTROL.sub("", str(text)), quote=True)
+    return html.escape(printable(text), quote=True)
 
 
 def shorten(text: object, length: int) -> str:
@@ -54,7 +64,7 @@ def shorten(text: object, length: int) -> str:
     >>> shorten("features.12.conv.weight", 12)
     'featur…eight'
     """
-    plain = _CONTROL.sub("", str(text))
+    plain = printable(text)
     if len(plain) <= length:
         return plain
     head = length // 2

@@ -13,6 +13,7 @@ from nervure.errors import InputError
 from nervure.evidence import Figure
 from nervure.report.extra import need
 from nervure.report.figures import draw
+from nervure.report.markup import printable
 
 __all__ = ["Passage", "Section", "Tile", "page", "write"]
 
@@ -97,6 +98,7 @@ def page(
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else printable(value),
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Callable
 
 import pytest
@@ -100,7 +102,7 @@ def test_shared_weights_are_refused_by_name(zoo: Zoo) -> None:
 
 
 def test_weights_that_are_not_plain_are_refused(zoo: Zoo) -> None:
-    assert "parametrized" in graph(zoo, "normalised weight").group("2").why
+    assert "computed from others" in graph(zoo, "normalised weight").group("2").why
 
 
 def test_tracing_leaves_the_network_alone(zoo: Zoo) -> None:
@@ -286,3 +288,37 @@ def test_pooled_and_flattened_maps_join_a_table() -> None:
     assert [(group.name, group.layers, group.units) for group in graph.free] == [
         ("maps", ("maps",), 8), ("table", ("table",), 12)
     ]  # fmt: skip
+
+
+def waiting(ready: threading.Event, other: threading.Event) -> nn.Module:
+    """A network that says that it runs, and waits for another to do so."""
+
+    class Waiting(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            ready.set()
+            other.wait(0.2)
+            return super().forward(x)
+
+    return Waiting(4, 2)
+
+
+def test_networks_that_are_followed_at_one_time_leave_nothing_behind() -> None:
+    from torch_pruning.dependency import index_mapping, shape_infer
+
+    before = shape_infer.infer_in_channels_recursively, index_mapping.update_reshape_index_mapping
+    filters = list(warnings.filters)
+    first, second, done = threading.Event(), threading.Event(), threading.Event()
+
+    def follow(net: nn.Module, then: threading.Event) -> None:
+        trace(net, torch.zeros(2, 4))
+        then.set()
+
+    one = threading.Thread(target=follow, args=(waiting(first, second), done))
+    two = threading.Thread(target=follow, args=(waiting(second, done), threading.Event()))
+    one.start()
+    first.wait(5)
+    two.start()
+    for thread in (one, two):
+        thread.join(10)
+    assert (shape_infer.infer_in_channels_recursively, index_mapping.update_reshape_index_mapping) == before
+    assert warnings.filters == filters

@@ -56,6 +56,24 @@ def test_sampled_places_follow_from_the_example_alone() -> None:
     assert not torch.allclose(gram(index, 3), gram(index, 3, seed=1))
 
 
+def test_time_folded_into_the_batch_gives_each_step_the_places_of_its_example() -> None:
+    layer = nn.Linear(4, 3).to(torch.float64)
+
+    class Folds(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.layer(x.flatten(0, 1))
+            return out
+
+    x = torch.randn(5, 2, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    statistic = Contributions(Reader("layer", layer, 0, 4), per_example=3)
+    seen = collect(Folds(), [Batch(x, None, torch.arange(5))], {Site("layer"): [statistic]})
+    assert seen[Site("layer")][statistic.key].result().count == 5 * 2 * 3
+
+
 def test_draws_are_even_and_tell_examples_apart() -> None:
     index = torch.arange(4000)
     for total in (64, 40_000):

@@ -142,8 +142,14 @@ class TestOverlap:
         assert found.votes.sum() == 1
         none = Overlap(given(mask[:2]), torch.zeros(2))
         none.update(maps[:2], batch(2, (8, 8)))
-        assert none.result().votes.tolist() == [0, 0]
-        assert none.result().images == 0
+        with pytest.raises(InputError, match="given: of none of the 2 images .* is foreground; give masks that"):
+            none.result()
+        none.merge(one)
+        assert (none.result().images, none.result().skipped) == (1, 4)
+
+    def test_maps_of_several_steps_an_image_are_refused(self) -> None:
+        with pytest.raises(InputError, match="a map for each image, not 6 for 3"):
+            Overlap(given(random((3, 8, 8)) > 0), torch.zeros(2)).update(random((6, 2, 8, 8)), batch(3, (8, 8)))
 
     def test_an_image_that_no_channel_touches_is_silent(self) -> None:
         mask = torch.zeros(1, 4, 4, dtype=torch.bool)
@@ -161,6 +167,10 @@ class TestOverlap:
         one.update(random((6, 3, 10, 10)), batch(6, (10, 10)))
         # The lower of two neighbours: 20 of 100 distinct values lie strictly above it.
         assert one.result().on.tolist() == pytest.approx([0.2] * 3)
+        # A tenth of the ten steps between eleven values is one, though 1 - 0.9 is a little less than 0.1.
+        series = Overlap(given(random((6, 11), 4) > 0), None, exceed_prob=0.9)
+        series.update(random((6, 3, 11)), batch(6, (11,)))
+        assert series.result().on.tolist() == pytest.approx([9 / 11] * 3)
 
     def test_lower_resolution_is_close(self) -> None:
         y, x = np.mgrid[:64, :64]

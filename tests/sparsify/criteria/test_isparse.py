@@ -66,7 +66,7 @@ class Paths:
             row, column = y * stride + i - padding, x * stride + j - padding
             if 0 <= row < side and 0 <= column < side:
                 start = (source, o // share * width + c, row, column)
-                self.join(start, (target, o, y, x), float(conv.weight[o, c, i, j]))
+                self.join(start, (target, o, y, x), float(conv.weight.detach()[o, c, i, j]))
         return out
 
     def channels(self, name: str, count: int, side: int, final: Callable[[Any], float | None]) -> np.ndarray:
@@ -301,6 +301,15 @@ class TestReadings:
         net = build("lenet5", ds, seed=0)
         one, two = (sparsify.plan(net, ds, "isparse", reading=reading) for reading in ("output", "input"))
         assert 0.5 < one.compare(two).whole < 1
+
+
+@pytest.mark.parametrize("options", [{"softmax": False}, {"batch_norm": "ignore"}])
+def test_settings_of_responses_and_norms_matter(options: dict[str, Any], ds: Dataset) -> None:
+    net = build("mlp", ds, widths=(16,), batch_norm=True, seed=0).eval()
+    with torch.no_grad():
+        net.classifier[1].weight.copy_(torch.linspace(0.1, 3, 16))
+    one, two = (sparsify.plan(net, ds, "isparse", samples=50, **given) for given in ({}, options))
+    assert one.compare(two).whole < 1
 
 
 def test_wrong_settings_are_named() -> None:

@@ -82,6 +82,13 @@ class TestL1:
         assert run.evidence["edges"].rows[-1][3] is None
         assert run.evidence["edges"].rows[-1][4] == pytest.approx(reached)
 
+    def test_a_weight_at_the_threshold_stays(self, net: nn.Module, ds: Dataset) -> None:
+        size = net.classifier[2].weight.detach().abs()
+        settings = {"strength": 0.0, "threshold": float(size.median())}  # the 80th of 160
+        still = Recipe(epochs=1, optimizer="sgd", lr=1e-30)
+        run = sparsify.train_with(net, ds, "l1", None, still, settings=settings, fit_options=CPU)
+        assert int((run.net.classifier[2].weight == 0).sum()) == 79
+
     def test_a_layer_that_it_emptied_is_named(self, net: nn.Module, ds: Dataset) -> None:
         with pytest.raises(InputError, match=r"every edge of layer 'classifier.0' fell under 100"):
             sparsify.train_with(net, ds, "l1", None, Recipe(epochs=1), settings={"threshold": 100.0}, fit_options=CPU)

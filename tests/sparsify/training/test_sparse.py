@@ -105,6 +105,14 @@ def test_every_criterion_that_scores_can_train(criterion: str, net: nn.Module, d
     assert run.evidence["edges"].rows[0][3:] == (0.5, 0.5)
 
 
+def test_masks_at_random_follow_the_recipes_seed(net: nn.Module, ds: Dataset) -> None:
+    one, two = (SparseTraining("random", 0.5, warm_up=0, refresh=0) for _ in range(2))
+    for seed, sparse in enumerate((one, two)):
+        train.fit(net, ds, Recipe(epochs=1, seed=seed), device="cpu", callbacks=[sparse])
+    same = torch.cat([(mask == two.masks[name]).flatten() for name, mask in one.masks.items()])
+    assert 0.4 < float(same.float().mean()) < 0.6
+
+
 def test_the_masks_of_the_last_epoch_are_the_ones_reported(net: nn.Module, ds: Dataset) -> None:
     sparse = SparseTraining("magnitude", 0.6)
     seen: list[dict[str, Tensor]] = []
@@ -135,6 +143,23 @@ def test_a_ramp_ends_half_way(net: nn.Module, ds: Dataset) -> None:
     assert share_at(5, 6, 0, "linear") == 1
 
 
+def test_patience_begins_at_the_full_sparsity(net: nn.Module, ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two dense epochs and two of the ramp, each of them worse than the one before, or without a score."""
+    scores = iter([4.0, float("nan"), 3.0, float("nan"), 2.0, 1.0])
+    monkeypatch.setattr(Loop, "_validate", lambda loop, data: {"accuracy": next(scores)})
+    recipe = Recipe(epochs=8, monitor="accuracy", patience=1)
+    sparse, best = SparseTraining("magnitude", 0.6, warm_up=2, ramp="linear"), list[int]()
+
+    class Note(Callback):
+        def finish(self, loop: Loop) -> None:
+            assert loop.best is not None
+            best.append(loop.best.epoch)
+
+    run = train.fit(net, ds, recipe, device="cpu", callbacks=[sparse, Note()])
+    assert [row["sparsity"] for row in run.history] == pytest.approx([0, 0, 0.2, 0.4, 0.6, 0.6], abs=0.01)
+    assert best == [5]
+
+
 def test_masks_are_there_at_once_without_warm_up(net: nn.Module, ds: Dataset) -> None:
     run = sparsify.train_with(
         net, ds, "magnitude", 0.6, Recipe(epochs=2), warm_up=0, refresh=0, fit_options={"device": "cpu"}
@@ -153,6 +178,13 @@ def test_effective_scores_keep_zeros_out(net: nn.Module, ds: Dataset) -> None:
     changes = {scores: [row["mask_change"] for row in run.history[1:-1]] for scores, run in found.items()}
     assert max(changes["effective"]) == 0 < min(changes["stored"])
     assert max(changes["stored"]) < 0.5  # of the edges, against the masks before: not against none at all
+
+
+def test_a_weight_that_effective_scores_bring_back_has_what_it_stored(net: nn.Module, ds: Dataset) -> None:
+    sparse = SparseTraining("random", 0.5, scores="effective")
+    watch = Watch(sparse)
+    train.fit(net, ds, Recipe(epochs=3, keep="last"), device="cpu", callbacks=[sparse, watch])
+    assert watch.returned and all(watch.returned)
 
 
 def test_what_changed_is_counted_between_two_masks(net: nn.Module, ds: Dataset) -> None:
@@ -197,6 +229,25 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(
         assert torch.equal(value, run.net.state_dict()[name])
     for column in ("sparsity", "mask_change", "train_loss"):
         assert [row[column] for row in whole.history] == [row[column] for row in run.history]
+
+
+@pytest.mark.parametrize("refresh", [0, 1])
+def test_a_training_killed_after_its_best_epoch_hands_that_one_over(
+    refresh: int, net: nn.Module, ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    kill_at: Any, killed: type[BaseException],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(Loop, "_validate", lambda loop, data: {"loss": abs(loop.epoch - 1.0)})  # the second is best
+    recipe = Recipe(epochs=4, batch=100)
+    whole, cut, rest = (SparseTraining("random", 0.5, refresh=refresh) for _ in range(3))
+    unbroken = train.fit(net, ds, recipe, device="cpu", callbacks=[whole])
+    with pytest.raises(killed):
+        train.fit(net, ds, recipe, out=tmp_path / "run", device="cpu", callbacks=[cut, kill_at(14)])
+    run = train.fit(net, ds, recipe, out=tmp_path / "run", device="cpu", resume=True, callbacks=[rest, Callback()])
+    for name, mask in whole.masks.items():
+        weight = run.net.get_parameter(f"{name}.weight")
+        assert torch.equal(weight, unbroken.net.get_parameter(f"{name}.weight"))
+        assert torch.equal(mask, weight != 0) and torch.equal(mask, rest.masks[name])
+    assert [row["mask_change"] for row in run.history] == [row["mask_change"] for row in unbroken.history]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ runs the cut network beside the masked one (:mod:`nervure.nets.structure.check`)
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -24,8 +25,12 @@ from nervure.nets.structure.groups import Group, make_groups
 from nervure.nets.structure.idle import idle
 from nervure.nets.structure.twin import Call, Fed, Source, opaque, shadow, tensors, watched
 from nervure.nets.structure.walk import Walk
+from nervure.observe.ready import refuse_closed
 
 __all__ = ["Graph", "cut", "follow", "trace"]
+
+# Warnings, generators and Torch-Pruning's own functions belong to the whole process.
+_ALONE = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +89,8 @@ def trace(net: nn.Module, example: Tensor | Sequence[Tensor]) -> Graph:
 
 def follow(net: nn.Module, twin: nn.Module, inputs: Sequence[Tensor]) -> Graph:
     """Trace ``net`` by running ``twin``, a copy of it with weights or without, on samples (n, ...)."""
-    with warnings.catch_warnings(), seeded(0), torch.inference_mode(False), torch.enable_grad():
+    refuse_closed(net)
+    with _ALONE, warnings.catch_warnings(), seeded(0), torch.inference_mode(False), torch.enable_grad():
         warnings.simplefilter("ignore")
         device, _ = place_of(twin)
         return _follow(net, twin, [one.to(device) for one in inputs])

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
 
 from nervure.nets.structure.copying import copied
 
@@ -65,15 +66,15 @@ def watched(net: nn.Module, running: list[str], calls: list[Call], flattened: li
         leaf = isinstance(module, OPAQUE) or not any(module.children())
         hooks.append(module.register_forward_pre_hook(lambda m, a, name=name: running.append(name)))
 
-        def after(m: nn.Module, given: Any, gave: Any, name: str = name, leaf: bool = leaf) -> None:
+        def after(m: nn.Module, given: Any, named: Any, gave: Any, name: str = name, leaf: bool = leaf) -> None:
             running.pop()
-            one, two = tensors(given), tensors(gave)
+            one, two = tensors((given, named)), tensors(gave)
             if leaf and one and two:
                 calls.append(Call(name, seen(one[0]), seen(two[0])))
                 if type(m) is nn.Flatten and (m.start_dim, m.end_dim) == (1, -1):
                     flattened.append(two[0].grad_fn)
 
-        hooks.append(module.register_forward_hook(after))
+        hooks.append(module.register_forward_hook(after, with_kwargs=True))
     try:
         yield
     finally:
@@ -149,6 +150,11 @@ class _Through(torch.autograd.Function):
         raise NotImplementedError
 
 
+def _through(shape: tuple[int, ...], *given: Tensor) -> Tensor:
+    out: Tensor = _Through.apply(shape, *given)  # type: ignore[no-untyped-call]
+    return out
+
+
 @contextlib.contextmanager
 def opaque(net: nn.Module) -> Iterator[None]:
     """Give recurrent layers and attention one operation each, so that nothing inside is taken for a layer."""
@@ -168,24 +174,42 @@ def opaque(net: nn.Module) -> Iterator[None]:
 
 
 def _recurrent(module: nn.RNNBase) -> Callable[..., Any]:
-    def forward(x: Tensor, state: Any = None) -> Any:
-        directions = 2 if module.bidirectional else 1
-        width = (module.proj_size or module.hidden_size) * directions
-        out: Tensor = _Through.apply((*x.shape[:-1], width), x)  # type: ignore[no-untyped-call]
-        batch = (x.shape[0 if module.batch_first else 1],) if x.ndim == 3 else ()
-        layers = module.num_layers * directions
-        last: Tensor = _Through.apply((layers, *batch, width // directions), out)  # type: ignore[no-untyped-call]
+    directions = 2 if module.bidirectional else 1
+    layers, width = module.num_layers * directions, module.proj_size or module.hidden_size
+
+    def forward(input: Any, hx: Any = None) -> Any:
+        packed = isinstance(input, PackedSequence)
+        x = input.data if packed else input
+        out = _through((*x.shape[:-1], width * directions), x)
+        gives = input._replace(data=out) if packed else out
+        batch: tuple[int, ...] = ()
+        if packed or x.ndim == 3:
+            batch = (int(input.batch_sizes[0]) if packed else x.shape[0 if module.batch_first else 1],)
+        last = _through((layers, *batch, width), out)
         if not isinstance(module, nn.LSTM):
-            return out, last
-        cell: Tensor = _Through.apply((layers, *batch, module.hidden_size), out)  # type: ignore[no-untyped-call]
-        return out, (last, cell)
+            return gives, last
+        return gives, (last, _through((layers, *batch, module.hidden_size), out))
 
     return forward
 
 
 def _attention(module: nn.MultiheadAttention) -> Callable[..., Any]:
-    def forward(query: Tensor, key: Tensor, value: Tensor, *args: Any, need_weights: bool = True, **more: Any) -> Any:
-        out: Tensor = _Through.apply(query.shape, query, key, value)  # type: ignore[no-untyped-call]
-        return out, None
+    def forward(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        key_padding_mask: Any = None,
+        need_weights: bool = True,
+        attn_mask: Any = None,
+        average_attn_weights: bool = True,
+        is_causal: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        out = _through(query.shape, query, key, value)
+        if not need_weights:
+            return out, None
+        batch = (query.shape[0 if module.batch_first else 1],) if query.ndim == 3 else ()
+        heads = () if average_attn_weights else (module.num_heads,)
+        time = -2 if module.batch_first or not batch else 0
+        return out, _through((*batch, *heads, query.shape[time], key.shape[time]), out)
 
     return forward

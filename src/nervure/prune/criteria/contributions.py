@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.observe.crossgram import Window, picked_positions, scrambled
+from nervure.observe.layout import steps
 from nervure.observe.sums import Sums, count
 from nervure.prune.criteria.readers import Reader
 
@@ -79,7 +80,7 @@ class Contributions(Sums):
         if incoming is None:
             raise InputError("contributions need what the reader was given; pass incoming=")
         n, outputs, *sides = activation.shape
-        index = torch.arange(n) if batch is None else batch.index
+        index = torch.arange(n) if batch is None else batch.index.repeat_interleave(steps(n, len(batch.index)))
         positions = math.prod(sides)
         drawn = drawn_places(index.to(incoming.device), outputs * positions, self.per_example, self.seed)
         place = (drawn % positions).flatten()

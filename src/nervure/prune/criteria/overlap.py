@@ -189,8 +189,8 @@ class Overlap(Sums):
     """IoU of thresholded maps with input masks, image by image, and the images' votes (spec 7 to 9).
 
     Memory doesn't grow with the number of images. Images whose foreground covers less than 1 % or more than
-    99 % are skipped; one that no channel touches gives no votes. Of channels with equal IoU in an image the
-    one with the larger mean comes first.
+    99 % are skipped, but not all of them; one that no channel touches gives no votes. Of channels with equal IoU
+    in an image the one with the larger mean comes first.
 
     Parameters
     ----------
@@ -254,6 +254,10 @@ class Overlap(Sums):
             raise InputError("overlap needs the batch whose maps these are; give batch")
         maps = _maps(activation)
         whole = self.masks(batch).to(maps.device)
+        if len(maps) != len(whole):
+            raise InputError(
+                f"overlap needs a map for each image, not {len(maps)} for {len(whole)}; exclude this layer"
+            )
         share = whole.flatten(1).to(torch.float64).mean(1)
         valid = (share >= FEWEST) & (share <= MOST)
         self.add(skipped=count(int((~valid).sum())), images=count(int(valid.sum())))
@@ -331,7 +335,12 @@ class Overlap(Sums):
                 kept.add(state[f"{name}/index"], state[f"{name}/values"])
 
     def result(self) -> OverlapResult:  # noqa: D102
-        images = int(self.total("images"))
+        images, skipped = int(self.total("images")), int(self.total("skipped"))
+        if skipped and not images:
+            raise InputError(
+                f"{self.masks.source.name}: of none of the {skipped} images between {FEWEST:.0%} and {MOST:.0%} is "
+                "foreground; give masks that mark a part of the image"
+            )
         votes = self.total("votes")
         nothing = torch.zeros(0, len(votes), 1, 1, dtype=torch.bool)
         maps = nothing if self._maps.rows is None else self._maps.rows
@@ -343,7 +352,7 @@ class Overlap(Sums):
             self.total("total"),
             self.total("on") / max(1, images),
             images,
-            int(self.total("skipped")),
+            skipped,
             int(self.total("silent")),
             rows,
             maps,

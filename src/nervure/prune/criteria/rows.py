@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.observe.layout import steps
 from nervure.observe.statistic import Statistic
 from nervure.observe.summary import flat
 
@@ -50,6 +51,8 @@ class Lowest:
 class Rows(Statistic):
     """Mean over positions of each unit, for the ``limit`` examples with the lowest indices: (examples, units).
 
+    Where a network folds time into the batch, the steps of an example are positions too.
+
     >>> rows = Rows(1)
     >>> rows.update(torch.tensor([[[1.0, 3.0]], [[9.0, 9.0]]]), None)
     >>> rows.result()
@@ -74,9 +77,10 @@ class Rows(Statistic):
         gradient: Tensor | None = None,
         incoming: Tensor | None = None,
     ) -> None:
-        n = len(activation)
+        n = len(activation) if batch is None else len(batch.index)
         index = torch.arange(self._seen, self._seen + n) if batch is None else batch.index.cpu()
         self._seen += n
+        activation = activation.unflatten(0, (n, steps(len(activation), n))).transpose(1, 2)
         at = self._kept.wanted(index)
         if len(at):
             values = flat(activation[at.to(activation.device)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -142,13 +143,13 @@ def _still(figure: Scatter, points: Array, groups: Array, line: Array, ident: st
 def _payload(figure: Scatter, points: Array, groups: Array, line: Array, hovering: Array) -> tuple[str, int]:
     """What the page's script draws, as JSON that cannot end its own element; and how many pictures it has."""
     data: dict[str, object] = {
-        "x": [round(float(value), 5) for value in points[hovering, 0]],
-        "y": [round(float(value), 5) for value in points[hovering, 1]],
+        "x": _rounded(points[hovering, 0], points[hovering, 0]),
+        "y": _rounded(points[hovering, 1], points[hovering, 1]),
         "colour": [f"--{_variable(int(group))}" for group in groups[hovering]],
         "text": [_words(figure, int(at), int(groups[at])) for at in hovering],
         "xLabel": escape(figure.x_label),
         "yLabel": escape(figure.y_label),
-        "line": [[round(float(value), 5) for value in axis] for axis in line.T],
+        "line": [_rounded(axis, among) for axis, among in zip(line.T, points[hovering].T, strict=True)],
     }
     shown = 0
     if figure.thumbnails is not None and len(figure.thumbnails) == len(points):
@@ -162,6 +163,13 @@ def _payload(figure: Scatter, points: Array, groups: Array, line: Array, hoverin
         data["pictures"] = {"uri": sprite.uri, "size": size, "spots": spots, "shape": sprite.shape}
     text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"), shown
+
+
+def _rounded(values: Array, among: Array) -> list[float]:
+    """To five decimals, and to as many more as tell ``among`` from each other on the page."""
+    spread = float(among.max() / 2 - among.min() / 2)
+    places = max(5, 5 - math.floor(math.log10(spread))) if spread else 5
+    return [round(float(value), places) for value in values]
 
 
 def _affordable(thumbnails: Array) -> int:
