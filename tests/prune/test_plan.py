@@ -197,11 +197,26 @@ def test_global_ranking_compares_over_mean_magnitude(net: nn.Module) -> None:
     assert plan.widths["classifier.2"] == (16, 8)
 
 
+def test_global_ranking_of_combined_criteria_cuts_wide_and_narrow_groups_alike() -> None:
+    net = nets.build("mlp", in_shape=(64,), classes=10, widths=[64, 8])
+    plan = prune.plan(net, None, [Given(), Tied()], Target(keep=0.5), ranking="global")
+    assert plan.widths["classifier.0"][1] == pytest.approx(32, abs=1)
+    assert plan.widths["classifier.2"][1] == pytest.approx(4, abs=1)
+
+
+def test_a_global_share_that_is_a_whole_number_of_units_leaves_so_many() -> None:
+    net = nets.build("mlp", in_shape=(64,), classes=10, widths=[100])
+    assert 0.29 * 100 < 29
+    plan = prune.plan(net, None, Given(), Target(keep=0.29), ranking="global")
+    assert plan.widths["classifier.0"] == (100, 29)
+
+
 def test_groups_are_scored_by_all_their_layers(zoo: Zoo) -> None:
     net, shape = zoo("residual")
-    scores = {"stem": [8.0, 1, 1, 1, 1, 1, 1, 1], "b": [0.0, 0, 0, 0, 0, 0, 0, 300]}
-    plan = prune.plan(net, None, Given(scores), Target(keep={"stem": 2}), example=torch.randn(3, *shape))
-    assert plan.kept == {"stem": (0, 7), "b": (0, 7)}
+    for larger in (1, 1000):  # a layer's scale adds no weight to it
+        scores = {"stem": [8.0, 1, 1, 1, 1, 1, 1, 1], "b": [larger * one for one in (0.0, 0, 0, 0, 0, 4, 0, 300)]}
+        plan = prune.plan(net, None, Given(scores), Target(keep={"stem": 2}), example=torch.randn(3, *shape))
+        assert plan.kept == {"stem": (0, 7), "b": (0, 7)}
     assert plan.masks()["b"].tolist() == [True, False, False, False, False, False, False, True]
 
 
@@ -220,8 +235,25 @@ def test_criteria_are_combined(net: nn.Module) -> None:
     voted = prune.plan(net, None, [Given(), Middle()], Target(keep={"classifier.0": 3}), combine="vote")
     # The better halves are 16 to 31, and 2 to 17; of the units with one vote the tenth has the best mean rank.
     assert voted.kept["classifier.0"] == (10, 16, 17)
+    # Three votes each of five units: the middle one has both.
+    five = nets.build("mlp", in_shape=(64,), classes=10, widths=[5])
+    voted = prune.plan(five, None, [Given(), Backwards()], Target(keep={"classifier.0": 1}), combine="vote")
+    assert voted.kept["classifier.0"] == (2,)
     with pytest.raises(InputError, match="given twice"):
         prune.plan(net, None, [Given(), Given()], Target(keep=0.5))
+
+
+class Tied(Given):
+    """Equal scores, of which the last unit's counts most."""
+
+    def judge(self, layer: Layer, *rest: object, **more: object) -> Judgement:  # type: ignore[override]
+        return Judgement(torch.zeros(layer.units), super().judge(layer, *rest, **more).scores)  # type: ignore[arg-type]
+
+
+def test_tiebreaks_count_where_criteria_are_combined(net: nn.Module) -> None:
+    level = Given({"classifier.0": [1.0] * 32})
+    plan = prune.plan(net, None, [level, Tied()], Target(keep={"classifier.0": 3}))
+    assert plan.kept["classifier.0"] == (29, 30, 31)
 
 
 def test_data_is_judged_once_in_a_balanced_sample(digits: Dataset) -> None:

@@ -52,6 +52,14 @@ def test_rates_with_an_untried_k_are_left_out() -> None:
     assert choose({"a": every, "b": some}, {"a": 16, "b": 16}, "B") == {"a": 4, "b": 4}
 
 
+def test_a_difference_of_three_percent_is_near_and_a_score_just_reached_is_enough() -> None:
+    """The second layer holds the rate at 47 of 100; the first, best at 50, then goes down to where it reaches 0.5."""
+    k = np.arange(2, 100)
+    first = ScoresByK(k, np.where(k == 50, 0.5, 0.1), np.zeros(98), np.where(k >= 20, 0.5, 0.4))
+    second = ScoresByK(k, np.where(k == 90, 0.5, 0.1), np.zeros(98), np.where(k >= 47, 0.5, 0.4))
+    assert choose({"a": first, "b": second}, {"a": 100, "b": 100}, "B") == {"a": 20, "b": 47}
+
+
 def test_scores_by_k() -> None:
     table = ScoresByK.of(np.array([5, 3, 5, 3]), np.array([0.2, 0.5, 0.4, 0.5]))
     assert table.k.tolist() == [3, 5]

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nervure import prune
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.features.silhouette import score
 from nervure.features.ssim import Filters, Measure, Similarity
 from nervure.judge import Layer, judge, select
 from nervure.prune.criteria.agglomerative import AgglomerativeCriterion
@@ -25,6 +26,7 @@ from nervure.prune.ssim.criterion import OneOfEach
 from nervure.prune.ssim.initial import Init, drawn
 from nervure.prune.ssim.kmeans import Job, kmeans
 from nervure.prune.ssim.methods import Agglomerative, EuclideanKMeans
+from nervure.prune.ssim.search import job_of
 from nervure.prune.ssim.weights import Weights
 
 ALL = [SSIMKMeansCriterion, EuclideanKMeansCriterion, AgglomerativeCriterion]
@@ -176,16 +178,14 @@ class TestSSIM:
             expected = KMeans(k, init=rows[seeds], n_init=1, algorithm="lloyd").fit(rows)
             assert adjusted_rand_score(expected.labels_, found.labels) == 1
 
-    def test_more_runs_never_choose_a_worse_clustering(self) -> None:
-        from nervure.features.silhouette import score
-
-        weight = planted(6, 4, 0.8)
-        grouper = SSIMKMeansCriterion().method.prepare(weight)
-        values = [
-            score(grouper.matrix, SSIMKMeansCriterion(runs=runs)._best("conv", grouper, 6).labels)
-            for runs in (1, 4, 16)
-        ]
-        assert values == sorted(values)
+    def test_of_so_many_runs_the_best_clustering_is_chosen(self) -> None:
+        grouper = SSIMKMeansCriterion().method.prepare(planted(6, 4, 0.8))
+        made = grouper.cluster([job_of(0, "conv", 9, run) for run in range(16)])
+        each = [score(grouper.matrix, one.labels) for one in made]
+        for runs in (1, 4, 16):
+            best = SSIMKMeansCriterion(runs=runs)._best("conv", grouper, 9)
+            assert score(grouper.matrix, best.labels) == pytest.approx(max(each[:runs]), abs=1e-9)
+        assert max(each) > max(each[:4]) > each[0]
 
     def test_nan_weights(self) -> None:
         with pytest.raises(InputError, match="NaN"):

@@ -89,6 +89,15 @@ class TestLayer:
         best = next(k for k in coarse if {k - 1, k + 1} & added)
         assert {int(k) for k in real["k"][real["run"] == 2]} == {k for k in (best - 1, best, best + 1) if 2 <= k < 24}
 
+    def test_further_runs_in_the_file_do_not_move_the_best(self, tmp_path: Path) -> None:
+        few = Effort(4, 1, near=1, near_runs=1, null_shares=4, null_runs=1)
+        weight = filters(24, 3, 3, 3, seed=5)
+        alone = search_layer("a", weight, METHOD, few)
+        more = search_layer("a", weight, METHOD, Effort(4, 4, null_shares=4, null_runs=1), file=tmp_path / "a.npz")
+        assert alone.done - more.done == {(False, 11, 0), (False, 13, 0)}
+        assert more.natural("distance") != 12
+        assert search_layer("a", weight, METHOD, few, file=tmp_path / "a.npz").done == alone.done | more.done
+
     def test_seeds_follow_the_name(self) -> None:
         weight = filters(12, 3, 3, 3)
         one, same, other = (search_layer(name, weight, METHOD, SMALL) for name in ("a", "a", "b"))

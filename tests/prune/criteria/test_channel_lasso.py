@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import Lasso
+from torch import nn
 
-from nervure.prune.criteria.channel_lasso import entry_penalties
+from nervure.judge import Layer, select
+from nervure.prune.criteria.channel_lasso import ChannelLasso, entry_penalties
+from nervure.prune.criteria.contributions import ContributionsResult
 
 
 def test_by_hand(toy: Any) -> None:
@@ -34,3 +37,12 @@ def test_dead_and_doubled_units() -> None:
     assert penalties.isfinite().all()
     assert penalties[1] == 0
     assert entry_penalties(torch.zeros(3, 3)).tolist() == [0.0, 0.0, 0.0]
+
+
+def test_of_units_that_never_enter_the_larger_stays() -> None:
+    """Contributions a, 2a and 3a: the third explains all of them."""
+    size = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    gram = ContributionsResult(size[:, None] * size, 1)
+    found = ChannelLasso().judge(Layer("conv", nn.Conv2d(1, 3, 1), 3), {}, {"head": gram})
+    assert found.scores.tolist() == pytest.approx([0.0, 0.0, 18.0])
+    assert sorted(select(found.scores, 2, found.tiebreak).tolist()) == [1, 2]

@@ -51,6 +51,8 @@ def test_by_vote_counts_and_breaks_ties_by_rank() -> None:
     assert found.scores.tolist() == [2.0, 1.0, 2.0, 1.0]
     assert found.tiebreak is not None
     assert found.tiebreak.tolist() == pytest.approx([2.0, 1.0, 2.0, 1.0])
+    assert 0.07 * 100 > 7
+    assert by_vote(judged([float(one) for one in range(100)]), 0.07).scores.sum() == 7
 
 
 def test_agreement_names_its_rows() -> None:

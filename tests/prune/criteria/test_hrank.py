@@ -26,8 +26,8 @@ def test_maps_behind_the_activation_and_before_the_pool() -> None:
     x = torch.randn(5, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     layer = Layer("0", net[0], 4, Site("5", "input"), 16, ("5",))
     batches = [Batch(x, None, torch.arange(5))]
-    for tensor, upto in (("active", 3), ("seen", 4)):
-        found = judge(net, batches, {"hrank": HRank(tensor=tensor)}, layers=[layer])["hrank"]["0"].scores
+    for criterion, upto in ((HRank(), 3), (HRank(tensor="active"), 3), (HRank(tensor="seen"), 4)):
+        found = judge(net, batches, {"hrank": criterion}, layers=[layer])["hrank"]["0"].scores
         assert np.allclose(found, np.linalg.matrix_rank(net[:upto](x).detach().numpy()).mean(0))
 
 

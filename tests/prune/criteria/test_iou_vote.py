@@ -23,10 +23,13 @@ def test_by_hand(toy: Any) -> None:
     # The upper quarter of filter 0 is above 1: one pixel of each image, both in the foreground.
     found = toy("sum-iou", **options)
     assert found.scores.tolist() == [1.5, 0.0, 1.5]
-    assert found.notes["masks"] == "given"
+    assert (found.notes["masks"], found.notes["mean_iou"]) == ("given", 0.5)
     # Filters 0 and 2 agree everywhere; the louder one has the vote.
     assert toy("iou-vote", **options).scores.tolist() == [0.0, 0.0, 2.0]
-    assert toy("max-vote", **options).scores.tolist() == [0.0, 0.0, -2.0]
+    against = toy("max-vote", **options)
+    assert against.scores.tolist() == [0.0, 0.0, -2.0]
+    # Filters 0 and 1 have no vote against them; the larger mean IoU goes first here.
+    assert select(against.scores, 1, against.tiebreak).tolist() == [1]
 
 
 class Painter(nn.Module):

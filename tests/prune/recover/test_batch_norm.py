@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,19 @@ def test_first_norm_has_the_statistics_of_all_samples(seeded: Make, noise: Noise
     assert not torch.equal(fixed[4].running_mean, net[4].running_mean)  # type: ignore[index]
     assert int(fixed[1].num_batches_tracked) == int(net[1].num_batches_tracked)  # type: ignore[index]
     assert not fixed.training
+
+
+def test_up_to_fifty_samples_are_one_batch_for_every_norm(seeded: Make, noise: Noise) -> None:
+    net = seeded(
+        lambda: nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 3), nn.BatchNorm1d(3))
+    )
+    ds = noise(5, n=50)
+    fixed, peer = recover(net, net, ds, method="batch-norm"), copy.deepcopy(net).train()
+    for norm in (peer[1], peer[4]):  # type: ignore[index]
+        norm.momentum = 1.0
+    peer(ds.batch(range(50)).x)
+    for name in ("running_mean", "running_var"):
+        torch.testing.assert_close(getattr(fixed[4], name), getattr(peer[4], name), rtol=1e-4, atol=1e-6)  # type: ignore[index]
 
 
 def test_the_output_is_normal_again(seeded: Make, noise: Noise) -> None:

@@ -142,13 +142,16 @@ def test_the_hold_out_decides(seeded: Make, thinned: Make, noise: Noise) -> None
     kept = list(range(0, 60, 2))
     small = thinned(net, [("0", "out", kept), ("2", "in", kept)])
     chosen = {}
-    for n in (40, 4000):
+    for n in (4000, 40):
         told: list[Repair] = []
-        recover(small, net, noise(10, n=n), samples=n, kept={"0": kept}, tell=told.append)
+        fixed = recover(small, net, noise(10, n=n), samples=n, kept={"0": kept}, tell=told.append)
         chosen[n] = told[0].ridge
         assert chosen[n] in GRID
     # Little data asks for a stronger pull.
     assert chosen[40] > chosen[4000]  # type: ignore[operator]
+    # The ridge once known, all samples are fitted, those held out too.
+    whole = recover(small, net, noise(10, n=40), samples=40, kept={"0": kept}, ridge=chosen[40])
+    torch.testing.assert_close(fixed.state_dict(), whole.state_dict(), rtol=0, atol=1e-6)
 
 
 def test_the_search_ends_where_the_error_grows() -> None:

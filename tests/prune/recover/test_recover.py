@@ -14,6 +14,7 @@ from nervure.errors import InputError
 from nervure.observe.borrowed import device_of
 from nervure.prune.recover import Given, Recovery, Repair, check, figure, methods, recover, theirs
 from nervure.prune.recover.bias import BiasCorrection
+from nervure.prune.recover.recovery import pick
 
 Make = Callable[..., nn.Module]
 Noise = Callable[..., Dataset]
@@ -139,6 +140,11 @@ def test_only_the_layers_named_are_repaired(seeded: Make, noise: Noise) -> None:
         torch.testing.assert_close(fixed.classifier[2].state_dict(), small.classifier[2].state_dict(), rtol=0, atol=0)  # type: ignore[index, union-attr]
     with pytest.raises(InputError, match="no layer 'classifer.4'"):
         recover(small, net, noise(6), layers=["classifer.4"])
+
+
+def test_the_samples_read_follow_from_the_seed(noise: Noise) -> None:
+    first, again, other = (pick(noise(6), 50, seed).tolist() for seed in (0, 0, 1))
+    assert first == again != other
 
 
 def test_networks_in_the_wrong_order(pair: tuple[nn.Module, nn.Module], noise: Noise) -> None:

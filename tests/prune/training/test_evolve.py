@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from nervure import nets, train
 from nervure.data import Dataset
 from nervure.errors import InputError
-from nervure.prune.training import SparseEvolution, iterative_recipe
+from nervure.prune.training import SparseEvolution, evolve, iterative_recipe
+from nervure.prune.training.sparse import regrow
 from nervure.train import Callback, Loop, Recipe
 
 
@@ -32,7 +33,7 @@ def net(ds: Dataset) -> nn.Module:
 
 
 class Watch(Callback):
-    """The masks as each epoch leaves them."""
+    """The masks as each epoch leaves them; what is masked has neither weight nor momentum."""
 
     def __init__(self) -> None:
         self.masks: list[dict[str, Tensor]] = []
@@ -46,7 +47,10 @@ class Watch(Callback):
     def after_step(self, loop: Loop, batch: object) -> None:
         own = next(one for one in loop.callbacks if isinstance(one, SparseEvolution))
         for name, mask in own.masks.items():
-            assert not bool(loop.net.get_parameter(name)[~mask].any())
+            weight = loop.net.get_parameter(name)
+            held = [value for value in loop.optimizer.state[weight].values() if value.shape == mask.shape]
+            assert len(held) == 2
+            assert not any(bool(value[~mask].any()) for value in (weight, *held))
 
     def keep(self, loop: Loop) -> None:
         own = next(one for one in loop.callbacks if isinstance(one, SparseEvolution))
@@ -68,6 +72,20 @@ class TestAlone:
                 assert moved == int((after[name] & ~mask).sum())
         # the last epoch is the end: what remains is removed, and nothing moves
         assert all(torch.equal(one, watch.masks[-2][name]) for name, one in watch.masks[-1].items())
+
+    def test_each_epoch_and_layer_draws_anew(
+        self, net: nn.Module, ds: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn: list[Tensor] = []
+
+        def heard(stays: Tensor, count: int, draw: torch.Generator) -> Tensor:
+            drawn.append(regrow(torch.zeros(100, dtype=torch.bool), 50, draw.clone_state()))
+            return regrow(stays, count, draw)
+
+        monkeypatch.setattr(evolve, "regrow", heard)
+        train.fit(net, ds, recipe(4), device="cpu")
+        assert len(drawn) == 6
+        assert not any(torch.equal(one, other) for one, other in itertools.combinations(drawn, 2))
 
     def test_the_last_removal_leaves_all_but_zeta(self, net: nn.Module, ds: Dataset) -> None:
         run = train.fit(net, ds, recipe(), device="cpu")

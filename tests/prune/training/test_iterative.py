@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from nervure import nets, store, train
@@ -28,6 +29,11 @@ def recipe(total: int = 6, sparse: bool = False, settings: dict[str, Any] | None
 
 def bytes_of(net: nn.Module) -> list[bytes]:
     return [value.numpy().tobytes() for value in net.state_dict().values()]
+
+
+def memory_of(loop: Loop) -> list[bytes]:
+    held = [loop.optimizer.state[parameter] for parameter in loop.net.parameters()]
+    return [state[name].numpy().tobytes() for state in held for name in sorted(state)]
 
 
 def without_durations(history: History) -> History:
@@ -89,12 +95,12 @@ class TestHistory:
 
 class TestCycles:
     def test_the_best_weights_of_the_cycle_come_back(self, net: nn.Module, ds: Dataset) -> None:
-        seen: dict[int, list[bytes]] = {}
+        seen: dict[int, tuple[list[bytes], list[bytes]]] = {}
         checked: list[int] = []
 
         class Before(Callback):
             def after_epoch(self, loop: Loop, row: dict[str, Any]) -> None:
-                seen[row["epoch"]] = bytes_of(loop.net)
+                seen[row["epoch"]] = bytes_of(loop.net), memory_of(loop)
 
         class After(Callback):
             def after_epoch(self, loop: Loop, row: dict[str, Any]) -> None:
@@ -102,7 +108,7 @@ class TestCycles:
                 if len(own) < 3 or row["event"]:
                     return
                 top = max(own, key=lambda one: one["validation_accuracy"])  # type: ignore[arg-type, return-value]
-                assert bytes_of(loop.net) == seen[top["epoch"]]  # type: ignore[index]
+                assert (bytes_of(loop.net), memory_of(loop)) == seen[top["epoch"]]  # type: ignore[index]
                 checked.append(top["epoch"] != row["epoch"])
 
         from nervure.prune.training import IterativeVotes
@@ -144,9 +150,10 @@ class TestCycles:
         assert rates[-1] < 0.02  # type: ignore[operator]
 
     def test_time_decay(self, net: nn.Module, ds: Dataset) -> None:
-        run = train.fit(net, ds, recipe(1, lr_time_decay=0.1), device="cpu")
+        run = train.fit(net, ds, recipe(2, lr_time_decay=0.1), device="cpu")
         steps = math.ceil(len(ds.splits["train"]) / 64)
-        assert run.history[0]["lr"] == pytest.approx(0.02 / (1 + 0.1 * (steps - 1)))
+        rates = [0.02 / (1 + 0.1 * (epochs * steps - 1)) for epochs in (1, 2)]
+        assert [row["lr"] for row in run.history] == pytest.approx(rates)
 
     def test_a_layer_of_one_unit_is_left_alone(self, ds: Dataset) -> None:
         tiny = nets.build("mlp", ds, widths=(12, 2))
@@ -162,6 +169,17 @@ class TestCycles:
     def test_controls(self, net: nn.Module, ds: Dataset, criterion: str) -> None:
         run = train.fit(net, ds, recipe(2, epochs=1, criterion=criterion), device="cpu")
         assert run.history[1]["widths"] == "24-16"
+
+    def test_another_seed_cuts_other_units_at_random(self, net: nn.Module, ds: Dataset) -> None:
+        kept = []
+        for seed in (0, 1):
+            still = {"seed": seed, "lr": 1e-12, "monitor": "loss"}  # so units are known by their weights
+            run = train.fit(net, ds, recipe(2, epochs=1, criterion="random", settings=still), device="cpu")
+            before, after = (one.classifier[0].weight for one in (net, run.net))  # type: ignore[union-attr, index]
+            same = torch.isclose(after[:, None], before[None], atol=1e-6).all(2)  # type: ignore[index, arg-type]
+            assert same.sum(1).tolist() == [1] * 24
+            kept.append(same.nonzero()[:, 1].tolist())
+        assert kept[0] != kept[1]
 
 
 class TestConvolutions:
@@ -202,6 +220,18 @@ class TestResume:
         assert any(row["event"] for row in whole.history)
         loaded = store.load(tmp_path / "cut")
         assert bytes_of(loaded.net) == bytes_of(whole.net)
+
+    def test_the_learning_rate_falls_on_from_where_it_was(
+        self, run: store.Run, ds: Dataset, tmp_path: Path, kill_at: Any, killed: type[BaseException]
+    ) -> None:
+        """Too small a rate to learn by: only the first cycle is a new best. The kill comes between two falls."""
+        how = recipe(7, epochs=1, min_delta=1.0, stall=None, lr_wait=2, settings={"lr": 1e-9})
+        steps = math.ceil(len(ds.splits["train"]) / 64)
+        with pytest.raises(killed):
+            train.fit(run.net, ds, how, out=tmp_path / "run", device="cpu", callbacks=[kill_at(4 * steps + 1)])
+        again = train.fit(run.net, ds, how, out=tmp_path / "run", resume=True, device="cpu", callbacks=[kill_at(-1)])
+        rates = [1e9 * row["lr"] for row in again.history]  # type: ignore[operator]
+        assert rates == pytest.approx([1, 1, 1, 0.5, 0.5, 0.25, 0.25])
 
 
 @pytest.fixture(scope="module")
