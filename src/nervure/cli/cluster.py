@@ -29,7 +29,7 @@ from nervure.cli.common import (
     set_threads,
     typed,
 )
-from nervure.cli.console import as_json, print_json, print_table, say, training_bar
+from nervure.cli.console import as_json, print_json, print_rows, print_table, say, training_bar
 from nervure.cli.samples import as_it_was
 from nervure.errors import InputError
 from nervure.registry import check_settings, nearest
@@ -180,7 +180,7 @@ def command(
     $ nervure cluster --list
     """
     if list_:
-        _list(json_)
+        print_rows("method", complete.table("cluster/__init__.py", "clusterer").rows, json_)
         return
     if source is None:
         raise InputError("say what to cluster, as in: nervure cluster digits -k 10 -o runs/groups")
@@ -244,17 +244,6 @@ def command(
     own += ["--net", net] if is_function(net) else []
     listing = command_line("cluster", out, "--predict", source, *own, "-o", "clusters.csv")
     say(f"which sample is in which cluster: {listing}", quiet=quiet)
-
-
-def _list(json_: bool) -> None:
-    """Each method in a line, with its source."""
-    from nervure.cluster import clusterers
-
-    rows = [(name, clusterers.row(name).line, clusterers.row(name).source) for name in clusterers.names()]
-    if json_:
-        print_json([{"method": name, "line": line, "source": source} for name, line, source in rows])
-    else:
-        print_table(("method", "what it does", "source"), rows)
 
 
 def _estimator(method: str, clusters: int, given: dict[str, Any], settings: dict[str, Any]) -> DeepClusterer:

@@ -1,13 +1,14 @@
-"""Names for shell completion, read from the source of the static tables: no room is imported, so it is quick."""
+"""Names for shell completion and lists, read from the source of static tables: quick, as no room is imported."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 
-__all__ = ["choices", "fields", "rows"]
+from nervure.registry import Table
+
+__all__ = ["choices", "fields", "rows", "table"]
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -22,10 +23,26 @@ def rows(file: str, kind: str) -> Completer:
     """
 
     def complete(incomplete: str) -> list[tuple[str, str]]:
-        found = dict(_others(file, kind)) | dict(_rows(file, kind))
-        return [(name, line) for name, line in sorted(found.items()) if name.startswith(incomplete)]
+        found = sorted(table(file, kind).rows.items())
+        return [(name, row.line) for name, row in found if name.startswith(incomplete)]
 
     return complete
+
+
+def table(file: str, kind: str) -> Table[object]:
+    """The table of ``kind`` that ``file`` of the package holds, with all but what its rows stand for.
+
+    >>> table("sparsify/criteria/__init__.py", "criterion").row("isparse").source
+    'Garg, thesis, chapter 3'
+    """
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table":
+            first, held = node.args
+            if isinstance(first, ast.Constant) and first.value == kind and isinstance(held, ast.Dict):
+                group = next(keyword.value for keyword in node.keywords if keyword.arg == "group")
+                ours = dict(map(_row, held.keys, held.values))
+                return Table(kind, ours, group=ast.literal_eval(group))
+    raise LookupError(f"{file}: no table of kind {kind!r}")
 
 
 def choices(file: str, field: str) -> Completer:
@@ -72,25 +89,6 @@ def _tree(file: str) -> ast.Module:
     return ast.parse((_PACKAGE / file).read_text(encoding="utf-8"))
 
 
-def _table(file: str, kind: str) -> ast.Call:
-    for node in ast.walk(_tree(file)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table":
-            first = node.args[0]
-            if isinstance(first, ast.Constant) and first.value == kind:
-                return node
-    raise LookupError(f"{file}: no table of kind {kind!r}")
-
-
-def _rows(file: str, kind: str) -> Iterator[tuple[str, str]]:
-    held = _table(file, kind).args[1]
-    assert isinstance(held, ast.Dict)
-    for name, row in zip(held.keys, held.values, strict=True):
-        assert name is not None and isinstance(row, ast.Tuple)
-        yield ast.literal_eval(name), ast.literal_eval(row.elts[1])
-
-
-def _others(file: str, kind: str) -> Iterator[tuple[str, str]]:
-    """Rows that other packages add."""
-    group = next(keyword.value for keyword in _table(file, kind).keywords if keyword.arg == "group")
-    for point in metadata.entry_points(group=ast.literal_eval(group)):
-        yield point.name, f"from {point.dist.name}" if point.dist else ""
+def _row(name: ast.expr | None, row: ast.expr) -> tuple[str, tuple[str, str, str]]:
+    assert name is not None and isinstance(row, ast.Tuple)
+    return ast.literal_eval(name), ("", ast.literal_eval(row.elts[1]), ast.literal_eval(row.elts[2]))

@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nervure.evidence import Table
+    from nervure.registry import Row
     from nervure.train import Progress
 
-__all__ = ["as_json", "judging_bar", "number", "print_figure", "print_json", "print_table", "say", "training_bar"]
+__all__ = [
+    "as_json",
+    "judging_bar",
+    "number",
+    "print_figure",
+    "print_json",
+    "print_rows",
+    "print_table",
+    "say",
+    "training_bar",
+]
 
 
 def say(text: str, *, quiet: bool = False) -> None:
@@ -35,6 +46,14 @@ def as_json(data: object) -> str:
 def print_json(data: object) -> None:
     """The result for machines, on stdout."""
     sys.stdout.write(as_json(data))
+
+
+def print_rows(kind: str, rows: Mapping[str, Row], json_: bool) -> None:
+    """What a table holds, each in a line with its source; names of ``kind``."""
+    if json_:
+        print_json([{kind: name, "line": row.line, "source": row.source} for name, row in rows.items()])
+    else:
+        print_table((kind, "what it does", "source"), [(name, row.line, row.source) for name, row in rows.items()])
 
 
 SHORT = 30

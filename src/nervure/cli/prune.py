@@ -13,7 +13,7 @@ import typer
 from nervure.cli import complete
 from nervure.cli import options as opt
 from nervure.cli.common import check_device, load_run, nested, pairs, refuse_options, say_where, set_threads, typed
-from nervure.cli.console import judging_bar, print_figure, print_json, print_table, say, training_bar
+from nervure.cli.console import judging_bar, print_figure, print_json, print_rows, print_table, say, training_bar
 from nervure.cli.samples import data_of
 from nervure.errors import InputError, InterruptedWork
 
@@ -140,7 +140,7 @@ def command(
     $ nervure prune --list
     """
     if list_:
-        _list(json_)
+        print_rows("criterion", complete.table("prune/criteria/__init__.py", "criterion").rows, json_)
         return
     if run is None:
         raise InputError("say which run to prune, as in: nervure prune runs/base --macs 0.5 -o runs/small")
@@ -319,17 +319,6 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
         raise InputError(f"{option} {value!r}; take {' or '.join(allowed)}")
     return value
-
-
-def _list(json_: bool) -> None:
-    """Each criterion in a line, with its source."""
-    from nervure.prune import criteria
-
-    rows = [(name, row.line, row.source) for name, row in criteria.criteria.rows.items()]
-    if json_:
-        print_json([{"criterion": name, "line": line, "source": source} for name, line, source in rows])
-    else:
-        print_table(("criterion", "what it does", "source"), rows)
 
 
 def _amount(text: str | None, option: str) -> int | float | None:

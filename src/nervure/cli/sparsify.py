@@ -11,7 +11,7 @@ import typer
 from nervure.cli import complete
 from nervure.cli import options as opt
 from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, typed
-from nervure.cli.console import print_json, print_table
+from nervure.cli.console import print_rows
 from nervure.cli.samples import data_of
 from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
 from nervure.cli.train import make_recipe
@@ -183,7 +183,7 @@ def command(
     $ nervure sparsify --list
     """
     if list_:
-        _list(json_)
+        print_rows("criterion", complete.table("sparsify/criteria/__init__.py", "criterion").rows, json_)
         return
     if run is None:
         raise InputError("say which run to sparsify, as in: nervure sparsify runs/base --sparsity 0.5 -o runs/thin")
@@ -264,17 +264,6 @@ def _check_settings(criterion: str, own: Mapping[str, object], seed: int) -> Non
     if "seed" in own:
         raise InputError("--set seed: give --seed")
     criteria.make(criterion, seed, own)
-
-
-def _list(json_: bool) -> None:
-    """Each criterion in a line, with its source."""
-    from nervure.sparsify import criteria
-
-    rows = [(name, row.line, row.source) for name, row in criteria.criteria.rows.items()]
-    if json_:
-        print_json([{"criterion": name, "line": line, "source": source} for name, line, source in rows])
-    else:
-        print_table(("criterion", "what it does", "source"), rows)
 
 
 def _sparsity(given: list[str] | None) -> float | dict[str, float] | None:
