@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from nervure import cluster
-from nervure.cluster.audition import tried_seeds
+from nervure.cluster.audition import audition, tried_seeds
+from nervure.cluster.method import Method
 from nervure.errors import InputError, InterruptedWork
-from nervure.train import Progress
+from nervure.train import Progress, Recipe
+from nervure.train.recipe import CallbackSpec
 
 
 def test_seeds_are_different_and_follow_the_first() -> None:
@@ -94,3 +97,21 @@ def test_progress_names_the_seed_that_is_tried() -> None:
     seen: list[Progress] = []
     cluster.NeuralMixture(3, n_init=2, random_state=0, epochs=5, lr=5e-3).fit_run(blobs(), progress=seen.append)
     assert list(dict.fromkeys(one.stage for one in seen)) == ["seed 1 of 2", "seed 2 of 2", ""]
+
+
+def test_seeds_are_held_against_each_other_by_their_last_five_epochs_after_the_warm_up() -> None:
+    phase = CallbackSpec(name="cluster-phase", options={"warmup": 4, "patience": 3, "snapshots": [1], "settle": True})
+    method = Method("autoencoder", "centres", 2, Recipe(seed=0, epochs=10, callbacks=[phase]))
+    losses = {0: [9.0, 1, 1, 1, 1, 1], 1: [0.0, 2, 2, 2, 2, 0]}  # seeds by number; the second ends lowest
+    tried: list[Method] = []
+
+    def train(short: Method, out: Path | None, stage: str) -> SimpleNamespace:
+        tried.append(short)
+        return SimpleNamespace(history=[{"train_loss": loss} for loss in losses[len(tried) - 1]])
+
+    chosen = audition(method, 2, train)
+    assert [one.recipe.seed for one in tried] == tried_seeds(0, 2)
+    assert chosen.recipe.seed == 0 and chosen.recipe.epochs == 10
+    assert {one.recipe.epochs for one in tried} == {4 + 3}
+    quiet = tried[0].recipe.callbacks[0].options
+    assert quiet == {"warmup": 4, "patience": 0, "snapshots": [], "settle": False}

@@ -79,6 +79,17 @@ def test_how_much_was_learnt_is_said_as_it_is(
     assert words in caplog.text
 
 
+def test_warped_distances_are_not_held_against_squared_ones(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phase, "mean_error", lambda *_: 1e-9)
+    x = np.random.default_rng(0).normal(size=(20, 1, 9))
+    shared = {"epochs": 1, "network": "autoencoder", "network_options": {"widths": [8]}, "random_state": 0}
+    for distance, said in (("soft-dtw-divergence", False), ("squared", True)):
+        cluster.AEKMeans(2, distance=distance, **shared).fit(x)
+        assert ("reconstructed" in caplog.text) is said
+
+
 def test_labels_and_latents_have_their_rows(blobs: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = blobs
     model = cluster.DCAEKMeans(3, epochs=40, patience=0, label_weight=5.0, lr=1e-2, latent=2, random_state=0)

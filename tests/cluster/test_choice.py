@@ -112,6 +112,7 @@ def test_the_rules_by_hand() -> None:
     assert by_stability([dataclasses.replace(row, weakest=0.8 - row.k / 50) for row in rows]) == 2
     assert by_stability([dataclasses.replace(row, weakest=0.5) for row in rows]) == 4
     assert by_silhouette([dataclasses.replace(row, silhouette=0.5) for row in rows]) == 2
+    assert by_stability([dataclasses.replace(row, stability=-0.1 * row.k) for row in rows]) == 2
 
 
 def test_figure_and_table_hold_every_number(blobs: Blobs) -> None:

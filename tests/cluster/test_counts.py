@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from nervure import cluster, data
+from nervure.cluster import counts
 from nervure.cluster.counts import Count, Fit, Kept, Latents, fitted, price, run_in, summary
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.centres import CentresHead
@@ -72,6 +73,7 @@ def test_a_summary_by_hand() -> None:
     assert isinstance(found, Count)
     assert found.used == 2
     assert found.weakest == pytest.approx((1 + 1 / 3) / 2)
+    assert summary(3, [Fit(3, 0, 2 * rows[0], 0.1), Fit(3, 1, rows[0] + 1, 0.1)]).used == 2  # not the highest number
 
 
 def test_the_network_is_trained_once_for_all_numbers(ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,3 +134,16 @@ def test_a_network_given_as_a_module_is_trained_anew(ds: Dataset, tmp_path: Path
     model = cluster.AEKMeans(2, network=module, epochs=1, random_state=0)
     assert run_in(model, ds, tmp_path / "place").path is None
     assert not (tmp_path / "place").exists()
+
+
+def test_a_mixture_is_priced_on_the_half_that_it_was_fitted_to(ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = Latents.of(cluster.DCAEGMM(**SMALL, covariance="diag", floor=0.2), ds, 5, 0)
+    head = once.head(3)
+    assert isinstance(head, MixtureHead)
+    assert (head.clusters, head.diagonal, head.floor) == (3, True, 0.2)
+    seeds: list[int] = []
+    settle = MixtureHead.settle
+    monkeypatch.setattr(MixtureHead, "settle", lambda head, group: (seeds.append(group.seed), settle(head, group))[1])
+    monkeypatch.setattr(counts, "price", lambda head, part: float(len(part)))
+    assert once.fit(3, 7).bic == 75
+    assert seeds == [7]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_it_stops_where_a_noisy_rise_ends() -> None:
         at = last_gain(rise + np.random.default_rng(seed).normal(0, 0.01, 90))
         assert 25 <= at <= 50
     assert last_gain(np.linspace(0, 1, 50)) >= 48  # still rising
+    creeping = np.concatenate([np.linspace(0.2, 0.9, 30), 0.9 + 1e-5 * np.arange(60)])
+    assert last_gain(creeping) < 35  # less than one sample of a thousand
+
+
+def test_clusters_that_died_do_not_count_as_uneven(run: Run) -> None:
+    net = copy.deepcopy(run.net)
+    net.head.alive[2] = False
+    rows = [{**row, "effective_clusters": 2.0} for row in run.history]
+    for held, evenness in ((net, 1.0), (run.net, 2 / 3)):
+        curve = quality(dataclasses.replace(run, net=held, history=rows))
+        assert curve.y[curve.labels.index("evenness")][-1] == pytest.approx(evenness)
 
 
 def test_labels_make_no_difference(run: Run) -> None:

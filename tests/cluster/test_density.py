@@ -65,10 +65,11 @@ def test_a_direction_of_little_spread_is_not_overlooked() -> None:
     assert separation(one, other) > 0
 
 
-def test_groups_cut_out_of_noise_in_many_dimensions_are_one() -> None:
+@pytest.mark.parametrize("dims", [12, 40])
+def test_groups_cut_out_of_noise_in_many_dimensions_are_one(dims: int) -> None:
     from sklearn.cluster import KMeans
 
-    points = normal(60, 12, 6)
+    points = normal(60, dims, 6)
     chosen = torch.from_numpy(KMeans(2, n_init=10, random_state=0).fit(points.numpy()).labels_)
     assert separation(points[chosen == 0], points[chosen == 1]) <= 0
 

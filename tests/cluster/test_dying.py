@@ -49,6 +49,31 @@ def test_one_with_too_few_samples_goes_first() -> None:
     sizes = torch.tensor([90.0, 3.0, 87.0])
     assert weakest(latents, torch.from_numpy(y), sizes, 5.0, torch.ones(3, dtype=torch.bool)) == (1, "too few samples")
     assert weakest(latents, torch.from_numpy(y), sizes, 2.0, torch.ones(3, dtype=torch.bool)) is None
+    assert weakest(latents, torch.from_numpy(y), sizes, 3.0, torch.ones(3, dtype=torch.bool)) is None
+
+
+def test_of_two_that_are_one_the_smaller_dies() -> None:
+    points = torch.linspace(0, 1, 90)[:, None].double()
+    every = torch.ones(2, dtype=torch.bool)
+    for first, smaller in ((60, 1), (30, 0)):
+        assigned = (torch.arange(90) >= first).long()
+        sizes = torch.bincount(assigned).double()
+        assert weakest(points, assigned, sizes, 5.0, every) == (smaller, f"one with cluster {1 - smaller}")
+
+
+def test_an_even_share_is_one_of_those_alive() -> None:
+    latents = torch.cat([torch.linspace(0, 1, 90), torch.linspace(8, 9, 10)])[:, None].double()
+    centres, alive = torch.tensor([[0.5], [8.5], [4.0]]).double(), torch.tensor([True, True, False])
+    assert thinned_centres(latents, centres, alive, 0.25)[2] == ("cluster 1 died: too few samples",)
+    assert thinned_centres(latents, centres, alive, 0.2)[2] == ()
+
+
+@pytest.mark.parametrize("kind", ["dcae-kmeans", "dcae-gmm"])
+def test_clusters_that_may_die_wait_for_a_third_of_the_training(kind: str) -> None:
+    ds = data.from_arrays(np.eye(12, dtype=np.float32), validation=0, test=0)
+    for empty, warm in (("die", 10), ("reseed", 1)):
+        model = cluster.clusterers.get(kind)(3, empty=empty, warmup=1, epochs=30)
+        assert model.prepared(ds)[1].recipe.callbacks[0].options["warmup"] == warm
 
 
 def test_a_component_needs_half_the_samples_of_its_numbers() -> None:
@@ -84,6 +109,14 @@ def test_predictions_never_use_a_dead_cluster(kind: type[CentresHead] | type[Mix
     assert bool(torch.isfinite(slope).all())
 
 
+@pytest.mark.parametrize("kind", [CentresHead, MixtureHead])
+def test_settling_starts_from_all_again(kind: type[CentresHead] | type[MixtureHead]) -> None:
+    head = kind(8, 4, empty="die")
+    for count in (2, 4):
+        head.settle(Group.alone(groups(count, 60, 4, 0)[0]))
+        assert int(head.alive.sum()) == count
+
+
 def test_none_dies_while_samples_still_move() -> None:
     latents, _ = groups(3, 60, 3, 2)
     head, group = CentresHead(8, 3, empty="die"), Group.alone(latents)
@@ -96,6 +129,20 @@ def test_none_dies_while_samples_still_move() -> None:
     for epoch in range(2, 20):
         found = head.refresh(group, epoch)
     assert int(head.alive.sum()) == 3
+    assert set(found.assigned.tolist()) == set(torch.nonzero(head.alive).flatten().tolist())
+
+
+def test_samples_of_components_that_died_have_another() -> None:
+    latents, _ = groups(3, 60, 3, 2)
+    start = lloyd.full(latents, 8, 0)
+    head, group = MixtureHead(8, 3, empty="die"), Group.alone(latents)
+    head._set(em.of_assignment(latents, lloyd.nearest(latents, start)[0], start, 1e-2))
+    found = head.refresh(group, 1)
+    for epoch in range(2, 30):
+        if found.repaired:
+            break
+        found = head.refresh(group, epoch)
+    assert found.repaired
     assert set(found.assigned.tolist()) == set(torch.nonzero(head.alive).flatten().tolist())
 
 

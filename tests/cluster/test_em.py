@@ -89,6 +89,9 @@ def test_too_few_members_borrow_the_covariance_of_all() -> None:
     assigned[:2] = 1
     made = em.of_assignment(latents, assigned, latents[:2].double(), 0.0)
     assert np.allclose(made.covariances[1].numpy(), np.cov(latents.double().numpy().T, bias=True))
+    assert made.weights.tolist() == pytest.approx([28 / 30, 2 / 30])
+    floored = em.of_assignment(latents, assigned, latents[:2].double(), 0.5)
+    assert torch.allclose(floored.covariances, made.covariances + 0.5 * torch.eye(2))
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])

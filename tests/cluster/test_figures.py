@@ -131,6 +131,9 @@ class TestView:
         assert isinstance(bars, Bars)
         by = {f"cluster {one}": wanted[view.clusters[rows] == one].mean() for one in np.unique(view.clusters[rows])}
         assert dict(zip(bars.bars, bars.values[0].tolist(), strict=True)) == pytest.approx(by)
+        assert f"lowest for {min(by, key=by.__getitem__)} with" in bars.alt
+        sizes = [row[1] for row in figures.get("clusters")(view)["clusters"].rows]
+        assert sizes == sorted(sizes, reverse=True)
 
     def test_sees_trouble(self, view: View) -> None:
         net = view.net
@@ -196,6 +199,9 @@ class TestLatents:
         assert list(made.columns) == sorted(made.columns)
         samples = made.data["samples"]
         assert np.abs(made.values).max(axis=1) == pytest.approx(1)
+        rows = np.searchsorted(view.at, samples)
+        for part in np.split(view.sure[rows], made.data["first"][1:]):
+            assert (np.diff(part) <= 0).all()
         unit = view.latents[np.searchsorted(view.at, samples), 0]
         assert made.values[0] == pytest.approx(unit / np.abs(unit).max())
 
@@ -235,6 +241,16 @@ class TestDecoded:
         below = {picture.tobytes() for picture in made.pictures[made.columns :]}
         every = {picture.tobytes() for picture in pictures.images(view.ds.preprocessing, view.samples(view.some)[0])}
         assert below <= every
+        with torch.no_grad():
+            out = view.net.decode(torch.from_numpy(view.latents))
+        errors = (out - view.samples(np.arange(160))[0]).square().flatten(1).sum(dim=1).numpy()
+        assert f"squared error {errors[decoded._spread(view, decoded.PAIRS)].mean():.3g}." in made.alt
+
+    def test_reconstructions_are_of_the_surest_of_each_cluster(self, view: View) -> None:
+        there = np.unique(view.clusters[view.some])
+        for row in decoded._spread(view, len(there)):
+            mine = view.some[view.clusters[view.some] == view.clusters[row]]
+            assert view.sure[row] == view.sure[mine].max()
 
     def test_without_a_decoder_there_are_none(self, scored: View) -> None:
         assert decoded.centres(scored) == {} and decoded.reconstructions(scored) == {}
@@ -411,6 +427,12 @@ class TestPlane:
     def test_normalised_batch_means_are_even(self, flat: View) -> None:
         table = figures.get("balance")(flat)["densities-balance"]
         assert all(0.47 < row[2] < 0.53 for row in table.rows)
+
+    def test_scores_of_a_batch_reach_the_root_of_its_size_less_one(self, flat: View) -> None:
+        made = figures.get("densities")(flat)["densities"]
+        assert made.x[[0, -1]] == pytest.approx([-(127**0.5), 127**0.5])
+        assert made.y[:, 100] == pytest.approx([0.5, (2 * np.pi) ** -0.5])
+        assert made.y[0, -1] == pytest.approx(1 / (1 + np.exp(-(127**0.5) / 5)))
 
 
 class TestPictures:

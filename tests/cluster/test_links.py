@@ -19,6 +19,8 @@ def test_loss_by_hand() -> None:
     together, apart = 0.6 * 0.8 + 0.4 * 0.2, 0.6 * 0.3 + 0.4 * 0.7
     expected = -(torch.tensor(together).log() + torch.tensor(1 - apart).log()) / 2
     assert torch.allclose(partners.loss(logs, torch.tensor([0, 9]), beliefs), expected, atol=1e-6)
+    more = partners.loss(logs.repeat(2, 1), torch.tensor([0, 9, 8, 7]), beliefs)  # the mean is over all samples
+    assert torch.allclose(more, expected / 2, atol=1e-6)
 
 
 def test_a_batch_without_links_has_no_loss_but_a_gradient() -> None:

@@ -69,6 +69,12 @@ def test_seeding_follows_its_seed(how: str, latents: Tensor) -> None:
         assert all(any(torch.equal(row, latent.double()) for latent in latents) for row in one)
 
 
+def test_xavier_reaches_as_far_as_clusters_and_values_together_say() -> None:
+    wide = lloyd.seed_centres(torch.zeros(9, 600), 400, "xavier", 0)
+    bound = (6 / 1000) ** 0.5
+    assert 0.999 * bound < float(wide.abs().max()) <= bound
+
+
 def test_numbers_follow_the_old_groups() -> None:
     draw = np.random.default_rng(0)
     table = torch.from_numpy(draw.integers(0, 20, (5, 5)).astype(float))

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from clusterers import clusterer
 from nervure.cluster.heads import Group
+from nervure.cluster.net import attach_head
 from nervure.cluster.objective import Clustering
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
@@ -38,6 +41,38 @@ def test_the_parts_add_up_with_their_weights() -> None:
     assert found["activity"] == pytest.approx(float(activity_loss(latents, 0.1, 0.2, 0.01)), rel=1e-6)
     expected = found["reconstruction"] + 0.3 * found["cluster"] + found["activity"]
     assert found["loss"] == pytest.approx(expected, rel=1e-6)
+
+
+def test_labels_and_links_have_weights() -> None:
+    net = active(label_outputs=3)
+    net.head.beliefs = net.head(net.encode(X)).exp().detach()
+    labels = torch.tensor([0, 1, 2, 0, 1, 2])
+    found = parts(Clustering(label_weight=2.0, labels=labels, must=[(0, 1)], cannot=[(2, 3)], link_weight=0.5), net)
+    expected = found["reconstruction"] + 0.1 * found["cluster"] + 2 * found["labels"] + 0.5 * found["links"]
+    assert found["loss"] == pytest.approx(expected, rel=1e-6)
+    assert found["links"] > 0
+
+
+def test_copies_leave_running_statistics() -> None:
+    base = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    net = attach_head(base, "scores", 3, latent=8).train()
+    net.head.active.fill_(True)
+    twin = copy.deepcopy(net)
+    Clustering(reconstruction=0.0, weight=1.0)(net, BATCH._replace(copy=X + 5))
+    twin.encode(X)
+    for name, value in twin.encoder.named_buffers():
+        assert torch.equal(value, net.encoder.get_buffer(name)), name
+
+
+def test_the_decoder_reads_what_the_head_makes_of_latents() -> None:
+    """Draws while training, of a head whose latents are uncertain."""
+    net = clusterer("variational")
+    net.head.active.fill_(True)
+    torch.manual_seed(0)
+    drawn, plain = (
+        {parts(Clustering(), net.train(mode))["reconstruction"] for _ in range(3)} for mode in (True, False)
+    )
+    assert (len(drawn), len(plain)) == (3, 1)
 
 
 def test_activity_may_be_of_signed_latents() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,9 @@ def test_seeds_follow_the_estimators_own() -> None:
 def test_the_reference_agrees_most() -> None:
     same, odd = np.repeat([0, 1], 10), np.arange(20) % 2
     assert over_seeds(np.stack([odd, same, same]), (0, 1, 2)).reference == 1
+
+
+def test_three_quarters_are_stable() -> None:
+    labels = np.repeat([0, 1], 8)
+    found = dataclasses.replace(over_seeds(np.stack([labels, labels]), (0, 1)), jaccard=np.array([0.75, 0.7499]))
+    assert found.stable == (0,)

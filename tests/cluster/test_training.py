@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 
@@ -43,11 +44,12 @@ def as_dataset(x: NDArray[np.float32]) -> Dataset:
 @pytest.mark.parametrize("kill", [9, 30])
 def test_killed_and_resumed_equals_uninterrupted(blobs: Blobs, tmp_path: Path, name: str, kill: int) -> None:
     ds, method = METHODS[name].prepared(as_dataset(blobs[0]))
+    recipe = method.recipe.model_copy(update={"checkpoint_steps": 1})  # within an epoch too
     net = begin(method, 3, ds)
-    whole = fit(net, ds, method.recipe, out=tmp_path / "whole", device="cpu")
+    whole = fit(net, ds, recipe, out=tmp_path / "whole", device="cpu")
     with pytest.raises(Killed):
-        fit(net, ds, method.recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(kill)])
-    resumed = fit(net, ds, method.recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+        fit(net, ds, recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(kill)])
+    resumed = fit(net, ds, recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
     for name_, value in whole.net.state_dict().items():
         assert torch.equal(value, resumed.net.state_dict()[name_]), name_
     drop = {"seconds"}
@@ -84,15 +86,19 @@ def test_clusters_move_once_an_epoch(
 ) -> None:
     """In closed form, after the epoch, from where the untrained latents or those of the warm-up put them."""
     seen: list[int] = []
+    last: list[bool] = []
     refresh, begin_ = CentresHead.refresh, CentresHead.begin
     monkeypatch.setattr(
-        CentresHead, "refresh", lambda head, group, epoch: (seen.append(epoch), refresh(head, group, epoch))[1]
+        CentresHead,
+        "refresh",
+        lambda head, group, epoch: (seen.append(epoch), last.append(group.last), refresh(head, group, epoch))[2],
     )
     monkeypatch.setattr(CentresHead, "begin", lambda head, group: (seen.append(0), begin_(head, group))[1])
     cluster.DCAEKMeans(
         3, epochs=4, warmup=warmup, latent=2, network_options={"widths": [8]}, patience=0, random_state=0
     ).fit(blobs[0])
     assert seen == [0, *phases]
+    assert last == [False] * (len(phases) - 1) + [True]
 
 
 def test_training_that_ends_since_hardly_a_sample_moves_says_so_once(
@@ -112,6 +118,83 @@ def test_training_that_ends_since_hardly_a_sample_moves_says_so_once(
         assert len(run.history) == epochs
         assert "ended" not in run.history[-1]
     assert "train longer, or with another lr" in caplog.text and "patience=0" not in caplog.text
+
+
+@pytest.mark.parametrize("why", ["tolerance", "repairs"])
+def test_training_goes_on_where_no_sample_may_move_or_clusters_were_repaired(
+    blobs: Blobs, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = cluster.DCAEKMeans(
+        3, epochs=5, patience=2, lr=1e-9, latent=2, network_options={"widths": [8]}, random_state=0
+    )
+    ds, method = model.prepared(as_dataset(blobs[0]))
+    assert len(fit(begin(method, 3, ds), ds, method.recipe, device="cpu").history) < 5
+    recipe, refresh = method.recipe, CentresHead.refresh
+    if why == "tolerance":  # less than this share must move, and none is not less than none
+        phase = recipe.callbacks[0]
+        still = phase.model_copy(update={"options": {**phase.options, "tolerance": 0.0}})
+        recipe = recipe.model_copy(update={"callbacks": (still,)})
+    else:
+        monkeypatch.setattr(
+            CentresHead,
+            "refresh",
+            lambda head, group, epoch: dataclasses.replace(
+                refresh(head, group, epoch), repaired=("cluster 0 reseeded",)
+            ),
+        )
+    assert len(fit(begin(method, 3, ds), ds, recipe, device="cpu").history) == 5
+
+
+def test_a_resumed_training_ends_as_early_and_keeps_its_snapshots(blobs: Blobs, tmp_path: Path) -> None:
+    model = cluster.DCAEKMeans(
+        3,
+        epochs=30,
+        batch_size=50,
+        lr=1e-9,
+        latent=2,
+        network_options={"widths": [8]},
+        random_state=0,
+        snapshots=(0, 2),
+    )
+    ds, method = model.prepared(as_dataset(blobs[0]))
+    net = begin(method, 3, ds)
+    whole = fit(net, ds, method.recipe, device="cpu")
+    with pytest.raises(Killed):
+        fit(net, ds, method.recipe, out=tmp_path / "cut", device="cpu", callbacks=[KillAt(14)])
+    resumed = fit(net, ds, method.recipe, out=tmp_path / "cut", resume=True, device="cpu", callbacks=[KillAt(-1)])
+    assert len(resumed.history) == len(whole.history) < 30
+    for name in ("snapshot-0", "snapshot-2"):
+        assert np.array_equal(resumed.evidence[name].data["latents"], whole.evidence[name].data["latents"])
+
+
+def test_latents_of_a_warm_up_are_kept_too(blobs: Blobs) -> None:
+    shared = {"latent": 2, "network_options": {"widths": [8]}, "random_state": 0, "patience": 0}
+    run = cluster.DCAEKMeans(3, epochs=4, warmup=2, snapshots=(0, 1, 3), **shared).fit_run(blobs[0])
+    assert [name for name in run.evidence if name.startswith("snapshot")] == ["snapshot-0", "snapshot-1", "snapshot-3"]
+    assert [row.get("changed") for row in run.history[:2]] == [None, 1.0]  # all clusters are new
+    assert run.net.head.stored is None
+    base = begin(cluster.DCAEKMeans(3, **shared).prepared(as_dataset(blobs[0]))[1], 3, as_dataset(blobs[0]))
+    untrained = cluster.DCAEKMeans(3).adopt(dataclasses.replace(run, net=base)).transform(blobs[0])
+    assert np.allclose(run.evidence["snapshot-0"].data["latents"], untrained, atol=1e-5)
+
+
+def test_the_score_is_minus_the_loss_of_a_sample_without_its_labels(blobs: Blobs) -> None:
+    x = np.concatenate([blobs[0], blobs[0] + 0.5])  # more than one batch, of which the last is smaller
+    shared = {"epochs": 2, "weight": 0.3, "reduction": "sum", "latent": 2, "network_options": {"widths": [8]}}
+    for given in (None, np.arange(300) % 3):
+        model = cluster.DCAEKMeans(3, random_state=0, **shared).fit(x, labels=given)
+        latents, net = model.transform(x), model.net_
+        with torch.no_grad():
+            out = net.decode(torch.from_numpy(latents)).numpy()
+        read = as_scaled(model, x)
+        near = ((latents[:, None] - model.cluster_centers_) ** 2).sum(axis=2).min(axis=1)
+        expected = ((out - read) ** 2).sum(axis=1).mean() + 0.3 * near.mean()
+        assert model.score(x) == pytest.approx(-expected, rel=1e-4)
+
+
+def as_scaled(model: DeepClusterer, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the network reads."""
+    return model.run_.preprocessing(torch.from_numpy(x)).numpy()
 
 
 def test_centres_are_found_anew_from_the_epoch_in_which_they_begin(
@@ -259,6 +342,8 @@ def test_links_come_back_with_a_checkpoint(blobs: Blobs, tmp_path: Path) -> None
     model = METHODS["centres"]
     links = {"must": [[0, 3], [1, 4]], "cannot": [[0, 1], [2, 4]]}
     ds, method = model.prepared(as_dataset(blobs[0]), links=links)
+    weighed = cluster.DCAEKMeans(3, link_weight=0.25).prepared(as_dataset(blobs[0]), links=links)[1]
+    assert weighed.recipe.objective_options["link_weight"] == 0.25
     recipe = method.recipe.model_copy(update={"checkpoint_steps": 3})
     net = begin(method, 3, ds)
     whole = fit(net, ds, recipe, device="cpu")

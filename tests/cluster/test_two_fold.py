@@ -38,6 +38,7 @@ def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
     twin: ClusterNet | None = None
     adam: torch.optim.Optimizer | None = None
     begun: list[dict[str, torch.Tensor]] = []
+    losses: list[float] = []
     after_step = Consistency.after_step
 
     def beside(self: Consistency, loop: Loop, batch: Batch) -> None:
@@ -49,7 +50,9 @@ def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
         assert not begun or any(not torch.equal(moved[name], value) for name, value in begun[-1].items())
         twin.load_state_dict(loop.net.state_dict())
         adam.zero_grad()
-        disagreement(twin, batch).backward()
+        loss = disagreement(twin, batch)
+        loss.backward()
+        losses.append(float(loss.detach()))
         adam.step()
         after_step(self, loop, batch)
         begun.append({name: value.detach().clone() for name, value in loop.net.named_parameters()})
@@ -60,11 +63,13 @@ def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
                 assert torch.allclose(begun[-1][name], value, atol=1e-5), name
 
     monkeypatch.setattr(Consistency, "after_step", beside)
-    cluster.NeuralMixture(
+    model = cluster.NeuralMixture(
         3, optimisation="two-fold", priors=priors, epochs=2, batch_size=30, consistency_lr=0.01, lr=0.01,
         network="mlp", network_options={"widths": [8]}, n_init=1, random_state=1, device="cpu", patience=0,
     ).fit(blobs[0])  # fmt: skip
     assert len(begun) == 10
+    means = [sum(losses[:5]) / 5, sum(losses[5:]) / 5]
+    assert [row["train_consistency"] for row in model.run_.history] == pytest.approx(means, rel=1e-3)
 
 
 def test_moments_of_a_head_that_was_reset_are_void(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,8 @@ def test_a_healthy_clustering_has_nothing_to_tell() -> None:
     assert logs["clusters"] == 2
     assert logs["effective_clusters"] == pytest.approx(2)
     assert logs["confidence"] == pytest.approx(1, abs=1e-3)
+    # a quarter of the samples is half of an even share
+    assert not look(torch.tensor([[0.0], [0.1], [0.2], [5.1]]), torch.tensor([[0.1], [5.05]]), [0, 0, 0, 1])[1]
     assert logs["latent_spread"] == pytest.approx(float(np.std([0, 0.1, 5, 5.1])), rel=1e-5)
 
 

@@ -93,6 +93,8 @@ def test_equal_samples_are_finite() -> None:
     # One group cut in two: the halves' centroids are equal, and no distance is left between them.
     cut = indices(given_, products, [0, 0, 1, 2, 2])
     assert (cut["dunn"], cut["davies_bouldin"]) == (0, 0)
+    repeated = torch.randn(3, 50, generator=torch.Generator().manual_seed(0)).repeat_interleave(5, dim=0)
+    assert davies_bouldin(inner_products(repeated), np.arange(15) // 5) == 0  # what rounding leaves is no distance
     alike = indices(np.ones((4, 4)), inner_products(torch.full((4, 3), 0.3)), [0, 0, 1, 1])
     assert set(alike.values()) == {0.0}
 

@@ -55,6 +55,8 @@ def test_every_term_by_monte_carlo() -> None:
     whole = (own - prior).mean(1) + discrete.mean()
     found = vade_loss(torch.tensor(2.0), **given)
     assert abs(float(found) - 2.0 - whole.mean()) < 5 * whole.std() / np.sqrt(len(whole))
+    less = vade_loss(torch.tensor(2.0), **given, strength=0.25)
+    assert float(less) - 2.0 == pytest.approx((float(found) - 2.0) / 4)
 
 
 def test_membership_as_scipy() -> None:

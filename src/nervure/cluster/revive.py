@@ -56,7 +56,7 @@ def revive(centres: Tensor, found: Sums, group: Group, how: str, salt: int) -> t
             place = group.draw(1, salt * 1009 + number)[0]
             note = f"cluster {cluster} reseeded"
         elif how == "farthest":
-            place = _farthest(moved, group, number)
+            place = _farthest(moved, group)
             note = f"cluster {cluster} moved to the farthest sample"
         else:
             largest = int(found.counts.argmax())
@@ -67,11 +67,11 @@ def revive(centres: Tensor, found: Sums, group: Group, how: str, salt: int) -> t
     return moved, tuple(notes)
 
 
-def _farthest(centres: Tensor, group: Group, rank: int) -> Tensor:
-    """The latent with the ``rank``-th largest distance to its centre, among at most 10,000."""
+def _farthest(centres: Tensor, group: Group) -> Tensor:
+    """The latent with the largest distance to its centre, among at most 10,000."""
     some = group.sample(10_000)
     _, far = nearest(some, centres.to(some))
-    return some[far.argsort(descending=True, stable=True)[min(rank, len(some) - 1)]]
+    return some[far.argmax()]
 
 
 def _half(centres: Tensor, group: Group, cluster: int, salt: int) -> Tensor:

@@ -27,7 +27,11 @@ def test_a_phase_is_a_lloyd_step_by_scikit_learn(latents: Tensor) -> None:
     theirs = KMeans(4, init=before, n_init=1, max_iter=1).fit(latents.double().numpy())
     assert torch.allclose(head.centres, torch.from_numpy(theirs.cluster_centers_), atol=1e-5)
     # samples are assigned to the centres from before the step
-    assert found.assigned.tolist() == torch.cdist(latents.double(), torch.from_numpy(before)).argmin(1).tolist()
+    apart = torch.cdist(latents.double(), torch.from_numpy(before))
+    assert found.assigned.tolist() == apart.argmin(1).tolist()
+    assert found.logs["inertia"] == pytest.approx(float(apart.min(1).values.square().mean()))
+    drifted = head.refresh(Group.alone(latents + 0.3), 2)
+    assert float(head.variance) == pytest.approx(drifted.logs["inertia"] / 3)
 
 
 def test_loss_by_hand() -> None:

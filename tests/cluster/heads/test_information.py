@@ -160,6 +160,16 @@ def test_a_second_layer_with_more_clusters_is_trained_beside() -> None:
     assert head.over is not None and head.over.weight.shape == (7, 3)
     assert float(head.over.weight.grad.abs().sum()) > 0
     assert head(latents).shape == (10, 2)
+    each = [layer(latents).softmax(1).detach() for layer in (head.linear, head.over)]
+    both = -sum(mutual_information(p, p) for p in each) / 2
+    assert float(head.loss(latents, BATCH).detach()) == pytest.approx(both, abs=1e-5)
+
+
+def test_a_cluster_is_weak_below_a_fifth_of_an_even_share_so_often_in_a_row() -> None:
+    head = plain(3)
+    for sizes, weak in (((150, 129, 21), 0), ((150, 131, 19), 1), ((100, 100, 100), 0)):
+        head.refresh(Group.alone(torch.eye(3).repeat_interleave(torch.tensor(sizes), dim=0)), 1)
+        assert head.weak.tolist() == [0, 0, weak]
 
 
 def test_wrong_settings_are_named() -> None:

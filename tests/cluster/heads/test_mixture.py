@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from scipy.stats import multivariate_normal
 from torch import Tensor
 
+from nervure.cluster import em
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.mixture import MixtureHead
 from nervure.data.dataset import Batch
@@ -57,9 +60,39 @@ def test_a_component_without_mass_is_reseeded(latents: Tensor) -> None:
     found = head.refresh(Group.alone(latents), 1)
     assert found.repaired == ("component 2 reseeded",)
     assert float((latents.double() - head.means[2]).norm(dim=1).min()) < 1e-6
+    assert torch.allclose(head.covariances[2], head.covariances[[0, 1, 3]].mean(dim=0))
+    assert float(head.weights[2]) == pytest.approx(0.25 / 1.25)
     kept = fitted(latents, empty="keep")
     kept.means[2] = 1e4
     assert kept.refresh(Group.alone(latents), 1).repaired == ()
+    last = fitted(latents)
+    last.means[2] = 1e4
+    assert last.refresh(dataclasses.replace(Group.alone(latents), last=True), 1).repaired == ()
+
+
+@pytest.mark.parametrize(("count", "repaired"), [(40, ("component 1 reseeded",)), (10, ())])
+def test_two_samples_make_no_covariance_but_may_be_a_fifth_of_an_even_share(
+    count: int, repaired: tuple[str, ...]
+) -> None:
+    near = torch.randn(count, 3, generator=torch.Generator().manual_seed(0))
+    group = Group.alone(torch.cat([near, near[:2] + 100]))
+    head = MixtureHead(2, 3)
+    head._set(
+        em.of_assignment(
+            group.latents,
+            (torch.arange(count + 2) >= count).long(),
+            near[[0, 1]].double() + torch.tensor([[0.0], [100.0]]),
+            0.1,
+        )
+    )
+    assert head.refresh(group, 1).repaired == repaired
+
+
+@pytest.mark.parametrize("init", ["normal", "xavier"])
+def test_means_that_are_of_no_sample_have_equal_weights(init: str, latents: Tensor) -> None:
+    head = MixtureHead(4, 3, init=init)
+    head.begin(Group.alone(latents))
+    assert head.weights.tolist() == [0.25] * 4
 
 
 def test_a_diagonal_mixture_stays_diagonal(latents: Tensor) -> None:
@@ -75,6 +108,9 @@ def test_settling_finds_separate_groups() -> None:
     head.settle(Group.alone(latents))
     chosen = head.assign(latents)
     assert all(len(chosen[one::3].unique()) == 1 for one in range(3))
+    wide = MixtureHead(3, 2, floor=5.0)
+    wide.settle(Group.alone(latents))
+    assert float(wide.covariances.diagonal(dim1=1, dim2=2).min()) > 5
 
 
 def test_em_begins_where_no_step_helps(latents: Tensor) -> None:
@@ -85,7 +121,7 @@ def test_em_begins_where_no_step_helps(latents: Tensor) -> None:
         head = MixtureHead(4, 3, init=init)
         head.begin(group)
         before = float(head.log_joint(latents.double()).logsumexp(1).mean())
-        head.refresh(group, 1)
+        assert head.refresh(group, 1).logs["log_likelihood"] == pytest.approx(before)
         likelihoods[init] = before
         gains[init] = float(head.log_joint(latents.double()).logsumexp(1).mean()) - before
     assert abs(gains["em"]) < 0.1 * abs(gains["kmeans"])

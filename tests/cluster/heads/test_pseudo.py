@@ -60,6 +60,8 @@ def test_loss_weighs_each_group_the_same() -> None:
     head.aim = torch.tensor([1, 0, 1, 1])
     found = head.loss(torch.zeros(2, 1), batch([1, 3])).detach()
     assert float(found) == pytest.approx((2 * np.log(4) + 0.5 * np.log(4 / 3)) / 2, abs=1e-6)
+    head.pseudo.copy_(torch.tensor([[1.0], [-1.0]]))  # otherwise labels are of what is seen
+    assert float(head.eval().loss(torch.ones(2, 1), batch([1, 3])).detach()) == pytest.approx(2 * np.log(4), abs=1e-6)
 
 
 def test_balance_is_the_mean_size_over_the_size(latents: Tensor) -> None:
@@ -74,11 +76,15 @@ def test_a_phase_keeps_numbers_and_starts_a_new_classifier(latents: Tensor) -> N
     head.begin(Group.alone(latents))
     before = head.aims(Group.alone(latents))
     torch.nn.init.ones_(head.classifier.weight)
+    torch.nn.init.ones_(head.classifier.bias)
     drift = latents + 0.05 * torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     found = head.refresh(Group.alone(drift), 7)
     assert found.renewed == (head.classifier.weight, head.classifier.bias)
     assert 0 < float(head.classifier.weight.detach().abs().max()) < 0.1
+    assert head.classifier.bias.tolist() == [0] * 4
     assert float((found.assigned == before).double().mean()) > 0.9
+    apart = head.features(drift.double()) - head.centres[found.assigned]
+    assert float(head.variance) == pytest.approx(float(apart.square().mean()), rel=1e-4)
 
 
 def test_more_groups_than_clusters(latents: Tensor) -> None:
@@ -86,6 +92,9 @@ def test_more_groups_than_clusters(latents: Tensor) -> None:
     head.begin(group)
     assert head.aims(group).unique().numel() == 12
     assert head(latents).shape == (400, 4)
+    moved = Group.alone(latents * torch.tensor([1.0, 3.0, 1.0]) - 50)
+    head.settle(moved)
+    assert torch.allclose(head.mean, moved.latents.double().mean(dim=0))
     head.settle(group)
     assert torch.bincount(head.assign(latents), minlength=4).min() > 0
 

@@ -82,6 +82,14 @@ def test_a_phase_leaves_living_centres_and_reseeds_dead_ones() -> None:
     assert head.centres[:2].flatten().tolist() == [0.0, 9.0]
     assert float(head.centres[2]) in points.flatten().tolist()
     assert head.counts.tolist() == [20.0, 30.0, 7.0]
+    assert found.logs["inertia"] == 0.5  # two of four samples are 1 away from their centre
+    assert float(head.variance) == 0.5
+
+
+def test_a_centre_that_counts_for_none_stays_until_it_has_members() -> None:
+    head = running(torch.tensor([[0.0], [50.0]]), start=0)
+    head.move(torch.tensor([[1.0]]), torch.arange(1), lambda value: value)
+    assert head.centres.flatten().tolist() == [1.0, 50.0]
 
 
 def test_wrong_settings_are_named() -> None:

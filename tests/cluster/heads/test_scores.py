@@ -69,6 +69,8 @@ def test_priors_follow_the_posteriors() -> None:
     expected = 0.9 / 3 + 0.1 * torch.softmax((A - A.mean(0)) / A.std(0, unbiased=False), 1).mean(0)
     head.loss(A, BATCH)
     assert torch.allclose(head.prior.double(), expected / expected.sum(), atol=1e-6)
+    head.eval().loss(A, BATCH)
+    assert torch.allclose(head.prior.double(), expected / expected.sum(), atol=1e-6)
     assert torch.allclose(identity().prior, torch.full((3,), 1 / 3, dtype=torch.float64))
 
 
@@ -111,4 +113,47 @@ def test_the_last_phase_resets_nothing() -> None:
         head.linear.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 1, 0]]))
         head.linear.bias.zero_()
     assert head.refresh(dataclasses.replace(Group.alone(latents), last=True), 1).repaired == ()
+    head.linear.bias.data.fill_(7)
     assert head.refresh(Group.alone(latents), 2).repaired == ("cluster 2 reset",)
+    assert head.linear.bias.tolist() == [7, 7, 0]
+    assert head.weak.tolist() == [0, 0, 0]
+    assert torch.allclose(head.norm.running_mean, head.linear(latents).mean(dim=0), atol=1e-5)
+    assert head.training
+
+
+def sized(*sizes: int) -> Group:
+    """So many samples for each cluster of a head whose scores are its latents."""
+    return Group.alone(torch.eye(3, dtype=torch.float64).repeat_interleave(torch.tensor(sizes), dim=0))
+
+
+def test_a_cluster_is_weak_below_a_fifth_of_an_even_share() -> None:
+    head = identity()
+    head.refresh(sized(150, 129, 21), 1)
+    assert head.weak.tolist() == [0, 0, 0]
+    head.refresh(sized(150, 131, 19), 2)
+    assert head.weak.tolist() == [0, 0, 1]
+
+
+def test_weakness_counts_in_a_row() -> None:
+    head = identity(patience=3)
+    phases = [sized(150, 140, 10)] * 2 + [sized(100, 100, 100)] + [sized(150, 140, 10)] * 2
+    assert [head.refresh(group, epoch).repaired for epoch, group in enumerate(phases, 1)] == [()] * 5
+
+
+def test_scores_that_are_much_alike_are_not_one_yet() -> None:
+    draw = torch.Generator().manual_seed(0)
+    latents = torch.randn(900, 3, generator=draw, dtype=torch.float64)
+    head = identity()
+    for share, weak in ((0.85, 0), (0.98, 1)):
+        latents[:, 1] = share * latents[:, 0] + (1 - share**2) ** 0.5 * latents[:, 2]
+        latents[:, 2] = torch.randn(900, generator=draw, dtype=torch.float64)
+        head.refresh(Group.alone(latents), 1)
+        assert head.weak.tolist() == [0, weak, 0]
+
+
+def test_probabilities_are_by_the_statistics_of_the_phase() -> None:
+    head = identity()
+    head.begin(Group.alone(A))
+    expected = head.eval()(A).exp().detach()
+    assert torch.allclose(head.train().probabilities(A[:2]), expected[:2])
+    assert head.training

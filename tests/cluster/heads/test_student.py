@@ -42,6 +42,8 @@ def test_targets_are_those_of_the_phase_by_position() -> None:
     latents = torch.tensor([[0.0], [0.0]])
     found = head.loss(latents, batch([2, 0])).detach()
     assert float(found) == pytest.approx((np.log(3) + np.log(1.5)) / 2, abs=1e-6)
+    # of two equal samples the sharpened target is what they have
+    assert float(head.eval().loss(latents, batch([2, 0])).detach()) == pytest.approx(0, abs=1e-6)
 
 
 def test_targets_are_the_same_in_parts() -> None:
@@ -79,6 +81,7 @@ def test_a_dead_centre_stands_on_a_sample_again() -> None:
     assert found.repaired == ("cluster 2 reseeded",)
     assert found.renewed == (head.centres,)
     assert head.centres[2].item() in POINTS.flatten().tolist()
+    assert torch.equal(found.assigned, head.assign(POINTS)) and 2 in found.assigned
     kept = with_centres(torch.tensor([[0.5], [8.5], [100.0]]), empty="keep").refresh(Group.alone(POINTS), 1)
     assert kept.repaired == kept.renewed == ()
 

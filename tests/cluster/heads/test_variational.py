@@ -66,6 +66,22 @@ def test_draws_while_training_means_otherwise(head: VariationalHead, latents: Te
     assert torch.equal(fresh.code(latents), latents), "a warm-up knows of no draws"
 
 
+def test_noise_begins_as_a_share_of_the_components_own(latents: Tensor) -> None:
+    head = VariationalHead(4, 3, spread=0.3)
+    head.begin(Group.alone(latents))
+    typical = (head.weights @ head.log_variances.exp()).sqrt().detach()
+    assert torch.allclose((head.log_variance(latents[:5]) / 2).exp(), 0.3 * typical.expand(5, 3), rtol=1e-4)
+    torch.nn.init.eye_(head.spread.weight)
+    assert head.log_variance(torch.tensor([[1e6, -1e6, 0.0]])).detach()[0, :2].tolist() == [15, -15]
+
+
+def test_memberships_are_of_draws_while_training(head: VariationalHead, latents: Tensor) -> None:
+    torch.manual_seed(0)
+    drawn = {float(head.train().loss(latents[:9], BATCH).detach()) for _ in range(3)}
+    plain = {float(head.eval().loss(latents[:9], BATCH).detach()) for _ in range(3)}
+    assert (len(drawn), len(plain)) == (3, 1)
+
+
 def test_everything_is_trained(head: VariationalHead, latents: Tensor) -> None:
     torch.manual_seed(0)
     leaf = latents[:50].clone().requires_grad_()

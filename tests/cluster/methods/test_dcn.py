@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from torch import nn
 
 from nervure import cluster, data
 from nervure.data import Loader
@@ -44,4 +45,19 @@ def test_a_warm_up_comes_first(blobs: Blobs) -> None:
     ds = data.from_arrays(blobs[0], splits={"train": np.arange(150)}, validation=0, test=0)
     phase = cluster.DCN(3, epochs=40).prepared(ds)[1].recipe.callbacks[0].options
     assert phase["warmup"] == 20, "half of all epochs, where so few samples make 400 steps last longer"
+    part = data.from_arrays(blobs[0], splits={"train": np.arange(100)}, validation=0, test=0)
+    for epochs, size, warm in ((60, 3, 12), (60, 1, 4), (1, 3, 1)):  # 34 and 100 steps an epoch; never none
+        settings = cluster.DCN(3, epochs=epochs, batch_size=size).prepared(part)[1].recipe.callbacks[0].options
+        assert settings["warmup"] == warm
     assert cluster.DCN(3, warmup=3).prepared(ds)[1].recipe.callbacks[0].options["warmup"] == 3
+
+
+def test_what_centres_see_of_a_batch_leaves_running_statistics(blobs: Blobs) -> None:
+    """They are of each batch once, as it was trained on."""
+    norm = nn.BatchNorm1d(8, momentum=None)
+    net = nn.Sequential()
+    net.encoder, net.decoder = nn.Sequential(nn.Linear(4, 8), norm, nn.ReLU(), nn.Linear(8, 2)), nn.Linear(2, 4)
+    model = cluster.DCN(
+        3, network=net, latent=2, epochs=3, warmup=1, batch_size=50, lr=1e-30, patience=0, random_state=0, device="cpu"
+    ).fit(blobs[0])  # fmt: skip
+    assert int(model.net_.encoder[1].num_batches_tracked) == 3 * 3

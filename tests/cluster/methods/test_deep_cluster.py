@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from nervure import cluster, data
+from nervure.cluster import lloyd
 from nervure.errors import InputError
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -26,6 +27,17 @@ def test_clusters_are_k_means_of_the_final_features(blobs: Blobs) -> None:
     white /= np.linalg.norm(white, axis=1, keepdims=True)
     expected = KMeans(3, n_init=10, random_state=0).fit_predict(white)
     assert len(set(zip(expected.tolist(), model.labels_.tolist(), strict=True))) == 3
+
+
+def test_the_final_clusters_are_the_best_of_ten_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[tuple[int, int]] = []
+    full = lloyd.full
+    monkeypatch.setattr(
+        lloyd, "full", lambda some, k, seed, starts=10: (runs.append((seed, starts)), full(some, k, seed, starts))[1]
+    )
+    x = np.random.default_rng(0).normal(size=(60, 4))
+    cluster.DeepCluster(3, epochs=2, random_state=5, patience=0, device="cpu").fit(x)
+    assert runs == [(5, 3), (6, 3), (7, 3), (5, 10)]
 
 
 def test_samples_are_changed_for_the_classifier_unless_told_otherwise(blobs: Blobs) -> None:

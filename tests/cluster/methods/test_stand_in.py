@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from clusterers import clusterer
 from nervure import cluster, data
 from nervure.cluster import consistency
 from nervure.cluster.heads import scores
 from nervure.cluster.heads.scores import ScoresHead
 from nervure.cluster.net import attach_head
+from nervure.cluster.phase import ClusterPhase
 from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Batch
 from nervure.nets import build
@@ -55,6 +57,16 @@ def test_its_posterior_does_not_enter_the_priors(monkeypatch: pytest.MonkeyPatch
     count_statistics(head, False)
     head.loss(torch.randn(2, 3), Batch(torch.zeros(2, 1), None, torch.arange(2)))
     assert torch.allclose(head.prior, others[:3] / 3)
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_its_sample_moves_no_centre(counted: bool) -> None:
+    net = clusterer("running").train()
+    net.head.active.fill_(True)
+    count_statistics(net, counted)
+    before = net.head.counts.clone()
+    ClusterPhase().after_step(SimpleNamespace(net=net), Batch(torch.randn(5, 4), None, torch.arange(5)))
+    assert float((net.head.counts - before).sum()) == (5 if counted else 0)
 
 
 @pytest.mark.parametrize(("counted", "share"), [(True, 0.5), (False, 0.0)])
