@@ -340,7 +340,7 @@ class TestWriting:
         def read_only(*arguments: object, **options: object) -> None:
             raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
-        for name in ("os.mkdir", "nervure.store.atomic.tempfile.mkstemp"):
+        for name in ("os.mkdir", "pathlib.Path.touch"):
             monkeypatch.setattr(name, read_only)
         said = refused(*(run if one == "RUN" else one for one in command))
         assert "the file system is read-only; choose another folder" in said

@@ -33,7 +33,7 @@ def table(file: str, kind: str) -> Table[object]:
     """The table of ``kind`` that ``file`` of the package holds, with all but what its rows stand for.
 
     >>> table("sparsify/criteria/__init__.py", "criterion").row("isparse").source
-    'Garg, thesis, chapter 3'
+    'Garg, thesis, chapter 4'
     """
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Table":
