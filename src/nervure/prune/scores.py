@@ -263,10 +263,8 @@ def combined(each: Sequence[Score], how: Combine = "rank") -> Score:
 
 def _ranks(one: Score) -> Tensor:
     """Ranks from 0, scores that are equal at five digits sharing the mean of theirs."""
-    each = (one.scores, *(() if one.tiebreak is None else (one.tiebreak,)))
-    _, place, count = torch.stack([rounded(values) for values in each], dim=1).unique(
-        dim=0, return_inverse=True, return_counts=True
-    )
+    each = [rounded(values) for values in (one.scores, one.tiebreak) if values is not None]
+    _, place, count = torch.stack(each, dim=1).unique(dim=0, return_inverse=True, return_counts=True)
     ends = count.cumsum(0).to(torch.float64)
     shared: Tensor = ends - (count + 1) / 2
     return shared[place]

@@ -128,7 +128,8 @@ def save(path: Path | str, what: Run | nn.Module, *, overwrite: bool = False) ->
     """
     run = what if isinstance(what, Run) else _wrap(what)
     with anew(path, run, overwrite=overwrite):
-        return Path(path)
+        pass  # nothing lies beside it
+    return Path(path)
 
 
 @contextlib.contextmanager
