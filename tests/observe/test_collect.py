@@ -206,6 +206,26 @@ def test_attention_is_seen_although_a_fused_path_would_skip_it() -> None:
     assert torch.backends.mha.get_fastpath_enabled()
 
 
+@pytest.mark.parametrize("name", ["body.layers.0.linear1", "body.layers.0.dropout", "body.layers.0"])
+@pytest.mark.parametrize("steps", [3, 5])
+def test_layers_of_a_transformer_lie_as_it_says(name: str, steps: int) -> None:
+    """Also where a batch has as many examples as steps, and where a layer alone does not say where its units lie."""
+
+    class Reader(nn.Module):
+        def __init__(self, first: bool) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, layer = first, nn.TransformerEncoderLayer(6, 2, 6, batch_first=first)
+            self.body = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.body(x) if self.first else self.body(x.transpose(0, 1)).transpose(0, 1)
+
+    x, votes = torch.randn(3, steps, 6), Votes()
+    found = [collect(Reader(first), [x], {name: [votes]})[Site(name)][votes.key] for first in (False, True)]
+    assert found[0].state()["votes"].tolist() == found[1].state()["votes"].tolist()
+
+
 def test_the_unit_axis_can_be_given() -> None:
     net = nn.Sequential(nn.Linear(4, 6), nn.ReLU())
     x = torch.randn(3, 5, 4)

@@ -13,6 +13,7 @@ from nervure.errors import InputError
 from nervure.objectives.call import call
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
+from nervure.observe.layout import laid_out_as
 from nervure.observe.place import Place
 from nervure.observe.ready import refuse_closed
 from nervure.observe.statistic import Site, Statistic
@@ -63,8 +64,9 @@ def collect(
         Compiled kernels (extra ``fast``): None where installed, True to insist, False for plain torch.
     axes : mapping of module name to int, optional
         The axis of units, where the rule is wrong for a module: the last axis for linear, embedding, layer
-        norm, recurrent and attention modules; 1 for all others. Examples lie on axis 0, or 1 where a
-        module says ``batch_first=False``. Of a tuple, list or mapping the first tensor is observed.
+        norm, recurrent and attention modules, and for all within a transformer; 1 for all others. Examples lie on
+        axis 0, or 1 where a module, or the transformer around it, says ``batch_first=False``. Of a tuple, list or
+        mapping the first tensor is observed.
 
     Returns
     -------
@@ -119,10 +121,11 @@ def _places(
             raise InputError(f"unknown side {site.side!r} of layer {site.module!r}; give output, input or gradient")
         for statistic in statistics:
             asked.setdefault(site, {}).setdefault(statistic.key, statistic)
-    return [
-        Place(site, modules[site.module], list(statistics.values()), compiled, axes.get(site.module))
-        for site, statistics in asked.items()
-    ]
+    found = []
+    for site, those in asked.items():
+        module, around, axis = modules[site.module], laid_out_as(net, site.module), axes.get(site.module)
+        found.append(Place(site, module, list(those.values()), compiled, axis, around))
+    return found
 
 
 def _run(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError
 
-__all__ = ["examples_first", "first_tensor", "replaced", "steps", "time_first", "unit_axis"]
+__all__ = ["examples_first", "first_tensor", "laid_out_as", "replaced", "steps", "time_first", "unit_axis"]
 
 TRANSFORMERS = (
     nn.Transformer,
@@ -38,6 +38,18 @@ def unit_axis(module: nn.Module) -> int:
     (-1, 1)
     """
     return -1 if isinstance(module, LAST_AXIS) else 1
+
+
+def laid_out_as(net: nn.Module, name: str) -> nn.Module:
+    """The module that says how values lie at ``name``: the nearest transformer around it, or else itself.
+
+    >>> net = nn.Sequential(nn.TransformerEncoderLayer(4, 2), nn.Linear(4, 2))
+    >>> [type(laid_out_as(net, name)).__name__ for name in ("0.linear1", "1")]
+    ['TransformerEncoderLayer', 'Linear']
+    """
+    path = name.split(".")
+    around = (net.get_submodule(".".join(path[:length])) for length in range(len(path), 0, -1))
+    return next((one for one in around if isinstance(one, TRANSFORMERS)), net.get_submodule(name))
 
 
 def first_tensor(value: object, where: str) -> Tensor:

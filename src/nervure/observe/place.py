@@ -43,10 +43,12 @@ class Place:
         statistics: Sequence[Statistic],
         compiled: bool | None = None,
         axis: int | None = None,
+        laid_out_as: nn.Module | None = None,
     ) -> None:
         self.site = site
         self.module = module
-        self.axis = unit_axis(module) if axis is None else axis
+        self.lies = module if laid_out_as is None else laid_out_as
+        self.axis = unit_axis(self.lies) if axis is None else axis
         self.batch: Batch | None = None
         own = [statistic.continued(statistic.state()) for statistic in statistics]
         self._readings = [s for s in own if isinstance(s, Reading) and not s.state()]
@@ -142,7 +144,7 @@ class Place:
 
     def _laid_out(self, value: Tensor) -> Tensor:
         examples = None if self.batch is None else len(self.batch.x)
-        swapped = time_first(value, self.module, self.axis, examples)
+        swapped = time_first(value, self.lies, self.axis, examples)
         if swapped is None and True in self._orders:
             swapped = True
         self._orders.add(swapped)
@@ -151,7 +153,7 @@ class Place:
                 "time lies before examples, which did not show in an earlier batch of as many examples as steps; give "
                 "batches of another length, or a network with batch_first=True"
             )
-        return examples_first(value, self.module, self.axis, self.site.module, swapped or False)
+        return examples_first(value, self.lies, self.axis, self.site.module, swapped or False)
 
     def _accumulators(self) -> list[Statistic]:
         return [*self._others, *self._voters, *([] if self._summary is None else [self._summary])]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.cluster.methods.neural_mixture import COPIES
-from nervure.cluster.network import score_network
+from nervure.cluster.which_network import score_network
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 

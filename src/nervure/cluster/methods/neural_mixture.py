@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
-from nervure.cluster.network import score_network
+from nervure.cluster.which_network import score_network
 from nervure.data.dataset import Dataset, Kind
 from nervure.nets.parts import choose
 from nervure.train.recipe import CallbackSpec

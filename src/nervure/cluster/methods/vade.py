@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
-from nervure.cluster.network import auto_encoder
+from nervure.cluster.which_network import auto_encoder
 from nervure.data.dataset import Dataset
 
 __all__ = ["VaDE"]
