@@ -133,7 +133,7 @@ def test_list_names_line_and_source(call) -> None:
     assert {row["criterion"] for row in rows} == set(nv.sparsify.criteria.names())
     assert all(row["line"] and row["source"] for row in rows)
     assert "isparse" in call("sparsify", "--list").out
-    found = complete.rows("sparsify/criteria/__init__.py", "criterion")
+    found = complete.rows("sparsify/criteria/__init__.py", "edge criterion")
     assert {name for name, _ in found("")} == set(nv.sparsify.criteria.names())
 
 

@@ -237,7 +237,7 @@ def test_a_regression_is_looked_at_without_softmax() -> None:
         (("isparse", 0.5), {"exclude": ["feature"]}, "unknown layer 'feature'; did you mean 'features'"),
         (("isparse", 0.5), {"samples": 0}, "samples = 0"),
         (("isparse", 0.5), {"batch": 0}, "batch = 0"),
-        (("nosuch", 0.5), {}, "unknown criterion 'nosuch'"),
+        (("nosuch", 0.5), {}, "unknown edge criterion 'nosuch'"),
         (("isparse", 0.5), {"pattern": (4, 2)}, "pattern"),
         (("magnitude", 0.5), {"alpha": 1}, "has no setting 'alpha'"),
     ],

@@ -30,7 +30,9 @@ def command(
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
     jobs: Annotated[int, typer.Option(help="Trials at a time.", min=1)] = 1,
-    minutes: Annotated[float | None, typer.Option(help="Start no trial after so many minutes.", min=0)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Start no trial that would end later; 0 only shows what is there.", min=0)
+    ] = None,
     threads: opt.Threads = None,
     device: opt.Device = "auto",
     json_: opt.Json = False,

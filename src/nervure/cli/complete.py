@@ -32,7 +32,7 @@ def rows(file: str, kind: str) -> Completer:
 def table(file: str, kind: str) -> Table[object]:
     """The table of ``kind`` that ``file`` of the package holds, with all but what its rows stand for.
 
-    >>> table("sparsify/criteria/__init__.py", "criterion").row("isparse").source
+    >>> table("sparsify/criteria/__init__.py", "edge criterion").row("isparse").source
     'Garg, thesis, chapter 4'
     """
     for node in ast.walk(_tree(file)):

@@ -23,7 +23,8 @@ def command(
     split: Annotated[
         str | None,
         typer.Option(
-            help="Which split: train, validation, test, or all of them; test if not given (for a clusterer all).",
+            help="Which split: train, validation, test, or all of them; test if not given, or all where a clusterer's "
+            "data has no test split.",
             metavar="NAME",
         ),
     ] = None,

@@ -38,7 +38,8 @@ def command(
 ) -> None:
     """Write files that run without Nervure, preprocessing and class names inside.
 
-    Each file is run on real samples first, and is not kept if its answers differ.
+    Each file is run on real samples first, and is not kept if its answers differ. Of the three, model.safetensors holds
+    weights alone, with what scales the input as metadata.
 
     Examples:
 

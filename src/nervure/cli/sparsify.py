@@ -31,7 +31,7 @@ def command(
         typer.Option(
             help="How edges are judged: see --list; isparse if not given.",
             metavar="NAME",
-            autocompletion=complete.rows("sparsify/criteria/__init__.py", "criterion"),
+            autocompletion=complete.rows("sparsify/criteria/__init__.py", "edge criterion"),
         ),
     ] = None,
     sparsity: Annotated[
@@ -183,7 +183,7 @@ def command(
     $ nervure sparsify --list
     """
     if list_:
-        print_rows("criterion", complete.table("sparsify/criteria/__init__.py", "criterion").rows, json_)
+        print_rows("criterion", complete.table("sparsify/criteria/__init__.py", "edge criterion").rows, json_)
         return
     if run is None:
         raise InputError("say which run to sparsify, as in: nervure sparsify runs/base --sparsity 0.5 -o runs/thin")

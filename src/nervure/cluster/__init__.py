@@ -30,12 +30,12 @@ clusterers: Table[type[DeepClusterer]] = Table(
         "dcae-kmeans": (
             f"{_HOME}.dcae_kmeans:DCAEKMeans",
             "auto-encoder and k-means centres, one Lloyd step an epoch",
-            "Alqahtani et al. 2018; thesis, chapter 3",
+            "Alqahtani et al. 2018; Alqahtani, thesis, chapter 3",
         ),
         "dcae-gmm": (
             f"{_HOME}.dcae_gmm:DCAEGMM",
             "auto-encoder and a Gaussian mixture, one EM step an epoch",
-            "Alqahtani et al. 2018; thesis, chapter 3",
+            "Alqahtani et al. 2018; Alqahtani, thesis, chapter 3",
         ),
         "neural-mixture": (
             f"{_HOME}.neural_mixture:NeuralMixture",

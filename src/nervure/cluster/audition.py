@@ -1,4 +1,4 @@
-"""Audition: several seeds train for half of the time, and the one with the lowest loss is trained to the end."""
+"""Audition: several seeds train through the warm-up and half of what follows; the one with the lowest loss is taken."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Train(Protocol):
 
 
 def audition(method: Method, count: int, train: Train, *, out: Path | None = None, resume: bool = False) -> Method:
-    """The method with the seed, of ``count``, whose loss is lowest after half of the training.
+    """The method with the seed, of ``count``, whose loss is lowest after half of what follows the warm-up.
 
     Losses of one setting can be compared; labels play no part (spec neural-mixture, 8). The seed that wins is trained
     anew from its start, so the result is that of this seed alone.

@@ -93,7 +93,8 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         Fields of the recipe that have no parameter here, such as ``{"optimizer": "sgd", "clip": 5.0}``; options of
         the objective and callbacks are added to the method's own.
     n_init : int, optional
-        Seeds that are tried for half of the training; the one with the lowest loss is trained to the end.
+        Seeds that train through the warm-up and half of what follows; the one with the lowest loss is then trained from
+        its start.
     random_state : int, RandomState or None
         Decides everything random.
 

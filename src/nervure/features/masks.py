@@ -50,7 +50,7 @@ masks: Table[Callable[[], MaskSource]] = Table(
         "border": (
             "nervure.features.masks:Border",
             "colour unlike the picture's border",
-            "majority-voting-pruning, 7",
+            "own",
         ),
     },
     group="nervure.masks",

@@ -137,6 +137,14 @@ class TestCycles:
             ).rpartition("-")[0]
         )
 
+    def test_training_that_is_too_short_to_cut_says_so(
+        self, net: nn.Module, ds: Dataset, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        train.fit(net, ds, recipe(4), device="cpu")
+        assert "removed nothing" not in caplog.text
+        train.fit(net, ds, recipe(2), device="cpu")
+        assert "removed nothing in 2 epochs; a cycle has 2" in caplog.text
+
     def test_the_learning_rate_falls_when_no_best_comes(self, net: nn.Module, ds: Dataset) -> None:
         slow = train.fit(net, ds, recipe(5, epochs=1, min_delta=0.0, remove=0.9, stall=None, lr_wait=1), device="cpu")
         rates = [row["lr"] for row in slow.history]

@@ -102,7 +102,7 @@ def test_by_input_follows_the_groups() -> None:
 
 
 def test_what_is_no_criterion_or_setting_is_refused() -> None:
-    with pytest.raises(InputError, match="unknown criterion 'isparce'; did you mean 'isparse'"):
+    with pytest.raises(InputError, match="unknown edge criterion 'isparce'; did you mean 'isparse'"):
         make("isparce")
     with pytest.raises(InputError, match="has no setting 'inital'; did you mean 'initial'"):
         make("isparse", settings={"inital": "pca"})

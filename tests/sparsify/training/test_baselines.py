@@ -203,7 +203,7 @@ def test_all_rivals_go_through_one_door(name: str, net: nn.Module, ds: Dataset) 
 def test_options_of_another_method_are_named(net: nn.Module, ds: Dataset) -> None:
     with pytest.raises(InputError, match="training with 'l1' takes no option 'warm_up'; it takes layers, exclude"):
         sparsify.train_with(net, ds, "l1", warm_up=2)
-    with pytest.raises(InputError, match="unknown criterion 'lotery'; did you mean 'lottery'"):
+    with pytest.raises(InputError, match="unknown edge criterion 'lotery'; did you mean 'lottery'"):
         sparsify.train_with(net, ds, "lotery")
     with pytest.raises(InputError, match="dropout takes one share"):
         sparsify.train_with(net, ds, "dropout", {"a": 0.5})

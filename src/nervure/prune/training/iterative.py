@@ -5,6 +5,7 @@ Source: spec majority-voting-pruning, 4 (S3, Algorithm 3), and 5 and 6 for spars
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from nervure.train.loop import Loop
 
 __all__ = ["IterativeVotes"]
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, float | int | str | None]
 
@@ -176,6 +179,9 @@ class IterativeVotes(Callback):
     def finish(self, loop: Loop) -> None:
         """Keep the last size, and leave the figures."""
         self._keep_size(loop)
+        if loop.rank == 0 and not any(row.get("event") for row in loop.history):
+            length = self.machine.rules.epochs
+            log.warning("iterative-votes removed nothing in %d epochs; a cycle has %d", len(loop.history), length)
         loop.evidence |= cycle_figures(
             loop.history, self.names, widths_of(loop.net, self.names), "sizes" if self.keep_sizes else ""
         )

@@ -16,7 +16,7 @@ __all__ = ["criteria", "get", "make", "name_of", "names", "settings_of"]
 _HOME = "nervure.sparsify.criteria"
 
 criteria: Table[type[Criterion]] = Table(
-    "criterion",
+    "edge criterion",
     {
         "isparse": (
             f"{_HOME}.isparse:ISparse",
