@@ -2,7 +2,7 @@
 
 These come from the package as it is installed, so a new row or option needs no edit here. A page asks for them by
 ``<!-- names -->``, ``<!-- groups -->``, ``<!-- commands -->`` and ``<!-- toy -->``, two layers sparsified by hand;
-a page of the API asks for a room by ``<!-- room nervure.data -->``, for all names of a group by ``<!-- rows GROUP -->``.
+a page of the API asks for a room by ``<!-- room nervure.data -->``, for a group by ``<!-- rows GROUP -->``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from nervure.evidence import Curve
 from nervure.nets import Step, derive
 from nervure.nets.resize import difference
 from nervure.store import Action, Run, record
+from nervure.store.atomic import alone
 from nervure.store.folder import _fits, claim, discard
 
 
@@ -294,6 +296,33 @@ class TestClaim:
             "evidence", "history.jsonl", "model.safetensors", "run.json",
         ]  # fmt: skip
 
+    @pytest.mark.parametrize("at", range(1, 10))
+    def test_an_exchange_that_is_cut_short_is_taken_back(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    ) -> None:
+        path = store.save(tmp_path / "run", run)
+        (path / "exports").mkdir()
+        (path / "exports" / "model.onnx").touch()
+        before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+        other = dataclasses.replace(run, metrics={"accuracy": 0.9}, evidence={})
+        moved, rename = [], Path.rename
+
+        def stops(here: Path, there: Path) -> Path:
+            moved.append(here)
+            if len(moved) == at:
+                raise KeyboardInterrupt
+            return rename(here, there)
+
+        monkeypatch.setattr(Path, "rename", stops)
+        if at < 9:  # five files of the old run and three of the new one are moved
+            with pytest.raises(KeyboardInterrupt):
+                store.save(path, other, overwrite=True)
+            assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+            assert not list(path.glob(".*"))
+        else:
+            store.save(path, other, overwrite=True)
+            assert store.load(path).metrics == {"accuracy": 0.9}
+
     def test_a_linked_checkpoint_is_let_go_and_what_it_points_at_stays(self, run: Run, tmp_path: Path) -> None:
         store.save(tmp_path / "run", run)
         (tmp_path / "scratch").mkdir()
@@ -340,6 +369,23 @@ class TestAnnotate:
         assert store.load(tmp_path / "run").evidence == {}
         store.annotate(tmp_path / "run", {"loss": other})
         assert store.load(tmp_path / "run").evidence["loss"].alt == "rises"
+
+    def test_one_process_at_a_time(self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = store.save(tmp_path / "run", run)
+        monkeypatch.setattr("nervure.store.folder._WAIT", 0.1)
+        with alone(path):
+            with pytest.raises(InputError, match="another process is writing"):
+                store.annotate(path, {}, {"latency": 1.0})
+            with pytest.raises(InputError, match="another process is writing"):
+                store.save(path, run, overwrite=True)
+        store.annotate(path, {}, {"latency": 1.0})
+        assert store.load(path).metrics["latency"] == 1.0
+
+    def test_another_process_is_waited_for(self, run: Run, tmp_path: Path) -> None:
+        path = store.save(tmp_path / "run", run)
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: store.annotate(path, {}, {f"measure {number}": 1.0}), range(8)))
+        assert {f"measure {number}" for number in range(8)} < set(store.load(path).metrics)
 
 
 def test_names_that_are_no_text_come_back(run: Run, tmp_path: Path) -> None:

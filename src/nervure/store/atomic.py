@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib.util
 import json
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -100,10 +102,10 @@ def leftover(name: str) -> str | None:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     """Hold a folder, made if need be, for one process; it is free again when that process ends, in whatever way.
 
-    Systems without such locks go on without one.
+    Where another one holds it, so many seconds are waited for it. Systems without such locks go on without one.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as place, alone(Path(place)), alone(Path(place)):
@@ -111,9 +113,7 @@ def alone(folder: Path) -> Iterator[None]:
     Traceback (most recent call last):
     nervure.errors.InputError: another process is writing to ...; wait for it, or choose another folder
     """
-    try:
-        import fcntl
-    except ImportError:
+    if importlib.util.find_spec("fcntl") is None:
         yield
         return
     with contextlib.ExitStack() as held:
@@ -121,15 +121,24 @@ def alone(folder: Path) -> Iterator[None]:
             held.enter_context(making(folder))
             handle = os.open(folder, os.O_RDONLY)
             held.callback(os.close, handle)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"another process is writing to {folder}; wait for it, or choose another folder"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        end = time.monotonic() + wait
+        with contextlib.suppress(OSError):  # a file system without locks
+            while not _locked(handle):
+                if time.monotonic() >= end:
+                    raise InputError(f"another process is writing to {folder}; wait for it, or choose another folder")
+                time.sleep(0.05)
         yield
+
+
+def _locked(handle: int) -> bool:
+    """Whether an open folder could be taken for this process."""
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_text(path: Path | str, text: str) -> None:

@@ -20,7 +20,7 @@ from nervure.errors import InputError, RunError
 from nervure.evidence import Figure
 from nervure.nets.build import function_of, rebuild
 from nervure.nets.origin import Origin, origin_of
-from nervure.store.atomic import clear_errors, leftover, making, replacing, write_json, write_text
+from nervure.store.atomic import alone, clear_errors, leftover, making, replacing, write_json, write_text
 from nervure.store.packed import load_weights, save_weights
 from nervure.store.record import SCHEMA, Record, parse, render
 from nervure.store.run import Action, History, Run
@@ -38,6 +38,9 @@ _OURS = {
     _MODEL, _HISTORY, _EVIDENCE, _CHECKPOINT, _RECORD, "exports", "report.html", "plan.json", "base", "mask.json",
     "mask.safetensors", "sizes",
 }  # fmt: skip
+
+_WAIT = 10.0
+"""Seconds to wait for another process that writes to a run, such as figures."""
 
 _SYSTEM = (".DS_Store", "._", "Thumbs.db", "desktop.ini", ".nfs")
 """Files that systems put into folders unasked begin with these."""
@@ -82,14 +85,10 @@ def discard(path: Path | str) -> None:
     """Remove what a run holds, its record first, so that a folder half removed is no run."""
     path = Path(path)
     with clear_errors(path):
-        _clear(path)
+        (path / _RECORD).unlink(missing_ok=True)
+        for name in sorted(_OURS - {_RECORD}):
+            _remove(path / name)
         _sweep(path)
-
-
-def _clear(path: Path) -> None:
-    (path / _RECORD).unlink(missing_ok=True)
-    for name in sorted(_OURS - {_RECORD}):
-        _remove(path / name)
 
 
 def _sweep(path: Path) -> None:
@@ -139,18 +138,40 @@ def anew(path: Path | str, run: Run, *, overwrite: bool = False) -> Iterator[Pat
     All of it is written beside the old run, which stays as it was if anything fails.
     """
     path = claim(path, overwrite=overwrite)
-    with clear_errors(path), making(path):
-        place = Path(tempfile.mkdtemp(prefix=f".{_RECORD}.", suffix=".partial", dir=path))
+    with clear_errors(path), making(path), alone(path, wait=_WAIT):
+        _sweep(path)
+        place, aside = (
+            Path(tempfile.mkdtemp(prefix=f".{_RECORD}.", suffix=".partial", dir=path)) for _ in ("new", "old")
+        )
         try:
             yield place
             write(place, run)
-            _clear(path)
-            for file in sorted(place.iterdir(), key=lambda one: one.name == _RECORD):  # the record comes last
-                file.rename(path / file.name)
+            _exchange(path, place, aside)
+            shutil.rmtree(aside, ignore_errors=True)
         finally:
             shutil.rmtree(place, ignore_errors=True)
-        _sweep(path)
+            with contextlib.suppress(OSError):  # what could not go back where it was stays
+                aside.rmdir()
     run.path = path
+
+
+def _exchange(path: Path, place: Path, aside: Path) -> None:
+    """Move what ``path`` holds of a run aside, and what ``place`` holds there: a record goes first, and comes last.
+
+    If that is cut short, everything goes back to where it was.
+    """
+    new = sorted((file.name for file in place.iterdir()), key=lambda name: name == _RECORD)
+    old = sorted((name for name in _OURS if os.path.lexists(path / name)), key=lambda name: name != _RECORD)
+    moves = [(path / name, aside / name) for name in old] + [(place / name, path / name) for name in new]
+    begun = 0
+    try:
+        for begun, (here, there) in enumerate(moves, 1):  # noqa: B007
+            here.rename(there)
+    except BaseException:
+        for here, there in reversed(moves[:begun]):
+            if not os.path.lexists(here):
+                there.rename(here)
+        raise
 
 
 def write(path: Path, run: Run) -> Path:
@@ -175,6 +196,11 @@ def write(path: Path, run: Run) -> Path:
 def annotate(path: Path | str, figures: Mapping[str, Figure], metrics: Mapping[str, float] | None = None) -> None:
     """Add figures and measures to a run that stands; its network stays as it is."""
     path = Path(path)
+    with alone(path, wait=_WAIT):
+        _annotate(path, figures, metrics or {})
+
+
+def _annotate(path: Path, figures: Mapping[str, Figure], metrics: Mapping[str, float]) -> None:
     record = parse(path / _RECORD)
     named = {_figure_file(name): figure for name, figure in figures.items()}
     files = {name: digest for name, digest in record.files.items() if name not in named}
@@ -184,7 +210,7 @@ def annotate(path: Path | str, figures: Mapping[str, Figure], metrics: Mapping[s
         with replacing(path / file) as temporary:
             evidence.save(temporary, figure)
         files[file] = _digest(path / file)
-    values = {**record.metrics, **_finite(metrics or {})}
+    values = {**record.metrics, **_finite(metrics)}
     write_json(path / _RECORD, render(record.model_copy(update={"files": files, "metrics": values})))
 
 
