@@ -29,6 +29,14 @@ class TestOwnData:
         counts = {split: measured(call, base, "--split", split)["samples"] for split in ("train", "validation", "all")}
         assert counts == {"train": 1258, "validation": 180, "all": 1797}
 
+    def test_samples_without_a_label_are_not_counted(self, call, base: Path, digits, tmp_path: Path) -> None:
+        images, labels = digits
+        some = np.where(np.arange(60) < 20, labels[:60], -1)
+        np.savez(tmp_path / "d.npz", x=images[:60].astype(np.uint8), y=some, names=list("0123456789"))
+        found = measured(call, base, "--data", "d.npz", "--split", "all")
+        assert (found["samples"], found["without_label"]) == (20, 40)
+        assert "20 samples (40 more have no label)" in call("evaluate", base, "--data", "d.npz", "--split", "all").out
+
     def test_table(self, call, base: Path) -> None:
         said = call("evaluate", base, "--batch", 7, "--device", "cpu", "--threads", 1)
         assert said.err == ""

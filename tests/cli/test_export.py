@@ -57,4 +57,6 @@ def test_table_and_refusals(call, base: Path) -> None:
         2, "nervure: out/model.safetensors exists; choose another name, or give --overwrite\n",
     )  # fmt: skip
     assert call("export", base, "--safetensors", "--no-latency", "-o", "out", "--overwrite").code == 0
+    said = call("export", base, "--safetensors", "--no-latency", "-o", base, "--overwrite")
+    assert said.code == 2 and "is a run, whose own files these would replace" in said.err
     assert call("export", base).err == "nervure: say what to write: --onnx, --pt2 or --safetensors\n"

@@ -138,6 +138,12 @@ def test_a_page_is_written(tmp_path: Path, instead: list[int]) -> None:
     assert "Nothing to show" not in html
 
 
+def test_a_page_that_cannot_be_written_is_refused_first(tmp_path: Path, instead: list[int]) -> None:
+    found = call("digits-lenet5", "--profile", "smoke", "-o", tmp_path / "r", "--page", tmp_path)
+    assert "is a folder" in str(found.exception)
+    assert not (tmp_path / "r").exists()
+
+
 def test_failures_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*arguments: object, **options: object) -> object:
         raise NervureError("no luck")

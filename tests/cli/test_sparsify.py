@@ -152,7 +152,10 @@ class TestTraining:
         again = call(
             "sparsify", base, "--criterion", "magnitude", "--sparsity", "0.75", "-o", "t", "--resume", *self.how
         )
-        assert (again.code, again.out) == (0, "")
+        assert again.code == 0 and "Which edges stay" in again.out
+        shown = json.loads(call(*how, "--resume", "--json").out)
+        assert (shown["run"], shown["sparsity"]) == ("t", mask.sparsity)
+        assert shown["metrics"]["accuracy"]["after"] == run.metrics["accuracy"]
         other = (
             "sparsify", base, "--criterion", "magnitude", "--sparsity", "0.3", "-o", "t", "--resume", "--lr", 0.5,
             *self.how,

@@ -43,6 +43,13 @@ def test_every_criterion_share_and_seed_is_there_once(base: Path, made: list[str
     assert len(made) == 13  # what is there is not made again
 
 
+def test_differences_without_spread_have_no_p(base: Path, made: list[str], tmp_path: Path) -> None:
+    """Criteria of weights alone cut the same for every seed: that says nothing of chance."""
+    found = compared(base, tmp_path, criteria=["l1", "fpgm"], keep=[0.5], recover=["none"])
+    line = dict(zip(found.table().columns, found.table().rows[1], strict=True))
+    assert line["against l1"] != 0 and line["p of l1"] is None
+
+
 def test_a_network_trained_anew_in_its_place_is_another_one(made: list[str], tmp_path: Path) -> None:
     ds = data.load("digits")
     given = {"criteria": ["l1"], "keep": [0.5], "seeds": 1, "recover": ["none"]}
@@ -60,6 +67,7 @@ def test_a_part_of_the_data_is_refused(base: Path, made: list[str], tmp_path: Pa
     assert [str(one.error).split(" (")[0] for one in found.results.failed] == [
         "digits: trials load other data from it than was given"
     ]
+    assert found.agreement.failed
     whole = compared(base, tmp_path, criteria=["l1"], keep=[0.5], seeds=1)
     assert not whole.results.failed
 

@@ -78,4 +78,4 @@ def command(
     table = found.table()
     section = report.Section("Criteria side by side", f"{table.alt} {AGAINST}", found.figures())
     known = {name: criterion_table.get(name) for name in found.criteria}
-    finish(out, f"Pruning {run}", section, [table], found.results, known, json_=json_)
+    finish(out, f"Pruning {run}", section, [table], found.results, known, json_=json_, besides=found.agreement)

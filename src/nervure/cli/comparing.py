@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nervure.cli.console import print_figure, print_json, say
-from nervure.errors import InputError
+from nervure.errors import InputError, NervureError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,9 +80,9 @@ def defaults(known: Mapping[str, Callable[..., object]]) -> dict[str, str]:
 
 def finish(
     out: Path, title: str, section: Section, tables: Sequence[Table], results: Results,
-    known: Mapping[str, Callable[..., object]], *, json_: bool,
+    known: Mapping[str, Callable[..., object]], *, json_: bool, besides: Results | None = None,
 ) -> None:  # fmt: skip
-    """Write the page, print the tables, whose lines are the same, and fail if a trial failed.
+    """Write the page, print the tables, whose lines are the same, and fail if a trial failed, or one of ``besides``.
 
     The page names the data, the settings of the trials, the defaults of the criteria in ``known``, and the machine.
     """
@@ -105,6 +105,5 @@ def finish(
         for table in tables:
             print_figure(table)
         typer.echo(str(page))
-    if results.failed:
-        first = results.failed[0]
-        raise InputError(f"{len(results.failed)} trials failed; the first, {first.trial}: {first.error}")
+    if failed := [*results.failed, *(besides.failed if besides else ())]:
+        raise NervureError(f"{len(failed)} trials failed; the first, {failed[0].trial}: {failed[0].error}")

@@ -49,6 +49,8 @@ def command(
 
     $ nervure evaluate runs/base --data new_photos/ --split all --json
     """
+    import numpy as np
+
     from nervure import train
 
     set_threads(threads)
@@ -60,13 +62,16 @@ def command(
     found = train.evaluate(held, ds, split=split, batch=batch, device=device)
     recall = found.evidence.get("recall")
     classes = [] if recall is None else list(zip(recall.bars, recall.values[0].tolist(), strict=True))  # type: ignore[attr-defined]
-    count = len(ds.splits[split])
+    at = ds.splits[split]
+    without = int(np.count_nonzero(ds.y[at] == -1)) if held.task == "classification" and ds.y is not None else 0
+    count = len(at) - without
     if json_:
-        measured = {"run": str(run), "data": ds.source, "split": split, "samples": count}
+        measured = {"run": str(run), "data": ds.source, "split": split, "samples": count, "without_label": without}
         print_json({**measured, "metrics": found.metrics, "recall": dict(classes)})
         return
     rows = list(found.metrics.items())
-    print_table(("measure", "value"), rows, title=f"{run} on {ds.source}, split {split}, {count:,} samples")
+    left_out = f" ({without:,} more have no label)" if without else ""
+    print_table(("measure", "value"), rows, title=f"{run} on {ds.source}, split {split}, {count:,} samples{left_out}")
     if classes:
         print_table(("class", "recall"), classes)
 

@@ -45,12 +45,17 @@ def command(
 
     $ nervure export runs/base --onnx --pt2
     """
+    from nervure.store import is_run
     from nervure.study.deploy import deploy
 
     asked = [name for name, wanted in (("onnx", onnx), ("pt2", pt2), ("safetensors", safetensors)) if wanted]
     if not asked:
         raise InputError("say what to write: --onnx, --pt2 or --safetensors")
     folder = out or run / "exports"
+    if is_run(folder):
+        raise InputError(
+            f"{folder} is a run, whose own files these would replace; give another folder, or leave -o out"
+        )
     for name in asked:
         check_file(folder / f"model.{name}", overwrite)
     held = load_run(run, net)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nervure.cli import options as opt
+from nervure.cli.common import check_file
 from nervure.cli.console import print_figure, print_json, print_table, say
 from nervure.errors import InputError, NervureError
 from nervure.registry import nearest
@@ -74,8 +75,7 @@ def command(
         raise InputError("name a study, or give --list to see them")
     if out is None:
         raise InputError("give -o, a folder for the results")
-    if page is not None and page.exists() and not overwrite:
-        raise InputError(f"{page} exists; choose another name, or give --overwrite")
+    check_file(page, overwrite)
     chosen = study.load(name)
     with stopping() as stop:
         results = study.run(

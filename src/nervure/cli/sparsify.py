@@ -189,6 +189,8 @@ def command(
         raise InputError("say which run to sparsify, as in: nervure sparsify runs/base --sparsity 0.5 -o runs/thin")
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write none")
+    if compact and keep_mask:
+        raise InputError("--compact makes zeros real shapes, which no mask fits; leave out --compact or --keep-mask")
     from nervure.sparsify.mask import files_of
     from nervure.store import folder
 
@@ -216,7 +218,7 @@ def command(
         assert out is not None
         how = make_recipe(recipe, {"epochs": epochs, "batch": batch, "lr": lr, "optimizer": optimizer, "seed": seed})
         terms |= {"warm_up": warm_up, "refresh": refresh, "ramp": ramp}
-        if resume and finished(out, net, name, terms, own, how, quiet):
+        if resume and finished(out, net, name, terms, own, how, json_, quiet):
             return
         base, made = trained(held, ds, name, terms, own, how, out, resume, overwrite, device, net, quiet)
     else:

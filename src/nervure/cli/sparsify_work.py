@@ -44,20 +44,21 @@ def unusual(terms: Mapping[str, Any]) -> dict[str, Any]:
 
 def finished(
     out: Path, net: str | None, criterion: str, terms: Mapping[str, Any], own: dict[str, Any], recipe: Recipe,
-    quiet: bool,
+    json_: bool, quiet: bool,
 ) -> bool:  # fmt: skip
-    """Whether the folder holds what the command would make: then nothing is left to do. Another request is refused."""
+    """Whether the folder holds what the command would make: then that is shown again. Another request is refused."""
+    from nervure import sparsify
     from nervure.sparsify.training.train_with import recipe_with
     from nervure.store import folder
     from nervure.train import Recipe
 
     if not folder.is_run(out):
         return False
-    lineage = load_run(out, net).lineage
-    last = lineage[-1]
+    held = load_run(out, net)
+    last = held.lineage[-1]
     if last.name != "sparsify":
         return False
-    trainings = [action for action in lineage if action.name == "train"]
+    trainings = [action for action in held.lineage if action.name == "train"]
     if last.settings.get("criterion") != criterion or not trainings:
         raise InputError(f"{out} was sparsified by {last.settings.get('criterion')!r}; give --overwrite to replace it")
     share, given = _given(terms)
@@ -70,6 +71,8 @@ def finished(
         raise InputError(
             f"{out} was made with other settings: {'; '.join(differences)}; give --overwrite to replace it"
         )
+    if (file := out / "mask.json").is_file():
+        show(sparsify.Mask.load(file), json_, out, held)
     say_where(out, None, quiet=quiet, finished=True)
     return True
 

@@ -102,7 +102,7 @@ class Comparison:
             measure = f"{self.quality}_{self.stages[-1]}"
             values = [self.results.values(one, measure) for one in (named, arm(control, keep))]
             found = None if control == criterion else against(*values)
-            line += [None, None] if found is None else [found.difference, found.p_t]
+            line += [None, None] if found is None else [found.difference, found.p_t if found.sd else None]
         line += [float(np.median(self.values(criterion, keep, name))) for name in ("latency_ms", "speedup")]
         done = [one for one in self.results.records if one.done and one.trial.arm == named]
         return [*line, float(np.mean([one.durations["select"] for one in done]))]
