@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from nervure import data, nets, store, train
+from nervure.cli.predict import _as_csv, _as_json, rows_of
 from nervure.train import Recipe
 
 
@@ -143,6 +145,33 @@ class TestOtherTasks:
         assert call("train", "t.npz", "--data-option", "task=none", "--epochs", 1, "-o", "a", "-q").code == 0
         found = json.loads(call("predict", "a", "new.npy", "--json").out)
         assert [len(row["output"]) for row in found] == [5, 5]
+
+
+class TestTheLabel:
+    @pytest.fixture
+    def near(self) -> tuple[store.Run, data.Dataset]:
+        """A run that gives two classes the same probability up to the sixth decimal, and the second one more."""
+        ds = data.from_arrays(np.eye(4, dtype=np.float32), np.arange(4) % 2, names=("a", "b"), test=0, validation=0)
+        net = nets.build("mlp", ds, widths=[])
+        for name, value in net.state_dict().items():
+            value.copy_(value.new_tensor([0, 4e-7]) if name.endswith("bias") else value * 0)
+        return store.Run.of(net, ds), ds
+
+    def test_is_chosen_before_probabilities_are_rounded(self, near: tuple[store.Run, data.Dataset]) -> None:
+        rows_made = rows_of(*near, 2, "cpu")
+        assert [one["label"] for one in rows(_as_csv(near[0], rows_made))] == ["b"] * 4
+        made = json.loads(_as_json(near[0], rows_made))
+        assert [one["label"] for one in made] == ["b"] * 4
+        assert made[0]["probabilities"] == {"a": 0.5, "b": 0.5}
+
+    def test_of_names_that_are_no_utf8(self, call, base: Path, photos: Path, tmp_path: Path) -> None:
+        odd = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"caf\xe9.png"))
+        Path(odd).write_bytes(next((photos / "1").iterdir()).read_bytes())
+        for end in ("csv", "json"):
+            assert call("predict", base, odd, "-o", f"l.{end}").code == 0
+            assert "caf\\xe9.png" in (tmp_path / f"l.{end}").read_bytes().decode().replace("\\\\", "\\")
+        [shown] = rows(call("predict", base, odd).out)
+        assert shown["sample"].endswith("caf\\xe9.png")
 
 
 class TestFiles:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,7 @@ class TestTheHeaderDecides:
     def test_not_of_windows(self, write, caplog):
         ds = load(write.text("a.csv", STEPS), window=5)
         assert (ds.kind, ds.in_shape, ds.columns) == ("series", (2, 5), ("a", "b"))
-        assert not caplog.messages
+        assert not [line for line in caplog.messages if "is read as" in line]
 
     def test_a_feature_that_is_missing_is_refused(self, write):
         with pytest.raises(InputError, match=r"line 3: column 'income' is ''; .*kind='series' a row may end early"):
@@ -133,7 +135,19 @@ def test_windows_over_all_columns_with_stride_and_with_labels(write):
         (STEPS, {"window": 0}, "window = 0"),
         (STEPS, {"window": 4, "target": "date"}, "'date' does not hold numbers"),
         (STEPS.replace(",9\n", ",\n"), {"window": 4}, "line 4: a value is missing"),
-        (STEPS.replace(",9\n", ",x\n"), {"window": 4}, "column 'b': 'x' is not a number"),
+        (STEPS.replace(",9\n", ",x\n"), {"window": 4}, "line 4: column 'b' is 'x', not a number; .* skip='b'"),
+        (STEPS.replace(",1,1\n", ",1,n/a\n"), {"window": 4}, "line 2: column 'b' is 'n/a', not a number"),
+        ("d;a;b\nx;1;21,5\ny;2;22,5\n", {"window": 1}, "line 2: column 'b' is '21,5', .* decimals with a point"),
+        ("d;a;b\nx;1;21\ny;2;22,5\n", {"window": 1}, "line 3: column 'b' is '22,5', .* decimals with a point"),
+        ("21,5;3,2\n20,5;3,1\n", {"window": 1}, "line 1: column '1' is '5;3', .* decimals with a point"),
+        ("u;label\n1,5;a\n2,5;b\n", {}, "line 2: column 'u' is '1,5', .* decimals with a point"),
+        ("u,label,label\n1,a,0\n2,b,1\n", {}, "'label' and 'label' both hold labels; .* skip="),
+        ("u,class,Label\n1,a,0\n2,b,1\n", {}, "'class' and 'Label' both hold labels; .* skip="),
+        ("u,class,label\n1,a,0\n2,b,1\n", {"label": "class"}, "'class' and 'label' both hold labels"),
+        ("u,class,label\n1,a,0\n2,b,1\n", {"window": 1}, "'class' and 'label' both hold labels"),
+        ("u,y,y\n1,a,0\n2,b,1\n", {"label": "y"}, "columns 1 and 2 are both called 'y'; rename one"),
+        ("u,y,y\n1,a,0\n2,b,1\n", {"label": 2}, "columns 1 and 2 are both called 'y'; rename one"),
+        (f"u,label\n1,a\n2,{'b' * 300}\n", {}, "a label has 300 characters"),
         (STEPS.replace(",9\n", "\n"), {"window": 4}, "line 4: 2 cells where there should be 3"),
         ("a\nx\ny\nz\n", {"window": 2}, "no column holds numbers"),
         (STEPS, {"window": 4.5}, "window = 4.5; give a valid integer"),
@@ -241,6 +255,70 @@ def test_a_clock_that_is_the_target_is_a_channel(write):
     rows = "time,T,load\n" + "\n".join(f"{n},{20 + n},{n * n}" for n in range(12))
     ds = load(write.text("weather.csv", rows), window=4, target="T", standardize=False, validation=0.0, test=0.0)
     assert (ds.in_shape, ds.x[0, 0].tolist(), ds.y[0].tolist()) == ((2, 4), [20, 21, 22, 23], [24])
+
+
+def test_what_holds_no_numbers_is_left_out_and_told(write, caplog):
+    ds = load(write.text("a.csv", "when,a,b,c\n" + "x,1,,NA\n" * 20), window=5)
+    assert (ds.in_shape, ds.columns) == ((1, 5), ("a",))
+    assert [line.partition("a.csv: ")[2] for line in caplog.messages] == [
+        "left out the columns that hold no numbers: when, b, c"
+    ]
+
+
+class TestLabelsOfWindows:
+    ROWS = "a,label\n" + "".join(f"{n},{n // 5 % 2 + 1}\n" for n in range(40))
+
+    def test_are_no_channel(self, write):
+        ds = load(write.text("a.csv", self.ROWS), window=5, stride=5)
+        assert (ds.in_shape, ds.columns, ds.names) == ((1, 5), ("a",), ("1", "2"))
+        assert ds.y.tolist() == [0, 1] * 4
+
+    def test_are_read_as_those_of_points(self, write):
+        path = write.text("a.csv", self.ROWS)
+        points, ds = read_points(path), load(path, window=1)
+        assert (points.values[:, 0].tolist(), points.labels.tolist()) == (ds.x[:, 0, 0].tolist(), ds.y.tolist())
+
+    def test_are_a_channel_where_they_are_forecast(self, write):
+        ds = load(write.text("a.csv", self.ROWS), window=4, target="label")
+        assert (ds.columns, ds.y[0]) == (("a", "label"), 1)
+
+    def test_are_told_apart_by_the_whole_column(self, write, caplog):
+        rows = "a,label\n" + "".join(f"{n},{label}\n" for n, label in enumerate([0, -1, 1, 0, 2, 2] * 4))
+        path = write.text("a.csv", rows)
+        ds = load(path, window=2, stride=2, validation=0, test=0)
+        assert (ds.y.tolist(), ds.names) == ([-1, 0, 1] * 4, ("0", "2"))
+        ds = load(path, window=2, stride=2, label_by="majority", validation=0, test=0)
+        assert (ds.y.tolist(), ds.names) == ([0, 0, 1] * 4, ("0", "2"))
+        assert sum("4 of 24 labels are -1" in line for line in caplog.messages) == 2
+
+
+@pytest.mark.parametrize("name", ["F_TRAIN.tsv", "f.csv"])
+def test_classes_of_minus_one_and_one_stay_two(write, name):
+    mark = "\t" if name.endswith(".tsv") else ","
+    path = write.text(name, "".join(f"{2 * (n % 2) - 1},{n},1\n".replace(",", mark) for n in range(6)))
+    ds = load(path, label=0, validation=0, test=0)
+    assert (ds.names, ds.y.tolist()) == (("-1", "1"), [0, 1] * 3)
+
+
+def test_minus_one_is_unknown_beside_two_classes_and_told(write, caplog):
+    path = write.text("a.csv", "t0,t1,label\n" + "".join(f"1,2,{n % 3 - 1}\n" for n in range(30)))
+    ds = load(path, validation=0, test=0)
+    assert (ds.names, (ds.y < 0).sum()) == (("0", "1"), 10)
+    assert "10 of 30 labels are -1 and count as unknown" in caplog.text
+    assert load(path, validation=0, test=0, task="regression").y.tolist() == [-1, 0, 1] * 10
+
+
+def test_one_long_cell_takes_no_room_of_the_others(write):
+    rows = [["1", "2"]] * 3000
+    rows[7] = ["1", "9" * 30_000]
+    path = write.text("a.csv", "t0,t1\n" + "".join(f"{one},{other}\n" for one, other in rows))
+    tracemalloc.start()
+    with pytest.raises(InputError, match="infinite"):
+        load(path, validation=0, test=0)
+    with pytest.raises(InputError, match="line 9: a value is missing or infinite"):
+        load(path, window=2)
+    assert tracemalloc.get_traced_memory()[1] < 2**25
+    tracemalloc.stop()
 
 
 def test_majority_of_rows(write):

@@ -29,6 +29,49 @@ def test_split_folders(write):
     assert all(ds.items[i].startswith("val/") for i in ds.splits["validation"])
 
 
+@pytest.mark.parametrize("names", [("Training", "Valid", "Testing"), ("TRAIN", "validation", "TEST")])
+def test_split_folders_in_other_spellings(write, names):
+    for name, count in zip(names, (4, 2, 3), strict=True):
+        write.classes(f"data/{name}", count)
+    ds = load(write.folder / "data")
+    assert {name: len(at) for name, at in ds.splits.items()} == {"train": 8, "validation": 4, "test": 6}
+    assert ds.names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(("one", "other"), [("Train", "train"), ("train", "training")])
+def test_two_folders_for_one_split_are_refused(write, one, other):
+    for part in (one, other, "test"):
+        write.classes(f"data/{part}", 2)
+    with pytest.raises(InputError, match=f"data: '{one}' and '{other}' both name the train split; join them"):
+        load(write.folder / "data")
+
+
+@pytest.mark.parametrize("tops", [("train", "test", "dev"), ("cat", "dog", "test"), ("val", "test")])
+def test_folders_of_which_only_some_are_splits_need_a_word(write, tops):
+    for number, top in enumerate(tops):
+        for one in range(4):
+            write.image(f"data/{top}/{one}.png", np.full((4, 4), 40 * number + one, np.uint8))
+    with pytest.raises(InputError, match=r"is named for a split, but .* splits=False, .*--data-option splits=false"):
+        load(write.folder / "data")
+    assert load(write.folder / "data", splits=False).names == tuple(sorted(tops))
+
+
+def test_what_is_hidden_is_left_alone(write):
+    for part in ("train", "test"):
+        write.classes(f"data/{part}", 3)
+        write.image(f"data/{part}/cat/.ipynb_checkpoints/00-checkpoint.png", np.zeros((6, 7), np.uint8))
+        write.image(f"data/{part}/cat/more/.00.png", np.zeros((6, 7), np.uint8))
+        write.image(f"data/{part}/cat/more/09.png", np.zeros((6, 7), np.uint8))
+    write.classes("data/.cache", 3)
+    ds = load(write.folder / "data")
+    assert len(ds) == 14
+    assert not any("/." in item for item in ds.items)
+
+
+def test_a_folder_may_lie_in_a_hidden_one(write):
+    assert len(load(write.classes(".mine/animals"))) == 10
+
+
 def test_flat_folder_has_no_labels(write):
     for number in range(6):
         write.image(f"flat/{number}.png", np.full((4, 4), number, np.uint8))
@@ -49,6 +92,40 @@ def test_colour_grey_alpha_palette_and_sixteen_bits(write):
     ds = load(write.folder / "mixed", validation=0, test=0)
     assert ds.x.shape == (5, 3, 4, 5)
     assert ds.x[:, :, 0, 0].tolist() == [[100] * 3, [200, 0, 0], [200, 0, 0], [200, 0, 0], [100] * 3]
+
+
+def test_fractions_are_scaled_from_one(write):
+    ramp = np.linspace(0, 1, 6, dtype=np.float32).reshape(2, 3)
+    for number in range(3):
+        write.image(f"a/{number}.tif", ramp)
+    assert load(write.folder / "a", validation=0, test=0).x[2, 0].tolist() == [[0, 51, 102], [153, 204, 255]]
+
+
+def test_sixteen_bits_are_all_read(write):
+    write.image("a/0.png", np.array([[0, 256], [32768, 65535]], np.uint16))
+    write.image("a/1.tif", np.array([[0, 256], [32768, 65535]], np.uint16))
+    write.image("a/2.tif", np.array([[0, 256], [32768, 65535]], np.int32))
+    write.image("a/3.tif", np.array([[0, 256], [32768, 65535]], ">u2"))
+    write.image("a/4.png", np.zeros((2, 2), np.uint16))
+    ds = load(write.folder / "a", validation=0, test=0)
+    assert ds.x[:, 0].tolist() == [[[0, 1], [128, 255]]] * 4 + [[[0, 0], [0, 0]]]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([[0, 200]], np.float32), r"fractions from 0 to 200; bring them to 0 to 1"),
+        (np.array([[-0.5, 0.5]], np.float32), r"fractions from -0.5 to 0.5"),
+        (np.array([[np.nan, 0.5]], np.float32), r"fractions from nan to nan"),
+        (np.array([[0, 70_000]], np.int32), r"whole numbers from 0 to 70000; .* 0 to 65535"),
+        (np.array([[-1, 70]], np.int32), r"whole numbers from -1 to 70"),
+        (np.array([[0, 255]], np.uint16), r"no value above 255, so it would be all black; save it in 8 bits"),
+    ],
+)
+def test_values_that_would_be_lost_are_refused(write, values, message):
+    write.image("a/one.tif", values)
+    with pytest.raises(InputError, match=rf"one\.tif \(.*{message}"):
+        load(write.folder / "a")
 
 
 def test_turned_photographs_are_set_upright(write):

@@ -31,6 +31,13 @@ def test_saved_splits_of_images(tmp_path):
     assert load("hf:saved", data_dir=tmp_path, size=4).in_shape == (1, 4, 4)
 
 
+def test_two_names_for_one_split_are_refused(tmp_path):
+    one = datasets.Dataset.from_dict({"series": [[1.0, 2.0]], "label": [0]})
+    datasets.DatasetDict({"train": one, "val": one, "validation": one}).save_to_disk(tmp_path / "saved")
+    with pytest.raises(InputError, match="'val' and 'validation' both name the validation split"):
+        load(f"hf:{tmp_path / 'saved'}")
+
+
 def test_saved_numbers(tmp_path):
     rows = {"series": [[float(k), 2.0, 3.0] for k in range(8)], "label": [k % 2 for k in range(8)]}
     datasets.Dataset.from_dict(rows).save_to_disk(tmp_path / "saved")

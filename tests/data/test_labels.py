@@ -9,6 +9,8 @@ from sklearn.preprocessing import LabelEncoder
 from nervure.data.labels import encode, ordered
 from nervure.errors import InputError
 
+SIGNS = ["-1", "0", "1", "-1"]
+
 
 @given(st.lists(st.integers(0, 9), min_size=2).filter(lambda y: len(set(y)) > 1))
 def test_numbers_agree_with_scikit_learn(values):
@@ -45,6 +47,24 @@ def test_one_based_numbers_keep_their_names():
     y, names, _ = encode(np.array([3, 1, -1, 3]), 4, (), None, "here")
     assert y.tolist() == [1, 0, -1, 1]
     assert names == ("1", "3")
+
+
+def test_minus_one_in_words_is_unknown_beside_two_classes(caplog):
+    y, names, _ = encode(np.array(SIGNS), 4, (), None, "here")
+    assert (y.tolist(), names) == ([-1, 0, 1, -1], ("0", "1"))
+    assert caplog.messages == ["here: 2 of 4 labels are -1 and count as unknown; if that is a class, rename it"]
+
+
+def test_minus_one_in_words_is_a_class_beside_one_other_or_where_it_is_listed(caplog):
+    y, names, _ = encode(np.array(["-1", "1", "?", ""]), 4, (), None, "here")
+    assert (y.tolist(), names) == ([0, 1, -1, -1], ("-1", "1"))
+    y, names, _ = encode(np.array(SIGNS), 4, ("-1", "0", "1"), None, "here")
+    assert (y.tolist(), names) == ([0, 1, 2, 0], ("-1", "0", "1"))
+    assert not caplog.messages
+
+
+def test_minus_one_is_a_target_of_a_regression():
+    assert encode(np.array(SIGNS), 4, (), "regression", "here")[0].tolist() == [-1, 0, 1, -1]
 
 
 def test_numbers_in_words_are_sorted_by_value():

@@ -103,6 +103,7 @@ def test_mosaics_are_refused_with_the_way_out(write):
         ({"x_test": X, "y_test": Y}, "neither 'x_train' nor 'x'"),
         ({"x": X, "y": Y[:5]}, "10 samples but 5 labels"),
         ({"x_train": X, "y_train": Y, "x_test": X}, "has 'y_train' but no 'y_test'"),
+        ({"x_train": X, "x_val": X, "x_validation": X}, "'val' and 'validation' both name the validation split"),
         ({"x": X[:0], "y": Y[:0]}, "holds no samples"),
         ({"x": np.float32(3), "y": Y}, "holds no samples"),
         ({"x": X, "y": Y, "names": ["a", "b", "c"]}, None),
@@ -153,6 +154,21 @@ def test_damaged_files_are_refused(write):
         load(path)
     with pytest.raises(InputError, match=r"b\.npy: cannot be read as an \.npy file"):
         load(write.text("b.npy", "no array"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "method", "message"),
+    [(1, zipfile.ZIP_STORED, "encrypted"), (0, 97, "compression method")],
+)
+def test_members_that_cannot_be_unpacked_are_refused(write, flags, method, message):
+    path = write.npz("a.npz", x=X)
+    whole = bytearray(path.read_bytes())
+    central = whole.index(b"PK\x01\x02")
+    for place in (6, central + 8):  # of the member itself, and of the list at the end
+        struct.pack_into("<HH", whole, place, flags, method)
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=rf"a\.npz: 'x' cannot be read \(.*{message}"):
+        load(path)
 
 
 def test_npy_is_mapped_and_finds_its_labels(write):

@@ -63,6 +63,26 @@ def test_bad_files(write, text, message):
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("head", "labels", "names"),
+    [
+        ("true -1 1", "-1 1 -1", ("-1", "1")),
+        ("true", "-1 1 -1", ("-1", "1")),
+        ("true -1 0 1", "-1 0 1", ("-1", "0", "1")),
+        ("true", "-1 0 1", ("0", "1")),
+    ],
+)
+def test_minus_one_is_a_class_where_it_is_listed_or_one_of_two(write, head, labels, names):
+    rows = "".join(f"1,2:{label}\n" for label in labels.split())
+    assert load(write.text("a.ts", f"@classLabel {head}\n@data\n{rows}"), validation=0, test=0).names == names
+
+
+def test_a_class_as_long_as_a_text_is_refused(write):
+    path = write.text("a.ts", f"@classLabel true\n@data\n1,2:a\n1,2:{'b' * 300}\n")
+    with pytest.raises(InputError, match="a label has 300 characters"):
+        load(path)
+
+
 def test_bytes_that_are_no_text(write):
     path = write.folder / "a.ts"
     path.write_bytes(b"\xff\xfe\x00\x81")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,14 @@ def test_files_get_the_usual_rights(tmp_path: Path) -> None:
     finally:
         os.umask(mask)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o644
+
+
+def test_what_utf8_lacks_is_spelt_out(tmp_path: Path) -> None:
+    odd = os.fsdecode(b"caf\xe9 \xc3\xa9")
+    write_text(tmp_path / "a", f"{odd}\n")
+    assert (tmp_path / "a").read_bytes() == b"caf\\udce9 \xc3\xa9\n"
+    write_json(tmp_path / "a.json", odd)
+    assert json.loads((tmp_path / "a.json").read_bytes()) == odd
 
 
 def test_json_refuses_nan(tmp_path: Path) -> None:

@@ -364,7 +364,7 @@ def _predict(
     check_file(out, overwrite, (".csv", ".json"))
     run = _clusterer(source, net, "--predict")
     rows = [row for ds in sets_of(run, new, data_dir, options) for row in rows_of(run, ds, 256, device)]
-    found = [(sample, values.index(max(values)), max(values)) for sample, values in rows]
+    found = [(sample, values.index(max(values)), round(max(values), 6)) for sample, values in rows]
     if out is None:
         typer.echo(_text(found, as_csv=not json_), nl=False)
         return

@@ -103,19 +103,25 @@ def rows_of(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
     """Each sample's name with its probabilities, or its outputs."""
     import numpy as np
 
+    from nervure.data.folder import spelt
     from nervure.train import predict
 
     out = predict(run, ds, batch=batch, device=device)
     values = out.reshape(len(out), -1).astype(np.float64)
     if run.task in CHOICES:
         values = np.exp(values - values.max(axis=1, keepdims=True))
-        values = (values / values.sum(axis=1, keepdims=True)).round(6)
+        values /= values.sum(axis=1, keepdims=True)
     samples = ds.items or tuple(f"{ds.source}[{place}]" for place in range(len(ds)))
-    return list(zip(samples, values.tolist(), strict=True))
+    return list(zip(map(spelt, samples), values.tolist(), strict=True))
 
 
 def _best(run: Run, values: list[float]) -> str:
     return run.names[values.index(max(values))]
+
+
+def _shown(values: list[float]) -> list[float]:
+    """Probabilities as they are written; the best is chosen before, for two may be alike when they are rounded."""
+    return [round(value, 6) for value in values]
 
 
 def _as_json(run: Run, rows: Sequence[Row]) -> str:
@@ -126,7 +132,7 @@ def _as_json(run: Run, rows: Sequence[Row]) -> str:
             {
                 "sample": sample,
                 "label": _best(run, values),
-                "probabilities": dict(zip(run.names, values, strict=True)),
+                "probabilities": dict(zip(run.names, _shown(values), strict=True)),
             }
             for sample, values in rows
         ]
@@ -138,7 +144,7 @@ def _as_csv(run: Run, rows: Sequence[Row]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     if run.task in CHOICES:
         writer.writerow(["sample", "label", *(f"p_{name}" for name in run.names)])
-        writer.writerows([sample, _best(run, values), *values] for sample, values in rows)
+        writer.writerows([sample, _best(run, values), *_shown(values)] for sample, values in rows)
     else:
         writer.writerow(["sample", *(f"output_{place}" for place in range(len(rows[0][1])))])
         writer.writerows([sample, *values] for sample, values in rows)

@@ -27,8 +27,15 @@ def read(path: Path) -> Contents:
     """The cases of an ``.arff`` file, with the ``_TEST`` file beside a ``_TRAIN`` file as test split.
 
     The last attribute is the label when it lists its classes, a regression target when it is numeric and
-    named ``target``. ``?`` at the end of a series becomes the mask.
+    named ``target``. ``?`` at the end of a series becomes the mask. It has no settings of its own.
 
+    Parameters
+    ----------
+    path : path
+        The file, plain or gzipped.
+
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.arff"

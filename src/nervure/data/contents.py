@@ -31,8 +31,8 @@ class Contents:
     x : array
         (n, ...) samples in any layout; series of unequal length end in NaN.
     y : array, optional
-        (n,) class numbers, -1 where unknown, or class names (``"?"`` where unknown); or (n, ...) float
-        targets.
+        (n,) class numbers, -1 where unknown, or class names (``"?"`` where unknown, ``"-1"`` too as
+        :func:`nervure.data.labels.settled` says); or (n, ...) float targets.
     kind, layout, task, scale : optional
         What the reader knows; the rest is guessed or measured.
     names : sequence of str

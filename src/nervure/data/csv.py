@@ -5,12 +5,12 @@ One sample a row: every cell is a value of it but for the ``label=`` or ``target
 become the mask; of a table (``kind="table"``) they are features, none of which may be missing. Without ``kind`` the
 header decides, as :mod:`nervure.data.header` says.
 
-One time step a row, with ``window=``: columns that are no numbers, such as a date, are left out; each
-window of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the
-``horizon`` (default 1) values of the target columns (default all) that follow it, with ``label=`` its class
-is that of its last row, or with ``label_by="majority"`` of most of its rows. ``skip=`` names columns to leave out.
-Columns called ``t``, ``time`` or ``timestamp`` are left out too. Windows begin every ``stride`` rows, and none crosses
-the end of a ``recording=``. Splits are cut in order of time and share no row.
+One time step a row, with ``window=``: columns in which no cell is a number, such as a date, are left out; each window
+of ``window`` rows is a sample (channels, window). With ``horizon=`` or ``target=`` its targets are the ``horizon``
+(default 1) values of the target columns (default all) that follow it; otherwise, with ``label=`` or a column headed as
+above, its class is that of its last row, or with ``label_by="majority"`` of most of its rows. ``skip=`` names columns
+to leave out. Columns called ``t``, ``time`` or ``timestamp`` are left out too. Windows begin every ``stride`` rows, and
+none crosses the end of a ``recording=``. Splits are cut in order of time and share no row.
 
 One time step a row, uncut: :func:`read_points` gives values, classes and recordings row by row, for
 :func:`nervure.data.windows.windows`.
@@ -23,7 +23,7 @@ Cells end at commas, semicolons or tabs, whichever the first row has most of.
 
 from __future__ import annotations
 
-import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -32,16 +32,16 @@ import numpy as np
 
 from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Indices
-from nervure.data.header import LABELS, counts, kind_of
-from nervure.data.labels import encode
-from nervure.data.series import MISSING, numbers, read_lines
+from nervure.data.header import kind_of
+from nervure.data.labels import encode, settled
+from nervure.data.series import classes
+from nervure.data.sheet import Column, Sheet, read_sheet
 from nervure.data.windows import majority, starts_of
 from nervure.errors import InputError
-from nervure.registry import nearest
 
 __all__ = ["Points", "read", "read_points"]
 
-Column = str | int
+log = logging.getLogger(__name__)
 
 _CLOCKS = ("t", "time", "timestamp")
 
@@ -54,64 +54,6 @@ class Points(NamedTuple):
     names: tuple[str, ...]
     recordings: Indices
     columns: tuple[str, ...] = ()
-
-
-class _Sheet(NamedTuple):
-    names: list[str]
-    rows: list[list[str]]
-    first: int
-    width: int  # cells that the first row has
-    where: str
-
-    def column(self, which: Column) -> int:
-        """The place of a column given by name or number."""
-        if isinstance(which, str) and which in self.names:
-            return self.names.index(which)
-        try:
-            place = int(which)
-        except ValueError:
-            raise InputError(f"{self.where}: no column {which!r}; {nearest(str(which), tuple(self.names))}") from None
-        if not -len(self.names) <= place < len(self.names):
-            raise InputError(f"{self.where}: no column {place}; it has {len(self.names)}")
-        return place % len(self.names)
-
-    def without(self, which: Sequence[Column]) -> _Sheet:
-        """The sheet but for some columns."""
-        gone = {self.column(one) for one in which}
-        kept = [place for place in range(len(self.names)) if place not in gone]
-        if not gone:
-            return self
-        rows = [[row[place] for place in kept if place < len(row)] for row in self.rows]
-        width = sum(place < self.width for place in kept)
-        return self._replace(names=[self.names[place] for place in kept], rows=rows, width=width)
-
-    def cells(self, which: Column) -> list[str]:
-        """What stands in a column, row by row; nothing where a row ends before it."""
-        place = self.column(which)
-        return [row[place].strip() if place < len(row) else "" for row in self.rows]
-
-    def called(self, places: Sequence[int]) -> tuple[str, ...]:
-        """The names of columns; nothing where they are but numbers."""
-        names = tuple(self.names[place] for place in places)
-        return () if all(name.isdigit() for name in names) else names
-
-    def named(self) -> _Sheet:
-        """The sheet, if its header names every column."""
-        if "" in self.names:
-            place = self.names.index("")
-            raise InputError(
-                f"{self.where}: column {place} has no name in the header; name it, or leave it out with skip={place}"
-            )
-        return self
-
-    def even(self) -> _Sheet:
-        """The sheet, if its rows are of one length."""
-        for number, row in enumerate(self.rows):
-            if len(row) != self.width:
-                raise InputError(
-                    f"{self.where}, line {number + self.first}: {len(row)} cells where there should be {self.width}"
-                )
-        return self
 
 
 def read(
@@ -130,6 +72,38 @@ def read(
 ) -> Contents:
     """The samples of a file: one a row, or windows over rows when ``window`` is given.
 
+    Columns are given by name or number. Without ``label``, ``target`` and ``horizon`` a column headed ``label`` or
+    ``class`` holds the classes. In windows, columns that hold no number and those called ``t``, ``time`` or
+    ``timestamp`` are no channels.
+
+    Parameters
+    ----------
+    path : path
+        The file, plain or gzipped; cells end at commas, semicolons or tabs, whichever the first row has most of.
+    label : column, optional
+        The class of each row, ``?`` where unknown; -1 too, beside two or more other classes.
+    target : column or sequence of columns, optional
+        Numbers to be predicted: of the row itself, or with ``window`` those that follow.
+    window : int, optional
+        Rows of a sample, where a row is a time step; a window has the class of its last row.
+    horizon : int, optional
+        With ``window``, how many rows ahead are targets: 1 if ``target`` is given, otherwise none. Without ``target``
+        all columns are.
+    stride : int
+        Rows from where one window begins to where the next does.
+    recording : column, optional
+        Which recording a row is of; no window crosses into another.
+    header : bool, optional
+        Whether the first row is a header; without it that row's cells decide.
+    skip : column or sequence of columns
+        What is left out. Numbers in other settings count what remains.
+    label_by : {"last", "majority"}
+        Whether a window has the class of its last row, or of most of its rows.
+    kind : {"series", "table"}, optional
+        Whether a row is a series or a sample of features; without it the header decides.
+
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.csv"
@@ -142,7 +116,7 @@ def read(
     if label is not None and targets:
         raise InputError(f"{path}: give label= for classes or target= for numbers, not both")
     skipped = (skip,) if isinstance(skip, str | int) else tuple(skip)
-    sheet = _sheet(path, header, [str(one) for one in (label, recording, *targets, *skipped) if one is not None])
+    sheet = read_sheet(path, header, [str(one) for one in (label, recording, *targets, *skipped) if one is not None])
     sheet = sheet.without(skipped).named()
     if window is None:
         for name, value in (("horizon", horizon), ("recording", recording)):
@@ -170,7 +144,8 @@ def read_points(
         Which columns hold the channels, by name or number; by default all that hold numbers but for those below
         and a clock (``t``, ``time`` or ``timestamp``).
     label : column, optional
-        The class of each row, -1 or ``?`` where unknown; by default a column headed ``label`` or ``class``.
+        The class of each row, ``?`` where unknown, -1 too beside two or more other classes; by default a column headed
+        ``label`` or ``class``.
     recording : column, optional
         Which recording a row belongs to; by default all are of one.
 
@@ -186,9 +161,8 @@ def read_points(
     """
     path = Path(path)
     wanted = [str(one) for one in (label, recording, *(values or ())) if one is not None]
-    sheet = _sheet(path, header, wanted)
-    if label is None:
-        label = next((name for name in sheet.names if name.lower() in LABELS), None)
+    sheet = read_sheet(path, header, wanted)
+    label = sheet.label(label)
     kept = None if values is None else [sheet.column(one) for one in values]
     words = {
         name: sheet.cells(which) for name, which in (("label", label), ("recording", recording)) if which is not None
@@ -198,47 +172,17 @@ def read_points(
     if lack:
         raise InputError(f"{path}: column {lack[0]!r} does not hold numbers")
     labels, names, _ = (
-        encode(_classes(words["label"]), len(found), (), "classification", str(path))
+        encode(classes(words["label"], sheet.where), len(found), (), "classification", sheet.where)
         if "label" in words
         else (None, (), None)
     )
-    recordings = np.unique(words.get("recording", [""] * len(found)), return_inverse=True)[1].astype(np.int64)
+    recorded = np.array(words.get("recording", [""] * len(found)), dtype=object)
+    recordings = np.unique(recorded, return_inverse=True)[1].astype(np.int64)
     return Points(found, labels, names, recordings, sheet.called(numeric))
 
 
-def _sheet(path: Path, header: bool | None, wanted: list[str]) -> _Sheet:
-    lines = read_lines(path)
-    begin = next((line for line in lines if line.strip()), "")
-    delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else max(";\t,", key=begin.count)
-    try:
-        rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
-    except csv.Error as error:
-        raise InputError(f"{path}: cannot be read as .csv ({error})") from error
-    if not rows:
-        raise InputError(f"{path}: holds no samples")
-    top = [word.strip() for word in rows[0]]
-    if header is None:
-        named = any(word in top and not _numeric(word) for word in wanted)
-        header = named or counts(top) or not any(_numeric(word) for word in top if word)
-    rows = rows[1:] if header else rows
-    if not rows:
-        raise InputError(f"{path}: holds no samples below its header")
-    width = max(map(len, rows))
-    names = top + [str(place) for place in range(len(top), width)] if header else [str(n) for n in range(width)]
-    return _Sheet(names, rows, 2 if header else 1, len(top), str(path))
-
-
-def _numeric(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return word.lower() in MISSING
-    return True
-
-
-def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], kind: str | None) -> Contents:
-    if label is None and not targets:
-        label = next((name for name in sheet.names if name.lower() in LABELS), None)
+def _rows(sheet: Sheet, label: Column | None, targets: tuple[Column, ...], kind: str | None) -> Contents:
+    label = None if targets else sheet.label(label)
     aside = [sheet.column(one) for one in ([label] if label is not None else targets)]
     rest = [place for place in range(len(sheet.names)) if place not in aside]
     if not rest:
@@ -247,7 +191,7 @@ def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], kind
     if whole:
         sheet.even()
     full = [row + [""] * (len(sheet.names) - len(row)) for row in sheet.rows]
-    x = np.stack([_parse(row, rest, number, sheet) for number, row in enumerate(full)])
+    x = np.stack([sheet.across(row, rest, number) for number, row in enumerate(full)])
     if whole and not np.isfinite(x).all():
         number, place = np.argwhere(~np.isfinite(x))[0]
         raise InputError(
@@ -257,37 +201,17 @@ def _rows(sheet: _Sheet, label: Column | None, targets: tuple[Column, ...], kind
         )
     y: Array | None = None
     if label is not None:
-        y = _classes([row[aside[0]] for row in full])
+        y = classes(sheet.cells(label), sheet.where)
     elif targets:
-        y = np.stack([_parse(row, aside, number, sheet) for number, row in enumerate(full)])
+        y = np.stack([sheet.across(row, aside, number) for number, row in enumerate(full)])
         y = y[:, 0] if len(aside) == 1 else y
     if whole:
         return Contents(x=x, y=y, kind="table", columns=sheet.called(rest), where=sheet.where)
     return Contents(x=x, y=y, kind="series", where=sheet.where)
 
 
-def _parse(row: list[str], places: list[int], number: int, sheet: _Sheet) -> Array:
-    try:
-        return numbers([row[place] for place in places], "")
-    except InputError:
-        bad = next(place for place in places if not _numeric(row[place].strip()))
-        raise InputError(
-            f"{sheet.where}, line {number + sheet.first}: column {sheet.names[bad]!r} is {repr(row[bad])[:60]}, "
-            "not a number; "
-            f"if it holds classes, give label={sheet.names[bad]!r}"
-        ) from None
-
-
-def _classes(words: list[str]) -> Array:
-    stripped = [word.strip() for word in words]
-    try:
-        return np.array([int(word) for word in stripped], dtype=np.int64)
-    except (ValueError, OverflowError):
-        return np.array(stripped, dtype=np.str_)
-
-
 def _windows(
-    sheet: _Sheet,
+    sheet: Sheet,
     label: Column | None,
     targets: tuple[Column, ...],
     window: int,
@@ -303,10 +227,11 @@ def _windows(
     ):
         if value < 1:
             raise InputError(f"{sheet.where}: {name} = {value}; give 1 or more")
+    ahead = (horizon or 1) if horizon is not None or targets else 0
+    label = label if ahead else sheet.label(label)
     aside = [sheet.column(one) for one in (label, recording) if one is not None]
     values, places = _columns(sheet, aside, wanted=[sheet.column(one) for one in targets])
-    ahead = (horizon or 1) if horizon is not None or targets else 0
-    recordings = np.zeros(len(values)) if recording is None else np.array(sheet.cells(recording))
+    recordings = np.zeros(len(values)) if recording is None else np.array(sheet.cells(recording), dtype=object)
     starts = starts_of(recordings, window + ahead, stride)
     if not len(starts):
         longest = "" if recording is None else ", in one recording,"
@@ -325,11 +250,8 @@ def _windows(
         y = np.ascontiguousarray(sliding(chosen, ahead, axis=0)[each])
         y = y[:, 0] if len(wanted) == 1 else y
     elif label is not None:
-        words = sheet.cells(label)
-        if label_by == "majority":
-            y = _by_majority(words, starts, window)
-        else:
-            y = _classes([words[start + window - 1] for start in starts])
+        words = settled(classes(sheet.cells(label), sheet.where), (), sheet.where)
+        y = _by_majority(words, starts, window) if label_by == "majority" else words[starts + window - 1]
     return Contents(
         x=sliding(values, window, axis=0)[each],
         y=y,
@@ -340,35 +262,29 @@ def _windows(
     )
 
 
-def _by_majority(words: list[str], starts: Indices, window: int) -> Array:
-    classes = _classes(words)
-    known = classes != (-1 if classes.dtype.kind == "i" else "?")
-    names, numbered = np.unique(classes, return_inverse=True)
-    most = majority(np.where(known, numbered, -1), starts, window)[0]
-    unknown: Array = np.array([-1 if classes.dtype.kind == "i" else "?"]).astype(names.dtype)
-    return np.where(most < 0, unknown, names[most])
+def _by_majority(words: Array, starts: Indices, window: int) -> Array:
+    names, numbered = np.unique(words, return_inverse=True)
+    most = majority(np.where(words == "?", -1, numbered), starts, window)[0]
+    return np.where(most < 0, "?", names[most])
 
 
 def _columns(
-    sheet: _Sheet, aside: Sequence[int], among: Sequence[int] | None = None, wanted: Sequence[int] = ()
+    sheet: Sheet, aside: Sequence[int], among: Sequence[int] | None = None, wanted: Sequence[int] = ()
 ) -> tuple[Array, list[int]]:
     """(time, channels) values of the columns that hold numbers, and their places; a clock is one only if ``wanted``."""
     sheet.even()
-    columns: list[Array] = []
-    places: list[int] = []
     left_out = {*aside, *(place for place, name in enumerate(sheet.names) if name.lower() in _CLOCKS)} - {*wanted}
-    for place in among if among is not None else [place for place in range(sheet.width) if place not in left_out]:
-        words = [row[place] for row in sheet.rows]
-        if not _numeric(words[0].strip()):
-            continue
-        columns.append(numbers(words, f"{sheet.where}, column {sheet.names[place]!r}"))
-        places.append(place)
-    if not columns:
+    asked = [place for place in range(sheet.width) if place not in left_out] if among is None else among
+    found = {place: column for place in asked if (column := sheet.down(place)) is not None}
+    if not found:
         raise InputError(f"{sheet.where}: no column holds numbers")
-    values = np.stack(columns, axis=1)
+    if len(found) < len(asked) and among is None:
+        bare = ", ".join(sheet.names[place] for place in asked if place not in found)
+        log.warning("%s: left out the columns that hold no numbers: %s", sheet.where, bare)
+    values = np.stack(list(found.values()), axis=1)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
         raise InputError(
             f"{sheet.where}, line {int(np.argmax(bad)) + sheet.first}: a value is missing or infinite; fill it in"
         )
-    return values, places
+    return values, list(found)

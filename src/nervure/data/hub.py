@@ -11,17 +11,10 @@ import numpy as np
 
 from nervure.data.contents import Array, Contents, ranges
 from nervure.data.pictures import OnCorrupt, Size, read_pictures
+from nervure.data.splits import named_splits
 from nervure.errors import InputError, MissingExtra
 
 __all__ = ["read"]
-
-_SPLITS = {
-    "train": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "test": "test",
-}
 
 
 def read(
@@ -33,10 +26,22 @@ def read(
     size: Size = None,
     on_corrupt: OnCorrupt = "refuse",
 ) -> Contents:
-    """The contents of ``hf:NAME``; ``column`` and ``label`` say which columns to read.
+    """The contents of ``hf:NAME``: of its splits those for training, validation and test, or all where there are none.
 
-    Without them the first column of images is read, or the first of numbers, and the column of class
-    labels, or the one named ``label``. A folder that ``save_to_disk`` wrote is read without anything else.
+    Parameters
+    ----------
+    name : str
+        A data set of the hub, or a folder: one that ``save_to_disk`` wrote, or one in a format that ``datasets`` reads.
+    config : str, optional
+        Which configuration, where a data set has several.
+    column : str, optional
+        Which column holds the samples; without it the first of images, or the first of numbers.
+    label : str, optional
+        Which column holds the labels; without it the first of class labels, or ``label``, ``labels`` or ``target``.
+    size : int or (int, int), optional
+        Side, or height and width, that all images are brought to; without it they must have one size.
+    on_corrupt : {"refuse", "skip"}
+        What to do with an image that cannot be decoded.
     """
     where = f"hf:{name}"
     tables = _tables(name, config, where)
@@ -82,10 +87,10 @@ def _tables(name: str, config: str | None, where: str) -> dict[str, Any]:
         raise InputError(f"{where}: cannot be loaded ({line[0]})") from error
     if not isinstance(found, Mapping):
         return {"": found}
-    tables = {_SPLITS[split]: table for split, table in found.items() if split in _SPLITS}
-    if "train" not in tables:
+    splits = named_splits(map(str, found), where)
+    if "train" not in splits:
         raise InputError(f"{where}: has no split named train; there are: {', '.join(map(str, found))}")
-    return {split: tables[split] for split in ("train", "validation", "test") if split in tables}
+    return {split: found[called] for split, called in splits.items()}
 
 
 def _sample_column(features: Mapping[str, Any], where: str) -> str:

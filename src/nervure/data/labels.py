@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +13,9 @@ from nervure.data.contents import Array
 from nervure.data.dataset import Task
 from nervure.errors import InputError
 
-__all__ = ["UNKNOWN", "encode", "ordered", "words"]
+__all__ = ["UNKNOWN", "encode", "ordered", "settled", "words"]
+
+log = logging.getLogger(__name__)
 
 UNKNOWN = frozenset({"", "?"})
 
@@ -23,7 +26,8 @@ def encode(
     """Labels as (n,) int64 classes or float32 targets, class names, and the task.
 
     Integers and words are classes, floats are targets, unless ``task`` says otherwise. Classes that are not
-    0 ... k-1 are numbered in sorted order and keep their names. -1 and ``"?"`` mean unknown.
+    0 ... k-1 are numbered in sorted order and keep their names. -1 and ``"?"`` mean unknown; of words, :func:`settled`
+    says when -1 does.
 
     Examples
     --------
@@ -66,6 +70,25 @@ def ordered(names: Sequence[str] | set[str]) -> tuple[str, ...]:
         return tuple(sorted(unique, key=float))
     except ValueError:
         return tuple(unique)
+
+
+def settled(y: Array, names: Sequence[str], where: str) -> Array:
+    """Classes as words (n,), ``"?"`` where unknown.
+
+    -1 is unknown beside two or more other classes, and that is told. It is a class beside a single other one, as files
+    of two classes often call them, and where ``names``, what the source lists as its classes, has it.
+
+    >>> settled(np.array(["-1", "1", ""]), (), "two").tolist()
+    ['-1', '1', '?']
+    """
+    y = np.where(np.isin(y, list(UNKNOWN)), "?", y)
+    minus = y == "-1"
+    if not minus.any() or "-1" in names or len(np.unique(y[~minus & (y != "?")])) < 2:
+        return y
+    log.warning(
+        "%s: %d of %d labels are -1 and count as unknown; if that is a class, rename it", where, minus.sum(), len(y)
+    )
+    return np.where(minus, "?", y)
 
 
 def words(y: Array) -> Array:
@@ -126,10 +149,11 @@ def _numbers(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[s
 
 
 def _from_words(y: Array, names: Sequence[str], where: str) -> tuple[Array, tuple[str, ...]]:
-    seen = {str(word) for word in np.unique(y)} - UNKNOWN
+    y = settled(y, names, where)
+    seen = {str(word) for word in np.unique(y)} - {"?"}
     stray = seen - set(names) if names else set()
     if stray:
         raise InputError(f"{where}: label {min(stray)!r} is none of its classes: {', '.join(names)}")
     found = ordered(set(names) or seen)
-    number = {name: place for place, name in enumerate(found)} | dict.fromkeys(UNKNOWN, -1)
+    number = {name: place for place, name in enumerate(found)} | {"?": -1}
     return np.array([number[str(word)] for word in y], dtype=np.int64), found

@@ -59,9 +59,9 @@ def load(
         samples become the training split.
     **options
         ``kind``, ``layout``, ``task`` and ``standardize`` as in :func:`nervure.data.from_arrays`, and those
-        of the source's own reader: ``size`` for pictures, ``label``, ``target``, ``window``, ``horizon``,
-        ``stride``, ``skip``, ``label_by`` for ``.csv``, ``n``, ``noise`` and others for synthetic data. Of a ``.csv``
-        ``kind`` says whether a row is a series or a sample of features, if its header is not to decide.
+        of the source's own reader: ``size`` and ``splits`` for folders of pictures, ``label``, ``target``, ``window``,
+        ``horizon``, ``stride``, ``skip``, ``label_by`` for ``.csv``, ``n``, ``noise`` and others for synthetic data. Of
+        a ``.csv`` ``kind`` says whether a row is a series or a sample of features, if its header is not to decide.
 
     Returns
     -------

@@ -86,9 +86,30 @@ def read(
 ) -> Contents:
     """The source ``movement``: windows of three axes, or of VeDBA if its running mean has a length.
 
-    With ``folds`` points are split before they are cut, class by class, and ``fold`` is the test split; otherwise
-    splits are cut in order of time.
+    Parameters
+    ----------
+    n : int
+        Points of the recording, 25 a second.
+    generator_seed : int
+        Decides the recording; ``seed`` has no say.
+    noise : float
+        A factor on all that is random in a bout.
+    window, stride : int
+        Points of a window, and how far the next one begins.
+    vedba_length : int
+        Points of the running mean of :func:`nervure.data.vedba`, which then replaces the axes; 0 keeps these.
+    folds : int, optional
+        How many folds the points are split into before they are cut, class by class; without it splits are cut in
+        order of time.
+    fold : int
+        With ``folds``, which of them is the test split.
+    drop_mixed : bool
+        Whether windows with points of several behaviours are left out; otherwise they have that of most points.
+    validation : float
+        With ``folds``, the share of the points outside the test fold that is held out for validation.
 
+    Examples
+    --------
     >>> read(n=3000).x.shape
     (199, 3, 30)
     """

@@ -20,6 +20,7 @@ import numpy as np
 
 from nervure.data.contents import Array, Contents, join, ranges
 from nervure.data.labels import words
+from nervure.data.splits import named_splits
 from nervure.errors import InputError
 from nervure.registry import nearest
 
@@ -34,12 +35,12 @@ _BROKEN = (
     EOFError,
     KeyError,
     MemoryError,
+    RuntimeError,  # encrypted, or compressed in a way that is not known
     zipfile.BadZipFile,
     lzma.LZMAError,
     zlib.error,
     struct.error,
 )
-_SUFFIXES = {"train": ("_train",), "validation": ("_validation", "_val"), "test": ("_test",)}
 _MOSAIC = re.compile(r"_(jpg|webp)\d*$")
 
 
@@ -92,6 +93,19 @@ class Archive:
 def read(path: Path, *, name: str | None = None) -> Contents:
     """The contents of an archive, or of its set ``name``.
 
+    It has ``x`` and perhaps ``y``, or ``x_train``, ``y_train``, ``x_test``, ``y_test`` and perhaps ``x_validation`` (or
+    ``x_val``) and ``y_validation``. ``names`` or ``labels`` are the names of classes; ``len``, or ``len_train`` and so
+    on, the time steps of series of unequal length. What is not compressed is mapped where it is large.
+
+    Parameters
+    ----------
+    path : path
+        The archive.
+    name : str, optional
+        Which of several sets to read, whose keys begin with ``NAME/``; ``FILE.npz:NAME`` says it to ``load``.
+
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(Path(folder) / "a.npz", **{"one/x": np.zeros((4, 9)), "one/y": np.arange(4) % 2})
@@ -102,7 +116,7 @@ def read(path: Path, *, name: str | None = None) -> Contents:
     keys = archive.keys()
     where = f"{path}:{name}" if name else str(path)
     prefix = f"{name}/" if name else ""
-    pieces = _pieces(keys, prefix)
+    pieces = _pieces(keys, prefix, where)
     if not pieces:
         raise InputError(_missing(path, keys, name))
     xs = [archive[f"{prefix}x{suffix}"] for suffix in pieces.values()]
@@ -128,8 +142,15 @@ def read(path: Path, *, name: str | None = None) -> Contents:
 def read_array(path: Path, *, labels: str | Path | None = None) -> Contents:
     """The contents of an ``.npy`` file, mapped.
 
-    Labels come from the file ``labels``, or from ``y*.npy`` beside ``x*.npy``.
+    Parameters
+    ----------
+    path : path
+        The file.
+    labels : path, optional
+        Another such file with a label for each sample; without it, of ``x*.npy`` the ``y*.npy`` beside it, if any.
 
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.save(Path(folder) / "x.npy", np.zeros((4, 9)))
@@ -171,12 +192,12 @@ def _reason(error: Exception) -> str:
     return f" ({error})"
 
 
-def _pieces(keys: tuple[str, ...], prefix: str) -> dict[str, str]:
-    found = {
-        split: suffix for split, suffixes in _SUFFIXES.items() for suffix in suffixes if f"{prefix}x{suffix}" in keys
-    }
+def _pieces(keys: tuple[str, ...], prefix: str, where: str) -> dict[str, str]:
+    """What the keys of each split end in."""
+    stem = f"{prefix}x_"
+    found = named_splits([key.removeprefix(stem) for key in keys if key.startswith(stem)], where)
     if found:
-        return found if "train" in found else {}
+        return {split: f"_{called}" for split, called in found.items()} if "train" in found else {}
     return {"": ""} if f"{prefix}x" in keys else {}
 
 

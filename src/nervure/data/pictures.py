@@ -93,8 +93,8 @@ def _decode(file: Path | IO[bytes], wanted: tuple[int, int] | None) -> tuple[tup
         turned = picture.getexif().get(_ORIENTATION) in _TURNED
         height, width = picture.size[::-1] if not turned else picture.size
         upright: Picture = ImageOps.exif_transpose(picture)
-        deep = upright.mode.startswith("I")
-        grey = deep or upright.mode in ("1", "L", "LA", "La", "F")
+        deep = upright.mode.startswith(("I", "F"))
+        grey = deep or upright.mode in ("1", "L", "LA", "La")
         plain = _from_deep(upright) if deep else upright.convert("L" if grey else "RGB")
         if wanted is not None and plain.size != wanted[::-1]:
             plain = plain.resize(wanted[::-1], Image.Resampling.BILINEAR)
@@ -103,10 +103,23 @@ def _decode(file: Path | IO[bytes], wanted: tuple[int, int] | None) -> tuple[tup
 
 
 def _from_deep(picture: Picture) -> Picture:
-    """Sixteen bits of grey to eight."""
+    """Grey of sixteen bits, or of fractions from 0 to 1, in eight bits; what these do not hold is refused.
+
+    A picture is read alike on its own and among others, so its range is never measured.
+    """
     from PIL import Image
 
-    return Image.fromarray((np.asarray(picture).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    values = np.asarray(picture)
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f":
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"fractions from {low:g} to {high:g}; bring them to 0 to 1, or save in 8 bits")
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if low < 0 or high > 0xFFFF:
+        raise ValueError(f"whole numbers from {low} to {high}; bring them to 0 to 65535, or save in 8 bits")
+    if 0 < high < 0x100:
+        raise ValueError("more than 8 bits, but no value above 255, so it would be all black; save it in 8 bits")
+    return Image.fromarray((values >> 8).astype(np.uint8))
 
 
 def _channels(picture: Array, grey: bool) -> Array:

@@ -15,9 +15,12 @@ from nervure.data.contents import Array, Contents, ranges
 from nervure.data.dataset import Task
 from nervure.errors import InputError
 
-__all__ = ["Cases", "joined", "numbers", "pad", "read_lines", "read_pair"]
+__all__ = ["Cases", "classes", "joined", "numbers", "pad", "read_lines", "read_pair"]
 
 MISSING = frozenset({"", "?", "nan", "na", "null"})
+
+LONGEST = 200
+"""Characters of a label, at most: an array of words gives every one the room of the longest."""
 
 
 class Cases(NamedTuple):
@@ -55,7 +58,7 @@ def numbers(words: Sequence[str], where: str) -> Array:
     """
     try:
         with np.errstate(over="ignore"):
-            return np.array(words, dtype=np.str_).astype(np.float32)
+            return np.array(words, dtype=object).astype(np.float32)
     except ValueError:
         pass
     values = np.empty(len(words), dtype=np.float32)
@@ -65,6 +68,21 @@ def numbers(words: Sequence[str], where: str) -> Array:
         except ValueError:
             raise InputError(f"{where}: {word.strip()!r} is not a number") from None
     return values
+
+
+def classes(words: Sequence[str], where: str) -> Array:
+    """Classes as a file spells them, as an array of words.
+
+    >>> classes(["up", "?"], "here").tolist()
+    ['up', '?']
+    """
+    longest = max(words, key=len, default="")
+    if len(longest) > LONGEST:
+        raise InputError(
+            f"{where}: a label has {len(longest)} characters ({longest[:20]!r}...), more than {LONGEST}; shorten it, "
+            "or if this is no label leave it out"
+        )
+    return np.array(words, dtype=np.str_)
 
 
 def pad(series: Sequence[Array], where: str) -> Array:
@@ -136,4 +154,4 @@ def read_pair(path: Path, parse: Callable[[Path], Cases]) -> Contents:
 
 
 def _labels(words: list[str], task: Task | None, where: str) -> Array:
-    return numbers(words, f"{where}: a target") if task == "regression" else np.array(words, dtype=np.str_)
+    return numbers(words, f"{where}: a target") if task == "regression" else classes(words, where)

@@ -8,7 +8,7 @@ training. Without classes the cut is plain random; windows in order of time are 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
 
 import numpy as np
@@ -18,7 +18,28 @@ from nervure.data.counter import order
 from nervure.data.dataset import Indices
 from nervure.errors import InputError
 
-__all__ = ["apportion", "make_splits"]
+__all__ = ["apportion", "make_splits", "named_splits"]
+
+SPELLINGS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
+"""How sources call each split, in small letters or capitals."""
+
+
+def named_splits(names: Iterable[str], where: str) -> dict[str, str]:
+    """Each split that one of these names stands for, with that name; two names for one split are refused.
+
+    >>> named_splits(["Test", "notes", "Training"], "here")
+    {'train': 'Training', 'test': 'Test'}
+    """
+    given = sorted(names)
+    found = {split: [name for name in given if name.casefold() in known] for split, known in SPELLINGS.items()}
+    for split, those in found.items():
+        if len(those) > 1:
+            raise InputError(f"{where}: {those[0]!r} and {those[1]!r} both name the {split} split; join them")
+    return {split: those[0] for split, those in found.items() if those}
 
 
 def make_splits(

@@ -123,8 +123,23 @@ def _check(*, noise: float, **sizes: int) -> None:
 def read_shapes(
     *, n: int = 600, size: int = 32, generator_seed: int = 0, noise: float = 0.1, channels: int = 1
 ) -> Contents:
-    """The source ``synthetic-shapes``.
+    """The source ``synthetic-shapes``: discs, squares, triangles, crosses and rings.
 
+    Parameters
+    ----------
+    n : int
+        How many images; the classes take turns.
+    size : int
+        Their side.
+    generator_seed : int
+        Decides place, radius, turn, brightness and noise; ``seed`` decides the splits.
+    noise : float
+        Standard deviation of the noise, of which the whole range is 1.
+    channels : int
+        Channels, each with a ground and a brightness of its own.
+
+    Examples
+    --------
     >>> read_shapes(n=10).x.shape
     (10, 1, 32, 32)
     """
@@ -141,8 +156,25 @@ def read_series(
     noise: float = 0.1,
     unequal: bool = False,
 ) -> Contents:
-    """The source ``synthetic-series``.
+    """The source ``synthetic-series``: sines, square waves, sawteeth and chirps.
 
+    Parameters
+    ----------
+    n : int
+        How many series; the classes take turns.
+    length : int
+        Time steps, 2 or more.
+    generator_seed : int
+        Decides frequency, phase, lengths and noise; ``seed`` decides the splits.
+    channels : int
+        Channels, each at a phase of its own.
+    noise : float
+        Standard deviation of the noise on waves between -1 and 1.
+    unequal : bool
+        Whether lengths vary from half of ``length`` to all of it.
+
+    Examples
+    --------
     >>> read_series(n=8).x.shape
     (8, 3, 64)
     """

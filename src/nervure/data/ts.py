@@ -18,8 +18,15 @@ def read(path: Path) -> Contents:
     """The cases of a ``.ts`` file, with the ``_TEST`` file beside a ``_TRAIN`` file as test split.
 
     Unequal lengths and ``?`` at the end become the mask; ``@classLabel`` gives classes, ``@targetLabel``
-    targets.
+    targets. It has no settings of its own.
 
+    Parameters
+    ----------
+    path : path
+        The file, plain or gzipped.
+
+    Examples
+    --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder) / "a.ts"

@@ -142,16 +142,14 @@ def _locked(handle: int) -> bool:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file, whole or not at all; what UTF-8 lacks, as in odd file names, is escaped."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path | str, data: object) -> None:
-    """Write JSON that a person can read, whole or not at all; what UTF-8 lacks, as in odd file names, is escaped."""
-    text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode(errors="backslashreplace"))
+    """Write JSON that a person can read, whole or not at all."""
+    write_text(path, json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _sync(path: Path) -> None:
