@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from nervure import cluster
+from nervure import cluster, data
 from nervure.cluster.audition import audition, tried_seeds
 from nervure.cluster.method import Method
-from nervure.errors import InputError, InterruptedWork
+from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.train import Progress, Recipe
 from nervure.train.recipe import CallbackSpec
 
@@ -78,6 +78,47 @@ def test_a_run_is_replaced_when_seeds_were_tried(tmp_path: Path) -> None:
         model(1e-3).fit_run(blobs(), out=tmp_path, overwrite=True, stop=lambda: next(asked, True))
     run = model(3e-3).fit_run(blobs(), out=tmp_path, overwrite=True)
     assert run.lineage[-1].settings["lr"] == 3e-3
+
+
+@pytest.mark.parametrize("steps", [14, TRIED + 8], ids=["while a seed is tried", "while the best is trained"])
+def test_what_had_no_seed_goes_on_with_the_one_it_began_with(steps: int, tmp_path: Path) -> None:
+    model = cluster.NeuralMixture(3, n_init=3, epochs=10, lr=5e-3, patience=0)
+    asked = iter([False] * steps)
+    with pytest.raises(InterruptedWork):
+        model.fit_run(blobs(), out=tmp_path, stop=lambda: next(asked, True))
+    seen: list[Progress] = []
+    run = model.fit_run(blobs(), out=tmp_path, resume=True, progress=seen.append)
+    assert "seed 1 of 3" not in {one.stage for one in seen}
+    assert model.fit_run(blobs(), out=tmp_path, resume=True).history == run.history
+
+
+def test_a_seed_that_diverges_is_out_of_the_running() -> None:
+    phase = CallbackSpec(name="cluster-phase", options={"warmup": 4})
+    method = Method("autoencoder", "centres", 2, Recipe(seed=0, epochs=10, callbacks=[phase]))
+    seeds = tried_seeds(0, 3)
+
+    def train(short: Method, out: Path | None, stage: str) -> SimpleNamespace:
+        if short.recipe.seed in bad:
+            raise DivergedError("diverged")
+        return SimpleNamespace(history=[{"train_loss": float(seeds.index(short.recipe.seed))}])
+
+    bad = seeds[:1]
+    assert audition(method, 3, train).recipe.seed == seeds[1]
+    bad = seeds
+    with pytest.raises(DivergedError):
+        audition(method, 3, train)
+
+
+def test_training_whose_clusters_come_last_is_tried_for_half_of_it() -> None:
+    ds = data.from_arrays(blobs(), validation=0, test=0)
+    method, tried = cluster.AEKMeans(3, epochs=10).prepared(ds)[1], []
+
+    def train(short: Method, out: Path | None, stage: str) -> SimpleNamespace:
+        tried.append((short.recipe.epochs, short.recipe.callbacks[0].options["warmup"]))
+        return SimpleNamespace(history=[{"train_loss": 1.0}])
+
+    audition(method, 2, train)
+    assert tried == [(5, 5)] * 2
 
 
 def test_an_interrupt_ends_the_trying_too() -> None:

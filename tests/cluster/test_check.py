@@ -47,6 +47,11 @@ class Plain(nn.Module):
         ({"parents": [0, 0, 1]}, "they group labels, and none are given"),
         ({"recipe": {"lr": 0.1}}, "'lr' has a parameter of its own; give lr="),
         ({"recipe": {"batch": 3}}, "give batch_size="),
+        ({"recipe": {"keep": "best"}}, "keeps the last epoch"),
+        ({"n_init": 0}, "n_init = 0"),
+        ({"network": Plain(), "network_options": {"widths": [8]}}, "the network is a module as it stands"),
+        ({"network": Plain(), "latent": 7}, "latents of the network given have 3 values"),
+        ({"network_options": {"latent": 5}}, "give latent="),
     ],
 )
 def test_parameters_that_make_no_sense(given: dict[str, Any], words: str) -> None:
@@ -101,6 +106,13 @@ def test_what_a_method_lacks() -> None:
 def test_links_that_so_few_clusters_cannot_keep(clusters: int, links: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
         cluster.DCAEKMeans(clusters, **TINY).fit(X, links=links)
+
+
+def test_links_of_samples_that_training_does_not_see() -> None:
+    ds = from_arrays(X, splits={"train": np.arange(30), "test": np.arange(30, 40)}, validation=0, test=0)
+    for pair in ((3, 33), (35, 36)):
+        with pytest.raises(InputError, match=f"links: sample {max(30, pair[0]) if pair[0] > 30 else 33} is held out"):
+            cluster.DCAEKMeans(2, **TINY).fit(ds, links={"must": [pair]})
 
 
 def test_padding_is_not_read_as_data() -> None:

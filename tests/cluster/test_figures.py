@@ -117,6 +117,12 @@ class TestView:
         assert (again.some == view.some).all() and (np.diff(view.some) > 0).all()
         assert len(view.at) == 160
 
+    def test_of_wide_latents_looks_at_fewer_samples(self, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("nervure.cluster.figures.view.AT_ONCE", 50 * view.net.head.latent)
+        few = look(view.run, view.ds, most=20)
+        assert few.latents.shape == (50, view.net.head.latent) and len(few.some) == 20
+        assert (view.latents[np.isin(view.at, few.at)] == few.latents).all()
+
     def test_gives_what_the_clusterer_gives(self, view: View) -> None:
         model = nv.cluster.load(view.run)
         assert (view.clusters == model.predict(view.ds)).all()

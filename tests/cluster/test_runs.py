@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,8 +186,33 @@ def test_every_method_is_kept_loaded_and_cut(name: str, x: NDArray[np.float64], 
     assert 0 <= nv.train.evaluate(small, ds, device="cpu").metrics["accuracy"] <= 1
 
 
+def test_processes_of_a_fit_without_a_seed_share_one(
+    x: NDArray[np.float64], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds, handed = nv.data.from_arrays(x, validation=0, test=0), []
+
+    def start(target: str, arguments: dict[str, Any], **options: object) -> None:
+        handed.append(arguments["parameters"]["random_state"])
+        nv.cluster.DCAEKMeans(3, epochs=1, network_options={"widths": [8]}).fit_run(ds, out=arguments["out"])
+
+    monkeypatch.setattr("nervure.train.launch.start", start)
+    for state in (None, np.random.RandomState(0)):
+        model = nv.cluster.DCAEKMeans(3, random_state=state)
+        runs.fit_together(model, ds, out=tmp_path / str(len(handed)), devices=2)
+    assert all(isinstance(seed, int) for seed in handed)
+
+
+def test_a_run_that_is_adopted_has_its_own_columns(x: NDArray[np.float64]) -> None:
+    small = {"epochs": 1, "network_options": {"widths": [8]}, "random_state": 0}
+    run = nv.cluster.DCAEKMeans(3, **small).fit(x).run_
+    model = nv.cluster.DCAEKMeans(3, **small).fit(x[:, :3])
+    model.adopt(run)
+    assert model.n_features_in_ == 4 and not hasattr(model, "labels_")
+    assert model.predict(x).shape == (90,)
+
+
 def test_links_that_cannot_be_kept_are_refused_before_processes_start(tmp_path: Path) -> None:
-    ds = nv.data.load("digits")
+    ds = nv.data.load("digits", validation=0, test=0)
     links = {"cannot": [(0, 1), (1, 2), (0, 2)]}
     with pytest.raises(InputError, match="samples 0, 1, 2 cannot be together"):
         runs.fit_together(nv.cluster.DCAEKMeans(2), ds, links=links, out=tmp_path / "run", devices=2)

@@ -16,6 +16,7 @@ from nervure import cluster, data, store
 from nervure.cluster import lloyd
 from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.heads.centres import CentresHead
+from nervure.cluster.heads.running import RunningHead
 from nervure.cluster.method import begin
 from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Dataset
@@ -234,6 +235,25 @@ def test_clusters_are_of_unchanged_samples(blobs: Blobs, monkeypatch: pytest.Mon
     with torch.no_grad():
         clean = run.net.eval().encode(ready.batch(ready.indices("train")).x)
     assert torch.allclose(held[-1], clean, atol=1e-5)
+
+
+def test_centres_follow_unchanged_samples(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    move, ds, held = RunningHead.move, as_dataset(blobs[0]), []
+    monkeypatch.setattr(
+        RunningHead,
+        "move",
+        lambda head, latents, index, reduce: (held.append((latents, index)), move(head, latents, index, reduce))[1],
+    )
+    model = cluster.DCN(
+        3, epochs=2, warmup=1, lr=1e-30, augment={"jitter": 2.0}, latent=2, network_options={"widths": [8]}, patience=0,
+        random_state=0, device="cpu",
+    )  # fmt: skip
+    ready, method = model.prepared(ds)
+    run = fit(begin(method, 3, ready), ready, method.recipe, device="cpu")
+    latents, index = held[-1]
+    with torch.no_grad():
+        clean = run.net.eval().encode(ready.batch(index.numpy()).x)
+    assert torch.allclose(latents, clean, atol=1e-5)
 
 
 def test_a_latent_has_a_unit_for_each_cluster_unless_told(blobs: Blobs) -> None:

@@ -57,6 +57,12 @@ def test_unknown_labels_leave_the_teacher(batch: Batch, nets_: tuple[nn.Module, 
         Distillation(nets_[1])(nets_[0], batch._replace(y=None))
 
 
+def test_accuracy_is_of_known_labels(batch: Batch, nets_: tuple[nn.Module, nn.Module]) -> None:
+    found = nets_[0](batch.x).argmax(1)
+    some = torch.where(torch.arange(len(found)) % 2 == 0, found, -1)
+    assert float(Distillation(nets_[1])(nets_[0], batch._replace(y=some))[1]["accuracy"]) == 1.0
+
+
 def test_the_teacher_is_left_alone(batch: Batch) -> None:
     teacher = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3)).train()
     before = {key: value.clone() for key, value in teacher.state_dict().items()}

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from nervure.cluster.method import Method, warm_epochs, with_options
-from nervure.errors import InterruptedWork
+from nervure.errors import DivergedError, InterruptedWork
 from nervure.store import Run
 from nervure.store.folder import is_run
 from nervure.store.record import parse
@@ -18,7 +18,7 @@ from nervure.store.tree import load_tree
 from nervure.train import Recipe, checkpoint
 from nervure.train.loop import Progress
 
-__all__ = ["Train", "audition", "seed_in", "staged", "tried_seeds"]
+__all__ = ["Train", "audition", "first_seed", "seed_in", "staged", "tried_seeds"]
 
 SHARE = 0.5
 """How much of the training after the warm-up an audition takes: after a fifth, losses do not yet tell seeds apart."""
@@ -47,6 +47,17 @@ def seed_in(out: Path | str) -> int | None:
         return parse(Path(out) / "run.json").lineage[-1].seed
     held = checkpoint.file_of(Path(out))
     return Recipe.of(load_tree(held)["recipe"]).seed if held.is_file() else None
+
+
+def first_seed(out: Path | str, count: int) -> int | None:
+    """The seed that the work in a folder began with, or the one it has chosen since, for who names none.
+
+    >>> first_seed("no/such/folder", 4) is None
+    True
+    """
+    tried = [int(one.name.removeprefix("seed-")) for one in checkpoint.file_of(Path(out)).parent.glob("seed-*")]
+    first = next((seed for seed in tried if set(tried) <= set(tried_seeds(seed, count))), None)
+    return first if seed_in(out) is None else seed_in(out)
 
 
 class Train(Protocol):
@@ -84,7 +95,12 @@ def audition(method: Method, count: int, train: Train, *, out: Path | None = Non
             except InterruptedWork:
                 hint = f"; {out}: go on with --resume" if place is not None and place.parent.exists() else ""
                 raise InterruptedWork(f"stopped at seed {number} of {count} that are tried{hint}") from None
+            except DivergedError as error:
+                broken = error
+                continue
             losses.append((float(np.mean([row["train_loss"] or 0.0 for row in run.history[-TAIL:]])), seed))
+        if not losses:
+            raise broken
         chosen = min(losses)[1]
     return with_options(method, {}, seed=chosen)
 
@@ -105,6 +121,9 @@ def _short(method: Method, seed: int) -> Method:
     recipe = method.recipe
     phase, *others = recipe.callbacks
     warm = warm_epochs(recipe)
-    epochs = min(recipe.epochs, warm + max(1, round(SHARE * (recipe.epochs - warm))))
-    quiet = phase.model_copy(update={"options": {**phase.options, "patience": 0, "snapshots": [], "settle": False}})
+    never = warm >= recipe.epochs  # clusters come at the end
+    before = 0 if never else warm
+    epochs = min(recipe.epochs, before + max(1, round(SHARE * (recipe.epochs - before))))
+    shorter = {"patience": 0, "snapshots": [], "settle": False, "warmup": epochs if never else warm}
+    quiet = phase.model_copy(update={"options": {**phase.options, **shorter}})
     return with_options(method, {}, seed=seed, epochs=epochs, callbacks=(quiet, *others))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+import numpy as np
+from torch import nn
+
 from nervure.data.dataset import Dataset
 from nervure.data.links import Given, Links, as_links, crowd
 from nervure.errors import InputError
@@ -39,6 +42,12 @@ def check(estimator: DeepClusterer, ds: Dataset) -> None:
     for field in sorted(set(estimator.recipe or {}) & set(ELSEWHERE)):
         name = field if hasattr(estimator, field) else ELSEWHERE[field]
         raise InputError(f"recipe: {field!r} has a parameter of its own; give {name}=")
+    if (estimator.recipe or {}).get("keep", "last") != "last":
+        raise InputError("recipe: a clusterer keeps the last epoch, whose clusters are its own; leave 'keep' out")
+    if estimator.n_init is not None and estimator.n_init < 1:
+        raise InputError(f"n_init = {estimator.n_init}; give a whole number from 1")
+    if isinstance(estimator.network, nn.Module) and estimator.network_options:
+        raise InputError("network_options: the network is a module as it stands; leave them out, or name a network")
     different: set[bytes] = set()
     for at in ds.indices("train"):  # as a rule no more samples are looked at than there are clusters
         different.add(ds.x[at].tobytes())
@@ -47,14 +56,19 @@ def check(estimator: DeepClusterer, ds: Dataset) -> None:
     raise InputError(f"{len(different)} different samples cannot make {clusters} clusters")
 
 
-def check_links(given: Given, count: int, clusters: int) -> Links:
-    """Links over ``count`` samples that ``clusters`` clusters can satisfy, as far as a quick search tells.
+def check_links(given: Given, ds: Dataset, clusters: int) -> Links:
+    """Links of training samples that ``clusters`` clusters can satisfy, as far as a quick search tells.
 
-    >>> check_links({"cannot": [(0, 1)]}, 3, 1)
+    >>> from nervure.data import load
+    >>> check_links({"cannot": [(0, 1)]}, load("digits", validation=0, test=0), 1)
     Traceback (most recent call last):
     nervure.errors.InputError: links: samples 0, 1 cannot be together, but there are n_clusters=1; drop links
     """
+    count = len(ds)
     links = as_links(given, count)
+    named = np.unique(np.concatenate([links.must.ravel(), links.cannot.ravel()]))
+    if len(outside := np.setdiff1d(named, ds.indices("train"))):
+        raise InputError(f"links: sample {outside[0]} is held out; link training samples, or give no splits")
     apart = crowd(links, count)
     if len(apart) > clusters:
         shown = ", ".join(map(str, apart[: clusters + 1]))

@@ -169,14 +169,14 @@ class Latents:
 
     def fit(self, k: int, seed: int) -> Fit:
         """Cluster one half of the latents, drawn by the seed, into ``k``; then all that are looked at."""
-        latents = torch.from_numpy(self.view.latents).to(torch.float64)
+        latents = torch.from_numpy(self.view.latents)
         half = min(HALF, len(latents) // 2)
         if half <= k:
             raise InputError(f"{len(latents)} samples cannot be halved to find {k} clusters; give refit=True")
-        part = latents[torch.from_numpy(order(len(latents), seed, 0x4A1F)[:half].astype(np.int64))]
+        part = latents[torch.from_numpy(order(len(latents), seed, 0x4A1F)[:half].astype(np.int64))].to(torch.float64)
         head = self.head(k)
         head.settle(Group.alone(part, seed))
-        chosen = head.assign(latents[torch.from_numpy(self.view.some)])
+        chosen = head.assign(latents[torch.from_numpy(self.view.some)].to(torch.float64))
         return Fit(k, seed, chosen.numpy(), self.silhouette(chosen.numpy()), price(head, part))
 
     def alive(self, k: int, seed: int) -> int:

@@ -20,7 +20,7 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from nervure.cluster.audition import audition, staged
+from nervure.cluster.audition import audition, first_seed, staged
 from nervure.cluster.check import check, check_links
 from nervure.cluster.encode import encoded
 from nervure.cluster.method import Method, warm_epochs, with_options
@@ -183,6 +183,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.__dict__.pop("feature_names_in_", None)  # of an earlier fit
         ds = to_dataset(self, x, self.scaling)
         ds, method = self.prepared(ds, labels, links)
+        if resume and out is not None and not isinstance(self.random_state, int | np.integer):
+            begun_with = first_seed(out, int(self._given("n_init") or 1))
+            method = method if begun_with is None else with_options(method, {}, seed=begun_with)
         run = self.trained(
             method,
             ds,
@@ -193,7 +196,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             progress=progress,
             stop=stop,
         )
+        columns = vars(self)["n_features_in_"]  # of what was given
         self.adopt(run)
+        self.n_features_in_ = columns
         self.labels_ = self.predict(ds)
         return run
 
@@ -230,7 +235,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         if links is not None:
             if warm_epochs(method.recipe) >= method.recipe.epochs:
                 raise InputError(f"links: {method_of(self)} trains without clusters; take dcae-kmeans or idec")
-            pairs = check_links(links, len(ds), own.n_clusters)
+            pairs = check_links(links, ds, own.n_clusters)
             options = {"must": pairs.must.tolist(), "cannot": pairs.cannot.tolist(), "link_weight": own.link_weight}
             method = with_options(method, options)
         return ds, method
@@ -286,8 +291,9 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         self.net_ = run.net
         self.any_length_ = takes_mask(run.net.encoder)
         self.n_iter_ = len(run.history)
-        if not hasattr(self, "n_features_in_"):
-            self.n_features_in_ = run.in_shape[0]
+        for name in ("labels_", "feature_names_in_"):  # of an earlier fit
+            self.__dict__.pop(name, None)
+        self.n_features_in_ = run.in_shape[0]
         if (action := action_of(run)) is not None and "feature_names" in action.settings:
             self.feature_names_in_ = np.array(action.settings["feature_names"], dtype=object)
         prototypes = run.net.head.prototypes()
@@ -363,12 +369,14 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         return self.profiles[self.profile].get(name)
 
     def _warm(self, ds: Dataset, share: float = 1 / 3) -> int:
-        """Epochs of warm-up: as asked, or those of 400 steps, from one epoch to this share of all."""
-        given = self._given("warmup")
+        """Epochs of warm-up: as asked, or the profile's share of all; else those of 400 steps, at most ``share``."""
+        given, own, epochs = getattr(self, "warmup", None), self._profile("warmup"), int(self._given("epochs"))
         if given is not None:
             return int(given)
+        if own is not None:
+            return int(min(max(1, round(own * epochs / self._profile("epochs"))), epochs - 1))
         steps = -(-len(ds.indices("train")) // int(self._given("batch_size")))
-        return max(1, min(round(WARM_STEPS / steps), int(int(self._given("epochs")) * share)))
+        return max(1, min(round(WARM_STEPS / steps), int(epochs * share)))
 
     def _recipe(self, seed: int, objective: Mapping[str, object], phase: Mapping[str, object], **more: Any) -> Recipe:
         """The recipe that all methods share: their objective's and phase's options, and what differs."""

@@ -108,10 +108,12 @@ class ClusterPhase(Callback):
         head = self._net(loop).head
         if not head.moves or not bool(head.active):
             return
-        mine = len(batch.index) if head.counted else 0
-        mask = None if batch.mask is None else batch.mask[:mine]
+        index = batch.index[: len(batch.index) if head.counted else 0]
+        if loop.recipe.augment and len(index):  # clusters are of samples as they are
+            batch = loop.ds.batch(index.cpu().numpy()).to(batch.x.device)
+        mask = None if batch.mask is None else batch.mask[: len(index)]
         with torch.no_grad(), quiet_norms(loop.net):
-            head.move(self._net(loop).encode(batch.x[:mine], mask), batch.index[:mine], sum_over_ranks)
+            head.move(self._net(loop).encode(batch.x[: len(index)], mask), index, sum_over_ranks)
 
     def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> Change | None:
         """The cluster phase, and a row's measures of it."""

@@ -188,10 +188,10 @@ def fit_together(
     known_labels(labels, len(ds), getattr(estimator, "parents", ()))  # refused here, not by a process
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
-    pairs = None if links is None else check_links(links, len(ds), estimator.n_clusters)
+    pairs = None if links is None else check_links(links, ds, estimator.n_clusters)
     arguments: dict[str, object] = {
         "method": method_of(estimator),
-        "parameters": parameters(estimator),
+        "parameters": {**parameters(estimator), "random_state": estimator._seed()},  # the same for all
         "source": ds.source,
         "options": dict(ds.options),
         "fingerprint": ds.fingerprint,

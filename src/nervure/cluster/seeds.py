@@ -180,7 +180,7 @@ def _kept(
     from nervure.data.dataset import hash_arrays
 
     known = known_labels(labels, len(ds), getattr(estimator, "parents", ()))
-    pairs = () if links is None else check_links(links, len(ds), estimator.n_clusters)
+    pairs = () if links is None else check_links(links, ds, estimator.n_clusters)
     settings = {
         "method": method_of(estimator),
         "data fingerprint": ds.fingerprint,

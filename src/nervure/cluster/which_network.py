@@ -37,7 +37,12 @@ def auto_encoder(estimator: DeepClusterer, ds: Dataset, *, dense: bool = False) 
     profile = estimator.profiles[estimator.profile]
     latent = estimator.latent or estimator.n_clusters * int(profile.get("latents") or 1)
     if isinstance(estimator.network, nn.Module):
-        return estimator.network, {}, latent_size(estimator.network, ds)
+        size = latent_size(estimator.network, ds)
+        if estimator.latent not in (None, size):
+            raise InputError(
+                f"latent = {estimator.latent}: latents of the network given have {size} values; leave it out"
+            )
+        return estimator.network, {}, size
     name, settings = default_autoencoder(ds.kind, ds.in_shape, ds.mask is not None)
     if dense and ds.mask is None:
         widths = profile.get("widths")
@@ -56,6 +61,8 @@ def auto_encoder(estimator: DeepClusterer, ds: Dataset, *, dense: bool = False) 
                 f"{method_of(estimator)} needs an auto-encoder, and {name} is none; take one of {some}, or another "
                 "method: neural-mixture, iic or deep-cluster"
             )
+        if "latent" in asked:
+            raise InputError("network_options: 'latent' has a parameter of its own; give latent=")
         return name, {**offered, **asked}, latent
     if estimator.latent is not None:
         asked["latent"] = latent

@@ -80,5 +80,7 @@ class Distillation:
             # Samples without a label (-1) give zero here.
             hard = functional.cross_entropy(scores, batch.y, reduction="none", ignore_index=-1)
             losses = losses + (1 - self.weight) * hard
-        logs["accuracy"] = (scores.argmax(1) == batch.y).to(torch.float32).mean()
+        known = batch.y >= 0
+        if bool(known.any()):
+            logs["accuracy"] = (scores.argmax(1) == batch.y)[known].to(torch.float32).mean()
         return losses.mean(), logs

@@ -6,6 +6,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch import Tensor
 
+from nervure.cluster import lloyd
 from nervure.cluster.heads import Group
 from nervure.cluster.heads.pseudo import PseudoHead, whiten
 from nervure.data.dataset import Batch
@@ -97,6 +98,16 @@ def test_more_groups_than_clusters(latents: Tensor) -> None:
     assert torch.allclose(head.mean, moved.latents.double().mean(dim=0))
     head.settle(group)
     assert torch.bincount(head.assign(latents), minlength=4).min() > 0
+
+
+def test_clusters_of_more_groups_keep_their_numbers(latents: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    head, group = PseudoHead(4, 3, groups=8, components=2), Group.alone(latents)
+    head.begin(group)
+    before = head.assign(latents)
+    full = lloyd.full
+    monkeypatch.setattr(lloyd, "full", lambda *arguments: full(*arguments).flip(0))
+    after = head.refresh(group, 1).assigned
+    assert float((before == after).double().mean()) > 0.9
 
 
 def test_wrong_settings_are_named() -> None:

@@ -105,6 +105,37 @@ def test_a_cluster_that_stays_weak_is_reset() -> None:
     assert found[1].renewed == ()
 
 
+def test_a_cluster_that_is_reset_gets_a_prior_with_which_it_can_live() -> None:
+    head = ScoresHead(3, 3, patience=1, priors=True)
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.eye(3))
+        head.linear.bias.zero_()
+        head.prior.copy_(torch.tensor([0.6, 0.4, 1e-6]))
+    latents = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+    assert head.refresh(Group.alone(latents), 1).repaired == ("cluster 2 reset",)
+    assert head.prior.tolist() == pytest.approx([0.45, 0.3, 0.25], abs=1e-5)
+    assert int((head.eval().assign(latents) == 2).sum()) > 0
+
+
+def test_assignment_is_that_of_the_phase_whatever_the_mode_or_the_last_chunk() -> None:
+    head, latents = ScoresHead(2, 2), torch.randn(65_537, 2, generator=torch.Generator().manual_seed(0))
+    head.begin(Group.alone(latents))
+    assert head.train().assign(latents).tolist() == head.eval().assign(latents).tolist()
+    assert head.train().assign(latents[:1]).shape == (1,)
+
+
+def test_scores_are_normalised_in_single_precision() -> None:
+    """Half precision has no digits left where latents lie far from 0."""
+    head = ScoresHead(3, 4)
+    latents = torch.randn(64, 4, generator=torch.Generator().manual_seed(0)) + 50
+    plain = head.normal(latents)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = head.normal(latents)
+    assert mixed.dtype == torch.float32
+    assert torch.allclose(mixed, plain, atol=1e-5)
+    assert head.half().eval().normal(latents.half()).dtype == torch.float16
+
+
 def test_the_last_phase_resets_nothing() -> None:
     """A row that is drawn anew then would be delivered untrained."""
     latents = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from nervure import cluster, data
-from nervure.cluster.method import begin
+from nervure.cluster.method import begin, warm_epochs
+from nervure.errors import InputError
 from nervure.train import fit
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -44,6 +45,26 @@ def test_the_publications_optimizer() -> None:
     net = begin(cluster.DEC(3, profile="paper", latent=10).prepared(ds)[1], 3, ds)
     dense = [layer.out_features for layer in net.encoder.modules() if isinstance(layer, torch.nn.Linear)]
     assert dense == [500, 500, 2000, 10]
+
+
+def test_the_rate_of_clusters_holds_without_a_warm_up(blobs: Blobs) -> None:
+    ds = data.from_arrays(blobs[0], validation=0, test=0)
+    assert cluster.DEC(3, profile="paper", warmup=0).prepared(ds)[1].recipe.lr == 0.01
+    recipe = cluster.DEC(3, warmup=0, cluster_lr=1e-5).prepared(ds)[1].recipe
+    assert (recipe.lr, recipe.schedule) == (1e-5, "constant")
+    with pytest.raises(InputError, match="cluster_lr: a schedule"):
+        cluster.DEC(3, cluster_lr=1e-5, recipe={"schedule": "cosine"}).prepared(ds)
+
+
+@pytest.mark.parametrize("kind", [cluster.DEC, cluster.IDEC, cluster.DCEC, cluster.DCN, cluster.VaDE])
+def test_a_shorter_training_as_published_has_a_shorter_warm_up(kind: type) -> None:
+    x = np.random.default_rng(0).random((40, 8, 8), dtype=np.float32)
+    ds = data.from_arrays(x, validation=0, test=0)
+    profile = kind.profiles["paper"]
+    for epochs in (profile["epochs"], profile["epochs"] // 5, 2):
+        warm = warm_epochs(kind(3, profile="paper", epochs=epochs).prepared(ds)[1].recipe)
+        assert 0 < warm < epochs
+        assert warm == pytest.approx(profile["warmup"] * epochs / profile["epochs"], abs=1)
 
 
 def test_training_ends_when_nothing_changes(blobs: Blobs) -> None:

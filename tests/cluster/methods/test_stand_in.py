@@ -19,6 +19,7 @@ from nervure.cluster.phase import ClusterPhase
 from nervure.cluster.runs import fit_together
 from nervure.data.dataset import Batch
 from nervure.nets import build
+from nervure.train import Recipe
 from nervure.train.synchronise import count_statistics
 
 SETTINGS = {
@@ -65,7 +66,9 @@ def test_its_sample_moves_no_centre(counted: bool) -> None:
     net.head.active.fill_(True)
     count_statistics(net, counted)
     before = net.head.counts.clone()
-    ClusterPhase().after_step(SimpleNamespace(net=net), Batch(torch.randn(5, 4), None, torch.arange(5)))
+    ClusterPhase().after_step(
+        SimpleNamespace(net=net, recipe=Recipe()), Batch(torch.randn(5, 4), None, torch.arange(5))
+    )
     assert float((net.head.counts - before).sum()) == (5 if counted else 0)
 
 

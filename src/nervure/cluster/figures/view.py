@@ -27,6 +27,9 @@ __all__ = ["View", "look", "trouble"]
 LOOKED_AT = 20_000
 """Samples that are encoded for figures; of more, evenly drawn ones are."""
 
+AT_ONCE = 1 << 26
+"""Values of latents that are held for them, at most: fewer samples, where latents are wide."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -155,6 +158,8 @@ class View:
 def look(run: Run, ds: Dataset, *, most: int = 2000, seed: int = 0) -> View:
     """Encode a run's training samples, at most 20,000, and choose at most ``most`` of them to be drawn.
 
+    Of latents with more than 3,355 values fewer samples are encoded, so that memory is bounded.
+
     >>> import nervure as nv
     >>> ds = nv.data.from_arrays(np.random.default_rng(0).normal(size=(40, 4)), validation=0, test=0)
     >>> model = nv.cluster.DCAEKMeans(2, epochs=1, network_options={"widths": [8]}, random_state=0).fit(ds)
@@ -166,8 +171,12 @@ def look(run: Run, ds: Dataset, *, most: int = 2000, seed: int = 0) -> View:
     if not isinstance(net, ClusterNet):
         raise InputError("figures of clusters need a clusterer's run")
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
-    at = _some(ds.indices("train" if "train" in ds.splits else None), LOOKED_AT, seed)
-    latents = torch.cat([one for _, one in encoded(net, ds, at)])
+    most_looked_at = min(LOOKED_AT, max(most, AT_ONCE // net.head.latent))
+    at = _some(ds.indices("train" if "train" in ds.splits else None), most_looked_at, seed)
+    latents, start = torch.empty(len(at), net.head.latent), 0
+    for where, one in encoded(net, ds, at):
+        latents[start : start + len(where)] = one
+        start += len(where)
     with torch.no_grad():
         logs = torch.cat([net.head(part) for part in latents.split(4096)]).log_softmax(dim=1)
     some = np.sort(_some(np.arange(len(at)), most, seed + 1))

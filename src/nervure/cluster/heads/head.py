@@ -156,17 +156,25 @@ class Head(nn.Module):
         self.aim: Tensor | None = None
 
     def assign(self, latents: Tensor) -> Tensor:
-        """The most probable cluster of each latent: (n,) int64, of equals the first."""
-        return torch.cat([self(part).argmax(dim=1) for part in latents.split(CHUNK)])
+        """The most probable cluster of each latent: (n,) int64, of equals the first; in evaluation mode."""
+        with self.evaluated():
+            return torch.cat([self(part).argmax(dim=1) for part in latents.split(CHUNK)])
 
     @torch.no_grad()
     def probabilities(self, latents: Tensor) -> Tensor:
-        """Each latent's probability of each cluster (n, clusters), in evaluation mode; the mode is restored."""
+        """Each latent's probability of each cluster (n, clusters), in evaluation mode."""
+        with self.evaluated():
+            return torch.cat([self(part).exp() for part in latents.split(CHUNK)])
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Within, the head is in evaluation mode; afterwards in the one that it was in."""
         was = self.training
         self.eval()
-        found = torch.cat([self(part).exp() for part in latents.split(CHUNK)])
-        self.train(was)
-        return found
+        try:
+            yield
+        finally:
+            self.train(was)
 
     def lens(self) -> Tensor | None:
         """What phases see wide latents through (latent, w); None: they see latents themselves."""

@@ -139,7 +139,7 @@ class PseudoHead(Head):
         self.active.fill_(True)
 
     def _regroup(self, group: Group, seed: int, known: bool) -> None:
-        guesses = self._label(group.latents) if known else None
+        guesses, before = (self._label(group.latents), self.assign(group.latents)) if known else (None, None)
         self._measure(group)
         seen = self._featured(group)
         found = lloyd.full(seen.sample(lloyd.FULL_SAMPLE), self.groups, seed, STARTS).to(self.pseudo)
@@ -152,10 +152,11 @@ class PseudoHead(Head):
             self.centres.copy_(self.pseudo)
             self._spread(seen)
         else:
-            self._cluster(seen, group.seed, STARTS)
+            self._cluster(seen, group.seed, STARTS, before)
 
-    def _cluster(self, seen: Group, seed: int, starts: int) -> None:
-        self.centres.copy_(lloyd.full(seen.sample(lloyd.FULL_SAMPLE), self.clusters, seed, starts))
+    def _cluster(self, seen: Group, seed: int, starts: int, before: Tensor | None = None) -> None:
+        found = lloyd.full(seen.sample(lloyd.FULL_SAMPLE), self.clusters, seed, starts).to(self.centres)
+        self.centres.copy_(found if before is None else lloyd.numbered_as(before, found, seen.latents, seen.reduce))
         self._spread(seen)
 
     def _spread(self, seen: Group) -> None:
@@ -172,11 +173,11 @@ class PseudoHead(Head):
 
     def _measure(self, group: Group) -> None:
         """Mean and whitening of all samples' features, over all processes."""
-        wide = group.latents.to(torch.float64)
-        mean = group.reduce(wide.sum(dim=0)) / max(1, group.total)
-        away = wide - mean
+        zero = self.mean.new_zeros(group.points.shape[1])
+        mean = group.reduce(sum((part.sum(dim=0) for _, part in group.parts()), start=zero)) / max(1, group.total)
+        apart = sum(((part - mean).T @ (part - mean) for _, part in group.parts()), start=torch.outer(zero, zero))
         self.mean.copy_(mean)
-        self.whitening.copy_(whiten(group.reduce(away.T @ away) / max(1, group.total), self.whitening.shape[1]))
+        self.whitening.copy_(whiten(group.reduce(apart) / max(1, group.total), self.whitening.shape[1]))
 
 
 def whiten(covariance: Tensor, components: int) -> Tensor:

@@ -11,6 +11,7 @@ from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.parts import choose
 from nervure.objectives import scores
+from nervure.objectives.precision import without_autocast
 from nervure.train.runtime import sum_over_ranks
 
 __all__ = ["ScoresHead"]
@@ -75,17 +76,17 @@ class ScoresHead(DenseHead):
         self.register_buffer("weak", torch.zeros(clusters, dtype=torch.int64))
 
     def normal(self, latents: Tensor) -> Tensor:
-        """Normalised scores a* (n, clusters) (Eq 4.11)."""
-        raw = self.linear(latents)
-        if self.mode == "none":
-            plain: Tensor = raw
-            return plain
-        if self.mode == "detached" and self.training:
-            mean, variance = raw.detach().mean(dim=0), raw.detach().var(dim=0, unbiased=False)
-            fixed: Tensor = (raw - mean) * (variance + self.norm.eps).rsqrt()
-            return fixed
-        out: Tensor = self.norm(raw)
-        return out
+        """Normalised scores a* (n, clusters), in the precision of the layer's weights (Eq 4.11)."""
+        with without_autocast(latents):
+            raw: Tensor = self.linear(latents.to(self.linear.weight.dtype))
+            if self.mode == "none":
+                return raw
+            if self.mode == "detached" and self.training:
+                mean, variance = raw.detach().mean(dim=0), raw.detach().var(dim=0, unbiased=False)
+                fixed: Tensor = (raw - mean) * (variance + self.norm.eps).rsqrt()
+                return fixed
+            out: Tensor = self.norm(raw)
+            return out
 
     @property
     def log_prior(self) -> Tensor | None:
@@ -120,14 +121,12 @@ class ScoresHead(DenseHead):
     def refresh(self, group: Group, epoch: int) -> Refreshed:
         """Measure the scores' statistics, and assign by them; a cluster weak for too long starts anew."""
         self._measure(group)
-        was = self.training
-        self.eval()
         chosen = self.assign(group.latents)
-        notes = self._reset(chosen, group, epoch)
+        with self.evaluated():
+            notes = self._reset(chosen, group, epoch)
         if notes:
             self._measure(group)
             chosen = self.assign(group.latents)
-        self.train(was)
         return Refreshed(chosen, repaired=notes, renewed=(self.linear.weight, self.linear.bias) if notes else ())
 
     def _reset(self, chosen: Tensor, group: Group, epoch: int) -> tuple[str, ...]:
@@ -144,6 +143,8 @@ class ScoresHead(DenseHead):
             self.linear.weight[cluster] = row.to(self.linear.weight)
             self.linear.bias[cluster] = 0
             self.weak[cluster] = 0
+            self.prior[cluster] = 1 / self.clusters  # one near 0 would never let it have a sample again
+        self.prior.div_(self.prior.sum())
         return tuple(f"cluster {cluster} reset" for cluster in spent)
 
     def _doubled(self, group: Group) -> Tensor:

@@ -10,6 +10,7 @@ from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.cluster.which_network import auto_encoder
 from nervure.data.dataset import Dataset
+from nervure.errors import InputError
 
 __all__ = ["DEC"]
 
@@ -85,6 +86,10 @@ class DEC(DeepClusterer):
         """The optimizer, and the learning rate that changes with the warm-up's end."""
         chosen = {"optimizer": self._profile("optimizer") or "adam"}
         later = self._given("cluster_lr")
-        if later is None or not 0 < warmup < int(self._given("epochs")):
+        if later is None or warmup >= int(self._given("epochs")):
             return chosen
+        if "schedule" in (self.recipe or {}) and self.cluster_lr is not None:
+            raise InputError("cluster_lr: a schedule of the recipe says the rates already; give one of them")
+        if warmup == 0:
+            return {**chosen, "lr": later}
         return {**chosen, "schedule": "step", "milestones": (warmup,), "gamma": later / self._given("lr")}
