@@ -172,6 +172,16 @@ class TestBadFiles:
         with pytest.raises(InputError, match="not a figure"):
             load(tmp_path / "array.npy")
 
+    def test_more_than_any_figure_has_is_refused_both_ways(self, tmp_path, monkeypatch):
+        matrix = Matrix(title="zeros", alt="", values=np.zeros((100, 100)))
+        save(tmp_path / "a.npz", matrix)
+        monkeypatch.setattr("nervure.evidence.MOST", 50_000)
+        with pytest.raises(InputError, match="larger than"):
+            load(tmp_path / "a.npz")
+        with pytest.raises(InputError, match="show fewer samples"):
+            save(tmp_path / "b.npz", matrix)
+        assert not (tmp_path / "b.npz").exists()
+
     def test_an_archive_without_header_is_refused(self, tmp_path):
         np.savez(tmp_path / "plain.npz", values=np.eye(2))
         with pytest.raises(InputError, match="not a figure"):

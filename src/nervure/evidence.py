@@ -230,6 +230,9 @@ _BROKEN = (
 )
 """What numpy, zip and JSON raise over a file that is cut short, edited, or something else."""
 
+MOST = 1 << 29
+"""Bytes that the arrays of one figure may have: a small file can hold many more zeros."""
+
 _KINDS: dict[str, type[Figure]] = {kind.name: kind for kind in (Curve, Matrix, Bars, Scatter, Images, Table, Flow)}
 
 
@@ -257,14 +260,19 @@ def save(path: Path | str, figure: Figure) -> None:
     for name, array in arrays.items():
         if array.dtype.hasobject:
             raise InputError(f"figure {figure.title!r}: {name} holds Python objects; give numbers or text")
-    header = json.dumps(plain, allow_nan=True, default=_plain)
+    header = np.asarray(json.dumps(plain, allow_nan=True, default=_plain))
+    if sum(array.nbytes for array in (header, *arrays.values())) > MOST:
+        raise InputError(f"figure {figure.title!r}: its arrays are larger than {MOST >> 20} MiB; show fewer samples")
     with open(path, "wb") as file:
-        np.savez_compressed(file, figure=np.asarray(header), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, figure=header, **arrays)  # type: ignore[arg-type]
 
 
 def load(path: Path | str) -> Figure:
     """Read a figure that :func:`save` wrote; a truncated or edited file is refused."""
     try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > MOST:
+                raise ValueError(f"its arrays are larger than {MOST >> 20} MiB")
         with np.load(path, allow_pickle=False) as file:
             plain = json.loads(str(file["figure"]))
             arrays = {key: file[key] for key in file.files if key != "figure"}

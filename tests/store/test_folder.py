@@ -129,6 +129,19 @@ class TestDamage:
             store.load(tmp_path / "run")
         assert "\n" not in str(error.value)
 
+    @pytest.mark.parametrize("side", [9, 30_000])
+    def test_a_record_cannot_ask_for_a_network_larger_than_its_weights(
+        self, run: Run, tmp_path: Path, side: int
+    ) -> None:
+        """The larger one would need a terabyte."""
+        path = store.save(tmp_path / "run", run)
+        data = json.loads((path / "run.json").read_text())
+        del data["digest"]
+        data["origin"]["base"]["in_shape"] = [1, side, side]
+        (path / "run.json").write_text(json.dumps({**data, "digest": record.digest_of(data)}))
+        with pytest.raises(RunError, match="the weights do not fit"):
+            store.load(path)
+
     def test_a_record_cannot_name_files_outside(self, run: Run, tmp_path: Path) -> None:
         path = store.save(tmp_path / "run", run)
         data = json.loads((path / "run.json").read_text())

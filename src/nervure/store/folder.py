@@ -12,7 +12,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from nervure import evidence
 from nervure.data.dataset import Preprocessing
@@ -232,8 +233,8 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
     if lack := {_MODEL, _HISTORY} - set(record.files):
         raise RunError(f"{path}: its record names no {min(lack)}")
     in_shape = tuple(record.data.in_shape)
-    net = _rebuild(record, in_shape, build, path)
     state = load_weights(path / _MODEL)
+    net = _rebuild(record, in_shape, build, path, state)
     with _fits(path):
         net.load_state_dict(state)
     for name, tensor in (*net.named_parameters(), *net.named_buffers()):
@@ -264,10 +265,17 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
 
 
 def _rebuild(
-    record: Record, in_shape: tuple[int, ...], build: str | Callable[..., nn.Module] | None, path: Path
+    record: Record,
+    in_shape: tuple[int, ...],
+    build: str | Callable[..., nn.Module] | None,
+    path: Path,
+    state: Mapping[str, Tensor],
 ) -> nn.Module:
     if record.origin is not None:
-        return rebuild(Origin.from_json(record.origin), build=build)
+        origin = Origin.from_json(record.origin)
+        if origin.base.kind != "function":
+            _check_shapes(origin, state, path)
+        return rebuild(origin, build=build)
     if build is None:
         raise InputError(
             f"{path}: this network was not built by Nervure; give build=, the function that makes it "
@@ -275,6 +283,17 @@ def _rebuild(
         )
     function = function_of(build) if isinstance(build, str) else build
     return function(in_shape, len(record.data.names))
+
+
+def _check_shapes(origin: Origin, state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a network that does not fit its weights before it takes any room."""
+    try:
+        with torch.device("meta"):
+            net = rebuild(origin)
+    except InputError:  # another package's network, which needs values while it is built
+        return
+    with _fits(path):
+        net.load_state_dict(state, assign=True)
 
 
 def _record(path: Path, run: Run, files: list[str]) -> Record:
