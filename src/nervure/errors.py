@@ -37,7 +37,7 @@ class MissingExtra(InputError):
 
 
 class DivergedError(NervureError):
-    """Training met NaN or infinity; the last good checkpoint was kept."""
+    """Numbers became NaN or infinite; while training, the last good checkpoint is kept."""
 
 
 class InterruptedWork(NervureError):

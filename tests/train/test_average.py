@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,11 @@ from nervure import data, nets, train
 from nervure.errors import InputError
 from nervure.sparsify import Mask
 from nervure.train.average import WeightAverage
+
+
+def at_the_end(net: nn.Module) -> Any:
+    """What a callback asks of a loop that has kept no best epoch."""
+    return SimpleNamespace(net=net, best=None, recipe=train.Recipe())
 
 
 def walk(average: WeightAverage, net: nn.Module, steps: int, seed: int = 0) -> list[np.ndarray]:
@@ -35,7 +41,7 @@ def test_is_the_recursion() -> None:
     for number, value in enumerate(seen[1:], start=2):
         decay = min(0.8, number / (number + 9))  # the start is forgotten
         expected = decay * expected + (1 - decay) * value
-    average.finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    average.finish(at_the_end(net))
     assert np.allclose(net.weight.detach().numpy(), expected, atol=1e-6)
 
 
@@ -44,7 +50,7 @@ def test_counters_are_copied_not_averaged() -> None:
     for number in (1, 5, 9):
         net.num_batches_tracked.fill_(number)
         average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
-    average.finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    average.finish(at_the_end(net))
     assert int(net.num_batches_tracked) == 9
 
 
@@ -54,7 +60,7 @@ def test_a_network_of_another_shape_starts_anew() -> None:
     small = nn.Linear(3, 1)
     average.after_step(SimpleNamespace(net=small), None)  # type: ignore[arg-type]
     before = small.weight.clone()
-    average.finish(SimpleNamespace(net=small))  # type: ignore[arg-type]
+    average.finish(at_the_end(small))
     assert torch.equal(small.weight, before)
 
 
@@ -62,7 +68,7 @@ def test_a_network_replaced_after_the_last_step_keeps_its_weights(caplog: pytest
     average, small = WeightAverage(), nn.Linear(3, 1)
     walk(average, nn.Linear(3, 2), 5)
     before = small.weight.clone()
-    average.finish(SimpleNamespace(net=small))  # type: ignore[arg-type]
+    average.finish(at_the_end(small))
     assert torch.equal(small.weight, before)
     assert caplog.messages == ["weight-average: the network was replaced after the last step; it keeps its own weights"]
 
@@ -110,21 +116,35 @@ def test_state_continues() -> None:
 def test_nothing_seen_changes_nothing() -> None:
     net = nn.Linear(3, 2)
     before = net.weight.clone()
-    WeightAverage().finish(SimpleNamespace(net=net))  # type: ignore[arg-type]
+    WeightAverage().finish(at_the_end(net))
     assert torch.equal(net.weight, before)
     for decay in (-0.1, 1.0):
         with pytest.raises(InputError, match="give a value from 0 to below 1"):
             WeightAverage(decay)
 
 
+def test_what_is_handed_over_is_the_average_also_where_the_best_epoch_is_kept() -> None:
+    ds = data.load("digits").subset(np.arange(200))
+    net = nets.build("mlp", ds, widths=(8,))
+    weights = {}
+    for keep in ("best", "last"):
+        for callbacks in ((), ({"name": "weight-average", "options": {"decay": 0.9}},)):
+            recipe = train.Recipe(epochs=3, batch=32, keep=keep, callbacks=callbacks)
+            run = train.fit(net, ds, recipe, device="cpu")
+            weights[keep, bool(callbacks)] = torch.cat([one.detach().flatten() for one in run.net.parameters()])
+    assert torch.equal(weights["best", True], weights["last", True])
+    assert not torch.equal(weights["best", True], weights["best", False])
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("order", [1, -1])
 @pytest.mark.parametrize("sparse", [
     {"name": "sparse-training", "options": {"criterion": "magnitude", "sparsity": 0.75}},
     {"name": "l1-penalty", "options": {"strength": 1e-3, "threshold": 1e-2}},
 ])  # fmt: skip
-def test_edges_removed_while_training_stay_removed(order: int, sparse: dict[str, object]) -> None:
+def test_edges_removed_while_training_stay_removed(order: int, sparse: dict[str, object], keep: Any) -> None:
     ds = data.load("digits").subset(np.arange(200))
     both = ({"name": "weight-average", "options": {"decay": 0.9}}, sparse)[::order]
-    recipe = train.Recipe(epochs=3, batch=16, keep="last", callbacks=both)
+    recipe = train.Recipe(epochs=3, batch=16, keep=keep, callbacks=both)
     run = train.fit(nets.build("mlp", ds, widths=(8,)), ds, recipe, device="cpu")
     assert Mask.of(run.net).sparsity >= run.evidence["edges"].rows[-1][-1] > 0  # type: ignore[attr-defined]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
-from nervure.train.diverged import first_broken
+from nervure.train.diverged import broken_value, first_broken
 from ranks import Pair
 
 
@@ -31,6 +31,17 @@ def test_the_input_then_a_parameter_then_a_layer() -> None:
     with torch.no_grad():
         broken[2].bias[0] = float("inf")
     assert first_broken(broken, batch()) == "parameter '2.bias' is not finite"
+
+
+def test_what_is_not_trained_may_be_infinite_but_must_be_a_number() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+    net[0].bias.requires_grad_(False)[0] = -float("inf")
+    net[1].running_mean[0] = float("inf")
+    assert broken_value(net) == ""
+    net[1].running_mean[0] = float("nan")
+    assert broken_value(net) == "buffer '1.running_mean' is not finite"
+    net[0].bias[0] = float("nan")
+    assert broken_value(net) == "parameter '0.bias' is not finite"
 
 
 def test_nothing_to_be_found() -> None:

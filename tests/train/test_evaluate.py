@@ -12,7 +12,8 @@ from torch import nn
 
 from nervure import data, nets
 from nervure.data import Dataset
-from nervure.errors import InputError
+from nervure.errors import DivergedError, InputError
+from nervure.store import Run
 from nervure.train import evaluate, predict
 
 
@@ -72,6 +73,29 @@ class TestClassification:
         )
         one, two = (evaluate(net.train(mode), ds, device="cpu").metrics for mode in (True, False))
         assert one == two
+
+
+class TestNumbersThatAreNone:
+    def test_the_layer_is_named(self, ds: Dataset) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+        net[1].weight.data[3] = float("nan")
+        for given in (net, Run.of(net, ds)):
+            for work in (evaluate, predict):
+                with pytest.raises(DivergedError, match=r"digits: .* parameter '1.weight' is not finite"):
+                    work(given, ds, device="cpu")
+
+    def test_statistics_of_batch_norm(self, ds: Dataset) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+        net[2].running_var[1] = float("nan")
+        with pytest.raises(DivergedError, match="buffer '2.running_var' is not finite"):
+            evaluate(net, ds, device="cpu")
+
+    def test_an_output_that_is_ruled_out_is_a_number(self, ds: Dataset, net: nn.Module) -> None:
+        class Certain(nn.Module):
+            def forward(self, x: torch.Tensor) -> torch.Tensor:
+                return nn.functional.one_hot(x.flatten(1).argmax(1) % 10, 10).log()
+
+        assert 0 <= evaluate(Certain(), ds, device="cpu").metrics["accuracy"] <= 1
 
 
 class TestOtherTasks:

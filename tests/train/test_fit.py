@@ -415,6 +415,37 @@ def test_weights_that_the_last_step_broke(
     assert load_tree(file_of(tmp_path / "r"))["epoch"] == 1
 
 
+def test_statistics_that_the_last_step_broke(net: nn.Module, ds: Dataset) -> None:
+    """Training goes by those of each batch, so that no loss shows it."""
+
+    class Poison(Callback):
+        def after_step(self, loop: Loop, batch: object) -> None:
+            if loop.step == 5:
+                loop.net.get_buffer("2.running_var")[0] = float("nan")
+
+    normed = nn.Sequential(nn.Flatten(), nn.Linear(64, 10), nn.BatchNorm1d(10))
+    with pytest.raises(DivergedError, match=r"epoch 1, step 6: buffer '2.running_var' is not finite"):
+        train.fit(normed, ds, Recipe(epochs=2, batch=64), device="cpu", callbacks=[Poison()])
+
+
+def test_a_buffer_may_hold_infinity_on_purpose(net: nn.Module, ds: Dataset) -> None:
+    net.register_buffer("ruled_out", torch.full((2,), -float("inf")))
+    assert len(train.fit(net, ds, Recipe(epochs=1), device="cpu").history) == 1
+
+
+def test_a_validation_loss_that_is_no_number(net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+    def objective(net: nn.Module, batch: Any) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        loss = nn.functional.cross_entropy(net(batch.x), batch.y)
+        nonlocal passes
+        passes += not torch.is_grad_enabled()
+        return loss * float("nan") if passes == 2 else loss, {}
+
+    passes = 0
+    with pytest.raises(DivergedError, match=r"epoch 2, step 6: on validation the loss is not finite.*last good"):
+        train.fit(net, ds, Recipe(epochs=2, batch=64), out=tmp_path / "r", device="cpu", objective=objective)
+    assert load_tree(file_of(tmp_path / "r"))["epoch"] == 1
+
+
 class TestBadInput:
     def test_one_line_each(self, net: nn.Module, ds: Dataset) -> None:
         cases = [
@@ -429,6 +460,27 @@ class TestBadInput:
             with pytest.raises(InputError, match=message) as error:
                 train.fit(net, ds, given.pop("recipe", Recipe(epochs=1)), **{"device": "cpu", **given})
             assert "\n" not in str(error.value)
+
+    @pytest.mark.parametrize("given", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
+    def test_weights_and_smoothing_that_an_objective_does_not_know(
+        self, net: nn.Module, ds: Dataset, given: dict[str, Any]
+    ) -> None:
+        name = next(iter(given))
+        with pytest.raises(InputError, match=f"recipe: {name} is for objective 'cross-entropy', not 'mse'; leave it"):
+            train.fit(net, ds, Recipe(objective="mse", **given), device="cpu")
+        with pytest.raises(InputError, match=f"recipe: {name} is for .*, not one's own; leave it"):
+            train.fit(net, ds, Recipe(**given), device="cpu", objective=Breaking(0, 1.0))
+        targets = dataclasses.replace(ds, y=ds.y.astype(np.float32), task="regression", names=())
+        with pytest.raises(InputError, match=f"recipe: {name} is for"):
+            train.fit(nets.build("mlp", targets), targets, Recipe(**given), device="cpu")
+
+    @pytest.mark.parametrize("none", [{}, {"validation": np.array([], dtype=np.int64)}])
+    def test_patience_without_anything_to_be_patient_with(
+        self, net: nn.Module, ds: Dataset, none: dict[str, Any]
+    ) -> None:
+        alone = dataclasses.replace(ds, splits={"train": ds.splits["train"], **none})
+        with pytest.raises(InputError, match="patience .* has no validation split; give one, or leave patience"):
+            train.fit(net, alone, Recipe(patience=2), device="cpu")
 
     def test_no_training_split(self, net: nn.Module, ds: Dataset) -> None:
         with pytest.raises(InputError, match="no training split"):

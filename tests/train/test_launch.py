@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from torch import nn
@@ -49,6 +51,14 @@ class TestErrors:
         assert type(error) is NervureError
         assert str(error) == "a process failed with exit code -9: out of memory"
         assert "it said nothing" in str(launch._error(tmp_path / "job.json", -9, ""))
+
+
+def test_lines_that_are_no_message_are_passed_over() -> None:
+    lines = ["hello\n", "3\n", "null\n", "[1, 2]\n", '"result"\n', '{"progress": 1}\n', '{"result": 2}\n']
+    worker = SimpleNamespace(stdout=lines, wait=lambda: 0)
+    told: list[Mapping[str, object]] = []
+    assert launch._listen(worker, told.append) == 2  # type: ignore[arg-type]
+    assert told == [{"progress": 1}]
 
 
 def test_a_network_that_other_processes_could_not_build(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 from collections.abc import Mapping
@@ -190,6 +191,10 @@ def test_a_monitor_that_is_not_measured(net: nn.Module, ds: Dataset, tmp_path: P
     with pytest.raises(InputError, match="unknown monitor 'acuracy'; did you mean 'accuracy'"):
         train.fit(net, ds, Recipe(epochs=2, monitor="acuracy"), out=tmp_path / "r", device="cpu")
     assert list(tmp_path.iterdir()) == []
+    alone = dataclasses.replace(ds, splits={"train": ds.splits["train"]})
+    with pytest.raises(InputError, match="unknown monitor 'acuracy'; did you mean 'accuracy'"):
+        train.fit(net, alone, Recipe(epochs=2, monitor="acuracy"), device="cpu")
+    assert len(train.fit(net, alone, Recipe(epochs=1, monitor="accuracy"), device="cpu").history) == 1
 
 
 def test_an_objective_of_ones_own(net: nn.Module, ds: Dataset) -> None:
@@ -308,7 +313,7 @@ def test_an_epoch_without_a_score_is_never_the_best(
 
     def broken(loop: Loop, held_out: data.Loader) -> dict[str, float]:
         found = validate(loop, held_out)
-        return found if loop.epoch else {**found, "loss": float("nan")}
+        return found if loop.epoch else {**found, "accuracy": float("nan")}
 
     monkeypatch.setattr(Loop, "_validate", broken)
     kept: list[int] = []
@@ -318,7 +323,7 @@ def test_an_epoch_without_a_score_is_never_the_best(
             assert loop.best is not None
             kept.append(loop.best.epoch)
 
-    train.fit(net, ds, Recipe(epochs=2, batch=100, monitor="loss"), device="cpu", callbacks=[Told()])
+    train.fit(net, ds, Recipe(epochs=2, batch=100, monitor="accuracy"), device="cpu", callbacks=[Told()])
     assert kept == [2]
 
 
@@ -377,11 +382,40 @@ def test_an_objective_that_draws_is_validated_alike_each_time(net: nn.Module, ds
     def drawing(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
         return nn.functional.cross_entropy(net(batch.x), batch.y), {"drawn": torch.rand(())}
 
-    recipe = Recipe(epochs=2, batch=50)
-    whole = train.fit(net, ds, recipe, device="cpu", objective=drawing)
+    class Slower(Callback):
+        def after_backward(self, loop: Loop, batch: object) -> None:
+            for group in loop.optimizer.param_groups:
+                group["lr"] /= 2
+
+    recipe = Recipe(epochs=2, batch=50, schedule="cosine")
+    how: dict[str, Any] = {"device": "cpu", "objective": drawing, "callbacks": [Slower()]}
+    whole = train.fit(net, ds, recipe, **how)
     asked = iter([False, False, True])  # after the epoch's last step: what is resumed begins with validation
     with pytest.raises(InterruptedWork, match="after step 3 of 3"):
-        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=drawing, stop=lambda: next(asked))
-    again = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=drawing, resume=True)
+        train.fit(net, ds, recipe, out=tmp_path / "r", stop=lambda: next(asked), **how)
+    again = train.fit(net, ds, recipe, out=tmp_path / "r", resume=True, **how)
     drawn = [row["validation_drawn"] for run in (whole, again) for row in run.history]
     assert drawn == [drawn[0]] * 4
+    for one, other in zip(whole.history, again.history, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}
+
+
+def test_a_request_to_stop_is_heard_while_validating(net: nn.Module, tmp_path: Path) -> None:
+    ds = data.load("digits", validation=0.5)
+    assert len(ds.splits["validation"]) > 2 * 256
+    validating = 0
+
+    def objective(net: nn.Module, batch: Any) -> tuple[torch.Tensor, Mapping[str, torch.Tensor]]:
+        nonlocal validating
+        validating += not torch.is_grad_enabled()
+        return nn.functional.cross_entropy(net(batch.x), batch.y), {}
+
+    recipe = Recipe(epochs=2)
+    whole = train.fit(net, ds, recipe, device="cpu", objective=objective)
+    validating = 0
+    with pytest.raises(InterruptedWork, match="stopped in epoch 1, after step .*--resume"):
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=objective, stop=lambda: validating == 1)
+    assert validating == 1
+    again = train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", objective=objective, resume=True)
+    for one, other in zip(whole.history, again.history, strict=True):
+        assert {**one, "seconds": 0} == {**other, "seconds": 0}

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nervure.errors import InputError
 from nervure.train import Recipe
@@ -72,6 +74,17 @@ def test_steps_and_warmup() -> None:
     recipe = Recipe(epochs=4, lr=1.0, schedule="step", milestones=(2, 3), gamma=0.5, warmup=1)
     rates = [learning_rate(recipe, step, 2) for step in range(8)]
     assert rates == [0.5, 1.0, 1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+@given(warmup=st.floats(0, 2.99), steps=st.integers(1, 40), share=st.floats(0, 1, exclude_max=True))
+def test_no_rate_is_above_the_one_asked_for(warmup: float, steps: int, share: float) -> None:
+    for schedule in ("constant", "cosine", "linear"):
+        recipe = Recipe(epochs=3, lr=0.1, schedule=schedule, warmup=warmup)
+        assert 0 < learning_rate(recipe, int(share * 3 * steps), steps) <= 0.1
+
+
+def test_warmup_of_less_than_a_step() -> None:
+    assert learning_rate(Recipe(lr=0.1, warmup=0.01), 0, 10) == 0.1
 
 
 def test_differences_are_named() -> None:

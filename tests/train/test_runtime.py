@@ -24,7 +24,8 @@ def test_a_machine_without_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_alone_nothing_is_shared() -> None:
     assert runtime.all_sum({"a": 1.5, "b": 2.0}, torch.device("cpu")) == {"a": 1.5, "b": 2.0}
-    assert [runtime.any_rank(flag) for flag in (True, False)] == [True, False]
+    assert runtime.largest_of_ranks(1.0, 0.5) == [1.0, 0.5]
+    assert runtime.said_by_ranks("here") == ["here"]
     one = torch.ones(2)
     runtime.broadcast({"one": one})
     assert one.tolist() == [1.0, 1.0]

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from nervure import data, nets, store, train
-from nervure.errors import InputError
+from nervure.errors import InputError, NervureError
 from nervure.nets.origin import origin_of
 from nervure.store.tree import save_tree
 from nervure.train import Recipe, launch, worker
@@ -107,7 +107,7 @@ def sleeper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         from nervure.train.worker import say
 
         def sleep(arguments):
-            say({"process": os.getpid()})
+            say({"process": os.getpid(), "launcher": os.getppid()})
             time.sleep(60)
 
         def deaf(arguments):
@@ -137,6 +137,23 @@ def gone(process: int) -> bool:
 class TestStart:
     def test_the_result_of_a_call(self) -> None:
         assert launch.start("builtins:sorted", {"b": 1, "a": 2}) == ["a", "b"]
+
+    def test_what_a_job_prints_is_no_message(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither from Python nor from a program that it starts."""
+        code = """
+            import os
+
+            def talk(arguments):
+                for line in ("3", "null", "[1]", '{"result": 0}', '{"progress": 1}'):
+                    print(line, flush=True)
+                    os.system(f"echo '{line}'")
+                return "its own"
+        """
+        (tmp_path / "talker.py").write_text(textwrap.dedent(code))
+        monkeypatch.syspath_prepend(tmp_path)
+        told: list[Mapping[str, object]] = []
+        assert launch.start("talker:talk", {}, tell=told.append) == "its own"
+        assert told == []
 
     def test_a_failure_is_told(self) -> None:
         with pytest.raises(Exception, match="TypeError") as error:
@@ -185,6 +202,21 @@ class TestStart:
         parent.kill()
         parent.communicate()
         assert gone(worker)
+
+    def test_workers_end_with_their_launcher(self, sleeper: Path) -> None:
+        """They are in process groups of their own, which a signal to the launcher's does not reach."""
+        told: list[int] = []
+        killed: list[float] = []
+
+        def tell(event: Mapping[str, object]) -> None:
+            told.append(int(str(event["process"])))
+            os.kill(int(str(event["launcher"])), signal.SIGKILL)
+            killed.append(time.monotonic())
+
+        with pytest.raises(NervureError, match="exit code -9"):
+            launch.start("sleeper:sleep", {}, processes=2, tell=tell)
+        assert gone(told[0])
+        assert time.monotonic() - killed[0] < 30  # half of what their work would take
 
     def test_the_worker_leaves_errors_beside_the_job(self, tmp_path: Path) -> None:
         job = tmp_path / "job.json"
@@ -237,5 +269,49 @@ def test_interrupting_two_processes_keeps_a_checkpoint_and_resumes_to_the_same_n
     together = {"devices": 2, "threads": 1, "device": "cpu"}
     launch.train(*given, out=tmp_path / "cut", resume=True, **together)
     whole = launch.train(*given, out=tmp_path / "whole", **together)
-    assert farthest(whole.net, store.load(tmp_path / "cut").net) == 0.0
+    cut = store.load(tmp_path / "cut")
+    assert farthest(whole.net, cut.net) == 0.0
+    for one, other in zip(whole.history, cut.history, strict=True):
+        assert {**one, "seconds": 0} == pytest.approx({**other, "seconds": 0}, rel=1e-12)
     assert torch.isfinite(torch.tensor(whole.metrics["accuracy"]))
+
+
+def test_interrupting_two_processes_with_slow_steps_keeps_a_checkpoint(tmp_path: Path) -> None:
+    """Steps of a second, of which torch's launcher would not wait for many: it is told to end after ten seconds."""
+    code = """
+        import pathlib, time
+        from torch import nn
+
+        class Slow(nn.Module):
+            def __init__(self, classes):
+                super().__init__()
+                self.out = nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+
+            def forward(self, x):
+                if self.training:
+                    time.sleep(1)
+                    pathlib.Path("trains").touch()
+                return self.out(x)
+
+        def make(shape, classes):
+            return Slow(classes)
+    """
+    (tmp_path / "slow.py").write_text(textwrap.dedent(code))
+    command = [
+        sys.executable, "-m", "nervure", "train", "digits", "--net", "slow:make", "--epochs", "9", "--devices", "2",
+        "--threads", "1", "--device", "cpu", "-o", "cut",
+    ]  # fmt: skip
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(tmp_path), "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "10",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=tmp_path
+    )
+    until = time.monotonic() + 90
+    while not (tmp_path / "trains").is_file() and time.monotonic() < until:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "--resume" in errors.splitlines()[-1]
+    assert (tmp_path / "cut" / "checkpoint" / "state.safetensors").is_file()

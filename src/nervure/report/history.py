@@ -35,7 +35,8 @@ def history_curves(history: History) -> tuple[Curve, ...]:
     columns = {key: np.array([real_of(row.get(key)) for row in history]) for key in keys}
     columns = {key: column for key, column in columns.items() if np.isfinite(column).any()}
     epochs = np.array([real_of(row.get("epoch")) for row in history])
-    x = epochs if np.isfinite(epochs).all() else np.arange(1.0, len(history) + 1)
+    rising = bool((np.diff(epochs) > 0).all())  # not where several trainings follow one another, or one is missing
+    x = epochs if rising and np.isfinite(epochs).all() else np.arange(1.0, len(history) + 1)
     groups: dict[str, list[str]] = {}
     for key in columns:
         groups.setdefault(_group(key), []).append(key)

@@ -20,6 +20,7 @@ from nervure.data.pictures import SUFFIXES
 from nervure.errors import InputError
 from nervure.objectives.call import takes_mask
 from nervure.store import Run
+from nervure.train.reading import labelled
 
 __all__ = ["adapted", "as_kind", "data_of", "loaded", "read_as"]
 
@@ -69,12 +70,12 @@ def data_of(
     True
     """
     if source is not None:
-        return _labelled(run, adapted(run, source, data_dir, dict(options), load))
+        return labelled(run, adapted(run, source, data_dir, dict(options), load))
     ds = as_kind(run, run.source, data_dir, {**run.options, **options}, load)
     if run.fingerprint and ds.fingerprint != run.fingerprint:
         log.warning("%s is not what it was when %s was made (its fingerprint differs)", run.source, run.path)
     _check_shape(run, ds)
-    return dataclasses.replace(_labelled(run, ds), preprocessing=run.preprocessing)
+    return dataclasses.replace(labelled(run, ds), preprocessing=run.preprocessing)
 
 
 def adapted(run: Run, source: str, data_dir: Path | None, options: dict[str, Any], load: Load = loaded) -> Dataset:
@@ -157,18 +158,3 @@ def _check_shape(run: Run, ds: Dataset) -> None:
         raise InputError(
             f"{ds.source} holds {ds.kind} samples of shape {ds.in_shape}, {run.path} reads {run.kind} of {run.in_shape}"
         )
-
-
-def _labelled(run: Run, ds: Dataset) -> Dataset:
-    """The data with classes numbered as the run numbers them; it may lack some."""
-    if run.task == "clustering":  # whatever labels the data has were not learnt from, and are as it numbers them
-        return ds
-    if run.task != ds.task:
-        raise InputError(f"{ds.source}: its task is {ds.task}, that of {run.path} is {run.task}")
-    if ds.task != "classification" or ds.names == run.names or ds.y is None:
-        return ds
-    if strangers := [name for name in ds.names if name not in run.names]:
-        known = ", ".join(run.names[:10]) + (", ..." if len(run.names) > 10 else "")
-        raise InputError(f"{ds.source}: {run.path} knows no class {strangers[0]!r}; there are: {known}")
-    place = np.array([*(run.names.index(name) for name in ds.names), -1])  # the last serves -1, unknown
-    return dataclasses.replace(ds, y=place[ds.y.astype(np.int64)], names=run.names)

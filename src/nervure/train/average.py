@@ -25,9 +25,10 @@ class WeightAverage(Callback):
     """Exponential running average of all weights and buffers (Polyak and Juditsky 1992).
 
     After each step ``average = decay * average + (1 - decay) * weights``, with a smaller decay over the first
-    steps so that the start is forgotten. At the end the network takes the average; use it with ``keep="last"``.
-    What is zero in the network then stays zero, so that edges removed while training stay removed. A network that
-    another callback replaced begins a new average; one that was replaced after the last step keeps its own weights.
+    steps so that the start is forgotten. At the end the network takes the average of all steps, also where the recipe
+    keeps the best epoch. What is zero in the weights that it replaces, those of the last epoch or the best, stays zero,
+    so that edges removed while training stay removed. A network that another callback replaced begins a new average;
+    one that was replaced after the last step keeps its own weights.
 
     Parameters
     ----------
@@ -69,11 +70,15 @@ class WeightAverage(Callback):
                 self._average[name].copy_(value)
 
     def finish(self, loop: Loop) -> None:
-        """Hand the average over."""
-        last = loop.net.state_dict()
-        if self._fits(last):
-            averaged = {name: value.masked_fill(last[name] == 0, 0) for name, value in self._average.items()}
-            loop.net.load_state_dict(averaged)
+        """Put the average in the place of the weights that would be handed over."""
+        best = loop.best if loop.recipe.keep == "best" else None
+        handed = loop.net.state_dict() if best is None else best.state
+        if self._fits(handed):
+            averaged = {name: value.masked_fill(handed[name] == 0, 0) for name, value in self._average.items()}
+            if best is None:
+                loop.net.load_state_dict(averaged)
+            else:  # where callbacks look for the best epoch's weights
+                best.state = averaged
         elif self._average:
             log.warning("weight-average: the network was replaced after the last step; it keeps its own weights")
 

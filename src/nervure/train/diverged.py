@@ -10,11 +10,36 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.objectives.call import call
 
-__all__ = ["first_broken"]
+__all__ = ["broken_value", "first_broken"]
+
+
+def broken_value(net: nn.Module) -> str:
+    """Which parameter or buffer of ``net`` is not finite, in words; nothing if all are.
+
+    What is not trained may hold infinity on purpose, as a mask does; no value may be NaN.
+
+    >>> net = nn.BatchNorm1d(2)
+    >>> broken_value(net)
+    ''
+    >>> net.running_var[0] = float("nan")
+    >>> broken_value(net)
+    "buffer 'running_var' is not finite"
+    """
+    for name, parameter in net.named_parameters():
+        if not _sound(parameter, trained=parameter.requires_grad):
+            return f"parameter {name!r} is not finite"
+    for name, buffer in net.named_buffers():
+        if not _sound(buffer, trained=False):
+            return f"buffer {name!r} is not finite"
+    return ""
+
+
+def _sound(value: Tensor, *, trained: bool) -> bool:
+    return bool(torch.isfinite(value).all()) if trained else not bool(torch.isnan(value).any())
 
 
 def first_broken(net: nn.Module, batch: Batch, alone: bool = False) -> str:
-    """Which part of ``net`` first turned non-finite: a parameter, or a module's output on ``batch``.
+    """Which part of ``net`` first turned non-finite: a parameter or buffer, or a module's output on ``batch``.
 
     Where one process of several looks ``alone``, layers are in evaluation mode meanwhile: they then wait for no other
     process, and take a batch of one sample.
@@ -26,9 +51,8 @@ def first_broken(net: nn.Module, batch: Batch, alone: bool = False) -> str:
     """
     if not bool(torch.isfinite(batch.x).all()):
         return "the input is not finite"
-    for name, parameter in net.named_parameters():
-        if not bool(torch.isfinite(parameter).all()):
-            return f"parameter {name!r} is not finite"
+    if broken := broken_value(net):
+        return broken
     found: list[str] = []
 
     def watch(name: str) -> Callable[[nn.Module, object, object], None]:

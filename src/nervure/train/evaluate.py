@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nervure.data.dataset import Dataset, Indices
-from nervure.errors import InputError
+from nervure.errors import DivergedError, InputError
 from nervure.evidence import Bars, Curve, Figure, Matrix
 from nervure.nets.cost import count
 from nervure.objectives.call import call
 from nervure.store.run import Run
 from nervure.train import metrics
 from nervure.train.clustering import clustering
+from nervure.train.diverged import first_broken
+from nervure.train.reading import labelled, read_by
 from nervure.train.runtime import pick_device
 
 __all__ = ["Evaluation", "evaluate", "predict"]
@@ -47,7 +49,8 @@ def predict(
 ) -> NDArray[np.float32]:
     """Outputs of a network (n, ...) for the samples at ``indices``, or for all.
 
-    The network given is not changed: mode and device stay as they are.
+    The network given is not changed: mode and device stay as they are. A run reads the data with its own preprocessing,
+    a bare network with the data's.
 
     Examples
     --------
@@ -56,6 +59,8 @@ def predict(
     >>> predict(nv.nets.build("lenet-300-100", ds), ds, ds.indices("test")[:5], device="cpu").shape
     (5, 10)
     """
+    if isinstance(net, Run):
+        ds, net = read_by(net, ds), net.net
     at = ds.indices() if indices is None else np.asarray(indices, dtype=np.int64)
     rows = [out for _, out in _outputs(net, ds, at, batch, device)]
     if not rows:
@@ -73,6 +78,9 @@ def evaluate(
     clusters are in use and how sure they are, and agreement with labels where they are known. Without a task: mean
     squared error of the reconstruction, in units of the network's input.
 
+    A run reads the data with its own preprocessing, and classes by their names: one that it has not learnt is refused.
+    A bare network takes both as they are.
+
     Examples
     --------
     >>> import nervure as nv
@@ -81,26 +89,27 @@ def evaluate(
     >>> sorted(found.metrics)[:4]
     ['accuracy', 'calibration_error', 'log_loss', 'macro_f1']
     """
+    if isinstance(net, Run):
+        ds, net = labelled(net, read_by(net, ds)), net.net
     at = ds.indices(split)
-    module = net.net if isinstance(net, Run) else net
-    task = getattr(module, "task", ds.task)
+    task = getattr(net, "task", ds.task)
     if task == "classification":
         assert ds.y is not None
         at = at[ds.y[at].astype(np.int64) >= 0]
     if not len(at):
         raise InputError(f"{ds.source}: the split {split!r} has no sample with a known label")
     if task == "clustering":
-        logs = predict(module, ds, at, batch=batch, device=device)
-        values, figures = clustering(logs, ds, at, getattr(module, "names", ()))
+        logs = predict(net, ds, at, batch=batch, device=device)
+        values, figures = clustering(logs, ds, at, getattr(net, "names", ()))
     elif task == "classification":
-        values, figures = _classification(module, ds, at, batch, device)
+        values, figures = _classification(net, ds, at, batch, device)
     elif task == "regression":
-        values, figures = _regression(module, ds, at, batch, device)
+        values, figures = _regression(net, ds, at, batch, device)
     else:
-        values, figures = _reconstruction(module, ds, at, batch, device), {}
-    values["parameters"] = float(sum(one.numel() for one in module.parameters()))
+        values, figures = _reconstruction(net, ds, at, batch, device), {}
+    values["parameters"] = float(sum(one.numel() for one in net.parameters()))
     try:
-        cost = count(module, ds.in_shape)
+        cost = count(net, ds.in_shape)
     except InputError as error:
         log.warning("no multiply-adds are measured: %s", error)
     else:
@@ -203,12 +212,17 @@ def _reconstruction(net: nn.Module, ds: Dataset, at: Indices, batch: int, device
 
 @torch.no_grad()
 def _outputs(
-    net: nn.Module | Run, ds: Dataset, at: Indices, batch: int, device: str
+    net: nn.Module, ds: Dataset, at: Indices, batch: int, device: str
 ) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
     place = pick_device(device)
-    module = net.net if isinstance(net, Run) else net
-    module = copy.deepcopy(module).to(place).eval()
+    net = copy.deepcopy(net).to(place).eval()
     for start in range(0, len(at), batch):
         where = at[start : start + batch]
-        out = call(module, ds.batch(where).to(place))
-        yield where, out.to(device="cpu", dtype=torch.float32).numpy()
+        given = ds.batch(where).to(place)
+        out = call(net, given).to(device="cpu", dtype=torch.float32).numpy()
+        if not np.isfinite(out.reshape(len(out), -1).max(axis=1)).all():  # minus infinity rules one of several out
+            raise DivergedError(
+                f"{ds.source}: what the network gives is no number: {first_broken(net, given)}; train it anew, with a "
+                "lower lr, or with clip"
+            )
+        yield where, out

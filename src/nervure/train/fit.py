@@ -18,7 +18,7 @@ from nervure.nets.origin import origin_of
 from nervure.objectives import BY_TASK, Objective
 from nervure.objectives import make as make_objective
 from nervure.objectives.call import call
-from nervure.store import Action, Run, is_run, load
+from nervure.store import Action, Run, load
 from nervure.store import folder as runs
 from nervure.store.atomic import alone, clear_errors
 from nervure.store.packed import check_weights
@@ -31,6 +31,7 @@ from nervure.train.place import Place
 from nervure.train.random import forked
 from nervure.train.recipe import Recipe
 from nervure.train.runtime import open_fabric
+from nervure.train.standing import standing
 from nervure.train.synchronise import desynchronise
 
 __all__ = ["fit"]
@@ -63,7 +64,8 @@ def fit(
     recipe : Recipe, optional
         How to train; the defaults of :class:`Recipe` otherwise.
     out : path, optional
-        A folder for the run. While training it holds a checkpoint, kept each epoch.
+        A folder for the run, the same for all processes of a group. While training it holds a checkpoint, kept each
+        epoch.
     resume, overwrite : bool
         Go on with unfinished training in ``out`` (of a finished run: do nothing), or replace what is there.
     device : str
@@ -77,7 +79,8 @@ def fit(
     command : str
         What was typed to call this, for the run's lineage.
     progress, stop : callable, optional
-        Told where training stands; asked after each step whether to stop (a checkpoint is kept).
+        Told where training stands; asked after each step, and each batch of validation, whether to stop (a checkpoint
+        is kept).
 
     Returns
     -------
@@ -95,12 +98,14 @@ def fit(
     """
     recipe = recipe or Recipe()
     given, lineage = (net.net, net.lineage) if isinstance(net, Run) else (net, ())
-    out = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
-    if out is not None and is_run(out) and resume:
+    fabric = open_fabric(device, recipe.precision)  # from here on this process is one of its group
+    out = None if out is None else Path(out)
+    found = "nothing" if out is None else standing(out, resume=resume, overwrite=overwrite)
+    if out is not None and found == "run":
         return _finished(out, recipe, ds, given, build)
     goal, ds = _prepare(ds, recipe, objective)
     state = None
-    if out is not None and resume and checkpoint.file_of(out).is_file():
+    if out is not None and found == "checkpoint":
         state = checkpoint.read(out, recipe, ds.fingerprint)
     with forked():
         start = copy.deepcopy(given if state is None else checkpoint.network_of(state, given, out, build))  # type: ignore[arg-type]
@@ -110,7 +115,6 @@ def fit(
         if out is not None:
             check_weights(start.state_dict())
         place = None if out is None else Place(out, lineage, fresh=state is None)
-        fabric = open_fabric(device, recipe.precision)
         loop = Loop(start.train(), ds, recipe, goal, made, fabric, drop_last=lone, place=place)
         with contextlib.nullcontext() if out is None or loop.rank else alone(out):
             if out is not None and loop.rank == 0:  # what another process may have written meanwhile
@@ -128,12 +132,12 @@ def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[
     if "train" not in ds.splits or not len(ds.splits["train"]):
         raise InputError(f"{ds.source}: there is no training split; load it with splits, or give all as 'train'")
     if objective is not None:
+        _check_used(recipe, "one's own")
         return objective, ds
-    name = recipe.objective
-    if name == "auto":
-        name = BY_TASK[ds.task]
+    name = BY_TASK[ds.task] if recipe.objective == "auto" else recipe.objective
     options = dict(recipe.objective_options)
     if name != "cross-entropy":
+        _check_used(recipe, repr(name))
         return make_objective(name, options), ds
     if ds.task != "classification" or ds.y is None:
         raise InputError(f"{ds.source}: objective 'cross-entropy' needs class labels; the task is {ds.task!r}")
@@ -147,6 +151,13 @@ def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[
     if recipe.class_weights is not None:
         options.setdefault("class_weights", _class_weights(ds, recipe))
     return make_objective(name, options), ds
+
+
+def _check_used(recipe: Recipe, objective: str) -> None:
+    """Refuse what was set for cross-entropy and would do nothing for another objective."""
+    for name in ("class_weights", "label_smoothing"):
+        if getattr(recipe, name):
+            raise InputError(f"recipe: {name} is for objective 'cross-entropy', not {objective}; leave it out")
 
 
 def _lone_sample(net: nn.Module, ds: Dataset, recipe: Recipe) -> bool:

@@ -26,8 +26,11 @@ from nervure.train.recipe import Recipe
 
 __all__ = ["start", "train"]
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds that processes which are no longer listened to have to keep their work and end."""
+
+_WAITING = {"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "600"}
+"""Seconds that torch's launcher waits for processes that are listened to: they may be in the middle of a slow step."""
 
 Tell = Callable[[Mapping[str, object]], None]
 
@@ -124,7 +127,11 @@ def start(
             },
         )
         command = [sys.executable, *_launcher(processes, nodes), "-m", "nervure.train.worker", str(job)]
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", 1))}
+        environment = {
+            **_WAITING,
+            **os.environ,
+            "OMP_NUM_THREADS": str(threads or os.environ.get("OMP_NUM_THREADS", 1)),
+        }
         errors: list[str] = []
         with subprocess.Popen(
             command,
@@ -173,6 +180,8 @@ def _listen(worker: subprocess.Popen[str], tell: Tell | None) -> object:
             event = json.loads(line)
         except ValueError:
             continue
+        if not isinstance(event, dict):
+            continue
         if "result" in event:
             result = event["result"]
         elif tell is not None:
@@ -182,7 +191,10 @@ def _listen(worker: subprocess.Popen[str], tell: Tell | None) -> object:
 
 
 def _end(worker: subprocess.Popen[str]) -> None:
-    """Leave no process behind where listening was broken off: asked first, and then all of the group at once."""
+    """Leave no process behind where listening was broken off: asked first, and then all of the group at once.
+
+    Processes that torch's launcher started are in groups of their own; they end when it is gone.
+    """
     if worker.poll() is None:
         worker.send_signal(signal.SIGINT)
         try:

@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -19,12 +19,13 @@ from nervure.evidence import Figure
 from nervure.objectives import Objective
 from nervure.registry import nearest
 from nervure.store.run import History
+from nervure.train.asking import Asking
 from nervure.train.callbacks import Callback
-from nervure.train.diverged import first_broken
+from nervure.train.diverged import broken_value, first_broken
 from nervure.train.optimizer import Change, carry, load_state, make_optimizer, state_by_name
 from nervure.train.random import seed_step
 from nervure.train.recipe import Recipe, learning_rate
-from nervure.train.runtime import all_sum, any_rank, broadcast
+from nervure.train.runtime import all_sum, broadcast
 from nervure.train.synchronise import count_statistics, desynchronise, synchronise
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 __all__ = ["Best", "Loop", "Progress"]
 
 _FAR = 1e4  # a loss so many times the first one has diverged, though it is still a number
-_AGREE = 16  # with several processes, a stop is agreed on every so many steps
 _LOOK = {"cuda": 50}  # a loss is looked at each so many steps where reading it makes the device wait, else at each
 
 
@@ -121,18 +121,26 @@ class Loop:
         self.first_loss: float | None = None
         self._sums: dict[str, float] = {}
         self._pending: list[tuple[int, Tensor, Mapping[str, Tensor], int]] = []
+        self._pause: Callable[[], None] = lambda: None  # between batches: ends training if that was asked for
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
         self.train_data = self._loader("train", recipe.batch, augment, drop_last or recipe.drop_last)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
         self.validation_data = self._loader("validation", max(recipe.batch, 256)) if held_out else None
+        if recipe.patience is not None and self.validation_data is None:
+            raise InputError(
+                f"recipe: patience waits for a better measure on validation, and {ds.source} has no validation split; "
+                "give one, or leave patience out"
+            )
         self._adopt(net)
 
     def run(
         self, checkpoint: Callable[[], None], progress: Callable[[Progress], None], stop: Callable[[], bool]
     ) -> None:
         """Train until the last epoch, until patience is at its end, or until a callback has seen enough."""
+        stop = stop if self.world == 1 else Asking(stop)
+        self._pause = lambda: self._end(checkpoint) if stop() else None
         while self.epoch < self.recipe.epochs and not self._patience_over() and not self.enough:
-            self._epoch(checkpoint, progress, stop)
+            self._epoch(checkpoint, progress)
             checkpoint()
             progress(Progress(self.epoch, self.recipe.epochs, self.steps, self.steps, self.history[-1]))
         for callback in self.callbacks:
@@ -152,6 +160,7 @@ class Loop:
             "stale": self.stale,
             "enough": self.enough,
             "first_loss": self.first_loss,
+            "lr": self.optimizer.param_groups[0]["lr"],
             "history": self.history,
             "sums": self._sums,
             "model": self.net.state_dict(),
@@ -167,9 +176,11 @@ class Loop:
         self.enough = bool(state.get("enough", False))
         self.first_loss = state["first_loss"]
         self.history = list(state["history"])
-        self._sums = dict(state["sums"])
+        self._hold(state["sums"])
         self.net.load_state_dict(state["model"])
         load_state(self.optimizer, self.net, state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["lr"] = state.get("lr", group["lr"])
         if scale := state.get("precision"):
             self.fabric.strategy.precision.load_state_dict(scale)
         self.best = None if state["best"] is None else Best(**state["best"])
@@ -211,21 +222,16 @@ class Loop:
         load_state(self.optimizer, self.net, carry(states, shapes, change))
         self.best, self.stale = None, 0
 
-    def _epoch(
-        self, checkpoint: Callable[[], None], progress: Callable[[Progress], None], stop: Callable[[], bool]
-    ) -> None:
+    def _epoch(self, checkpoint: Callable[[], None], progress: Callable[[Progress], None]) -> None:
         started = time.perf_counter()
         self._module.train()
         for batch in self.train_data.epoch(self.epoch, start=self.step):
             self._one_step(batch)
             self.step += 1
             progress(Progress(self.epoch, self.recipe.epochs, self.step, self.steps))
-            stopping = self._asked_to_stop(stop)
-            if stopping or (self.step % self.recipe.checkpoint_steps == 0 and self.step < self.steps):
-                self._settle()
-                checkpoint()
-            if stopping:
-                raise InterruptedWork(f"stopped in epoch {self.epoch + 1}, after step {self.step} of {self.steps}")
+            self._pause()
+            if self.step % self.recipe.checkpoint_steps == 0 and self.step < self.steps:
+                self._keep(checkpoint)
         row = self._row(started)
         self.history.append(row)
         self.epoch, self.step, self._sums = self.epoch + 1, 0, {}
@@ -234,6 +240,22 @@ class Loop:
             change = callback.after_epoch(self, row)
             if change is not None:
                 self._replace(change)
+
+    def _keep(self, checkpoint: Callable[[], None]) -> None:
+        """Keep a checkpoint within an epoch: what was logged so far comes together on the process that writes it."""
+        self._settle()
+        self._hold(all_sum(self._sums, self.fabric.device))
+        checkpoint()
+
+    def _hold(self, sums: Mapping[str, float]) -> None:
+        """Go on from sums over all processes, which the first one holds; each of the others begins at zero."""
+        self._sums = {name: value if self.rank == 0 else 0.0 for name, value in sums.items()}
+
+    def _end(self, checkpoint: Callable[[], None]) -> NoReturn:
+        """Stop as one: no process goes on, perhaps to look for the checkpoint, before it is written."""
+        self._keep(checkpoint)
+        self.fabric.barrier()
+        raise InterruptedWork(f"stopped in epoch {self.epoch + 1}, after step {self.step} of {self.steps}")
 
     def _one_step(self, batch: Batch) -> None:
         seed_step(self.recipe.seed, self.epoch, self.step, self.rank)
@@ -271,9 +293,8 @@ class Loop:
             self._check(float(loss), step)
             for name, value in logs.items():
                 self._sums[name] = self._sums.get(name, 0.0) + float(value) * count
-        for name, parameter in self.net.named_parameters() if self._pending else ():
-            if parameter.requires_grad and not bool(torch.isfinite(parameter).all()):
-                raise self._diverged(self.step, f"parameter {name!r} is not finite")
+        if self._pending and (broken := broken_value(self.net)):
+            raise self._diverged(self.step, broken)
         self._pending = []
 
     def _check(self, loss: float, step: int, batch: Batch | None = None) -> None:
@@ -286,9 +307,13 @@ class Loop:
             why = f"the loss rose to {loss:.3g}"
         elif batch is None:
             why = "the loss is not finite"
-        else:  # no layer may wait for other processes, whose losses may be finite
-            why = first_broken(desynchronise(self.net), batch, alone=self.world > 1)
+        else:
+            why = self._broken(batch)
         raise self._diverged(step, why)
+
+    def _broken(self, batch: Batch) -> str:
+        """Where numbers end; no layer may wait for other processes, whose losses may be finite."""
+        return first_broken(desynchronise(self.net), batch, alone=self.world > 1)
 
     def _diverged(self, step: int, why: str) -> DivergedError:
         return DivergedError(f"training diverged in epoch {self.epoch + 1}, step {step}: {why}; lower lr, or set clip")
@@ -315,22 +340,27 @@ class Loop:
             if self.world > 1:
                 count_statistics(self.net, bool(mine))
             seed_step(self.recipe.seed, 2**20, step)
-            loss, logs = self.objective(self.net, batch if mine else data.stand_in())
+            used = batch if mine else data.stand_in()
+            loss, logs = self.objective(self.net, used)
+            if math.isnan(float(loss)):
+                raise self._diverged(self.step, f"on validation {self._broken(used)}")
             for name, value in {"loss": loss, **logs}.items():
                 sums[name] = sums.get(name, 0.0) + float(value) * mine
+            self._pause()
         total = len(self.ds.splits["validation"])
         return {name: value / total for name, value in all_sum(sums, self.fabric.device).items()}
 
     def _judge(self, row: Mapping[str, float | int | str | None]) -> None:
         """Keep the best epoch; lower loss is better, higher anything else, and what is no number is never the best."""
-        if self.validation_data is None:
-            return
-        value = row.get(f"validation_{self.recipe.monitor}")
+        split = "train_" if self.validation_data is None else "validation_"
+        value = row.get(f"{split}{self.recipe.monitor}")
         if value is None:
-            measured = tuple(name.removeprefix("validation_") for name in row if name.startswith("validation_"))
+            measured = tuple(name.removeprefix(split) for name in row if name.startswith(split))
             raise InputError(
                 f"recipe: unknown monitor {self.recipe.monitor!r}; {nearest(self.recipe.monitor, measured)}"
             )
+        if self.validation_data is None:
+            return
         score = -float(value) if self.recipe.monitor == "loss" else float(value)
         if not math.isnan(score) and (self.best is None or score > self.best.score):
             state = {name: one.detach().clone() for name, one in self.net.state_dict().items()}
@@ -340,11 +370,6 @@ class Loop:
 
     def _patience_over(self) -> bool:
         return self.recipe.patience is not None and self.stale >= self.recipe.patience
-
-    def _asked_to_stop(self, stop: Callable[[], bool]) -> bool:
-        if self.world == 1:
-            return stop()
-        return (self.epoch * self.steps + self.step) % _AGREE == 0 and any_rank(stop())
 
 
 def _moved(tree: Any, device: torch.device) -> Any:

@@ -64,9 +64,10 @@ class Recipe(_Data):
     lr_decay : float
         On top of the schedule the rate at step t is divided by 1 + ``lr_decay`` t (spec deepcluster, 1.2, A4).
     class_weights : "balanced" or list, optional
-        Factors on each class's loss; ``balanced`` makes every class weigh the same.
+        Factors on each class's loss; ``balanced`` makes every class weigh the same. Like ``label_smoothing`` it is for
+        cross-entropy alone.
     patience : int, optional
-        Stop after so many epochs without a better ``monitor``.
+        Stop after so many epochs without a better ``monitor``; it needs a validation split.
     keep : str
         ``best`` returns the epoch with the best ``monitor`` on validation, ``last`` the last one. Without a
         validation split it is always the last.
@@ -169,7 +170,7 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     epoch = step / steps
     top = recipe.lr / (1 + recipe.lr_decay * step)
     if epoch < recipe.warmup:
-        return top * (step + 1) / (recipe.warmup * steps)
+        return top * min(1.0, (step + 1) / (recipe.warmup * steps))  # a warm-up may end within a step
     done = (epoch - recipe.warmup) / (recipe.epochs - recipe.warmup)
     if recipe.schedule == "cosine":
         return top * 0.5 * (1 + math.cos(math.pi * done))

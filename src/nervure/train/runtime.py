@@ -17,7 +17,15 @@ from nervure.errors import InputError
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-__all__ = ["all_sum", "any_rank", "broadcast", "open_fabric", "pick_device", "sum_over_ranks"]
+__all__ = [
+    "all_sum",
+    "broadcast",
+    "largest_of_ranks",
+    "open_fabric",
+    "pick_device",
+    "said_by_ranks",
+    "sum_over_ranks",
+]
 
 
 def pick_device(device: str = "auto") -> torch.device:
@@ -88,15 +96,24 @@ def sum_over_ranks(value: Tensor) -> Tensor:
     return total.to(device)
 
 
-def any_rank(flag: bool) -> bool:
-    """Whether ``flag`` holds on any rank."""
+def largest_of_ranks(*values: float) -> list[float]:
+    """The largest of each value over all ranks."""
     if not _grouped():
-        return flag
-    value = torch.tensor([int(flag)])
+        return list(values)
+    packed = torch.tensor(values, dtype=torch.float64)
     if dist.get_backend() == "nccl":
-        value = value.cuda()
-    dist.all_reduce(value, op=dist.ReduceOp.MAX)
-    return bool(value.item())
+        packed = packed.cuda()
+    dist.all_reduce(packed, op=dist.ReduceOp.MAX)
+    return packed.tolist()
+
+
+def said_by_ranks(text: str) -> list[str]:
+    """What each rank says, in their order."""
+    if not _grouped():
+        return [text]
+    said = [""] * dist.get_world_size()
+    dist.all_gather_object(said, text)
+    return said
 
 
 def broadcast(tensors: Mapping[str, Tensor]) -> None:

@@ -7,7 +7,6 @@ before, for this very call. Rank 0 alone prints: one JSON object a line, which t
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 import os
@@ -25,16 +24,12 @@ import torch
 from nervure.errors import InputError, NervureError
 from nervure.registry import resolve
 from nervure.store.atomic import write_json
+from nervure.train.voice import own_output, say
 
 __all__ = ["main", "say", "train"]
 
-
-def say(event: Mapping[str, object]) -> None:
-    """Tell the parent something, as one line of JSON; only rank 0 speaks, and not to a parent that is gone."""
-    if int(os.environ.get("RANK", 0)) == 0:
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(json.dumps(event) + "\n")
-            sys.stdout.flush()
+_LAST = 120.0
+"""Seconds that this process has to keep its work and end once nobody is left to wait for it."""
 
 
 def train(arguments: Mapping[str, Any]) -> dict[str, object]:
@@ -83,12 +78,12 @@ def main(path: str) -> int:
     """Do the job at ``path``; an error is left beside it for the parent.
 
     The parent asks for an end by SIGINT, which is heeded even where a shell's background job would ignore it. A parent
-    that was killed asks in the same way.
+    or a launcher that was killed asks in the same way.
     """
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
     job = json.loads(Path(path).read_text(encoding="utf-8"))
-    threading.Thread(target=_watch, args=(int(job["parent"]),), daemon=True).start()
+    threading.Thread(target=_watch, args=(int(job["parent"]), os.getppid()), daemon=True).start()
     sys.path[:0] = [entry for entry in job["sys_path"] if entry not in sys.path]
     if job["threads"]:
         torch.set_num_threads(int(job["threads"]))
@@ -112,11 +107,17 @@ def main(path: str) -> int:
     return 0
 
 
-def _watch(parent: int) -> None:
-    """Ask this process to end once its parent is gone: what can be kept is kept, and nobody waits for the rest."""
-    while _alive(parent):
+def _watch(parent: int, launcher: int) -> None:
+    """Ask this process to end once its parent is gone: what can be kept is kept, and nobody waits for the rest.
+
+    So too when torch's launcher is gone, which stands between the two. Where others cannot be waited for, as they ended
+    in the middle of a message, this one is ended.
+    """
+    while _alive(parent) and os.getppid() == launcher:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(_LAST)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _alive(process: int) -> bool:
@@ -134,4 +135,5 @@ def _leave_group() -> None:
 
 
 if __name__ == "__main__":
+    own_output()
     sys.exit(main(sys.argv[1]))
