@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,22 @@ def across(results: Path) -> str:
         (arm, f"{average[arm]:.1f}" if whole else "", *(best_bold(column, arm, arms) for column in columns.values()))
         for arm in sorted(arms, key=average.__getitem__)
     ]
-    return grid(("", "mean place", *columns), lines)
+    return f"{grid(('', 'mean place', *columns), lines)}\n{seeds(made, asked['measure'], arms)}\n"
+
+
+def seeds(made: Mapping[str, Data], measure: str, arms: Sequence[str]) -> str:
+    """Of how many seeds the means of :func:`across` are, and where there are fewer of some arms."""
+    counts = {
+        title: Counter(row["n"] for row in data["table"] if row["measure"] == measure and row["arm"] in arms)
+        for title, data in made.items()
+    }
+    most = max(n for count in counts.values() for n in count)
+    fewer = {
+        title: ", ".join(f"{count[n]} methods have {n}" for n in sorted(count) if 0 < n < most)
+        for title, count in counts.items()
+    }
+    named = "; ".join(f"{title}: {said}" for title, said in fewer.items() if said)
+    return f"Means over {most} seeds{f', but of fewer here: {named}' if named else ''}."
 
 
 def means(data: Data, measure: str) -> dict[str, float]:

@@ -325,11 +325,14 @@ class TestTables:
             (results / f"{name}.cpu.json").write_text(json.dumps(made))
         lines = ["|  | mean place | one | two | three |", "| --- | --- | --- | --- | --- |"]
         y, x = "| y | 1.3 | **80.0** | 60.0 | **65.0** |", "| x | 1.7 | 70.0 | **75.0** | 50.0 |"
-        assert tables.table("across", results).splitlines() == [*lines, y, x]
+        assert tables.table("across", results).splitlines() == [*lines, y, x, "", "Means over 3 seeds."]
         made["table"] = [one for one in made["table"] if one["arm"] == "x"]
         (results / "c.cpu.json").write_text(json.dumps(made))
         y, x = "| y | 1.5 | **80.0** | 60.0 |  |", "| x | 1.5 | 70.0 | **75.0** | 50.0 |"
-        assert tables.table("across", results).splitlines() == [*lines, x, y]
+        said = "Means over 3 seeds, but of fewer here: three: 1 methods have 1."
+        made["table"] = [{**one, "n": 1} for one in made["table"]]
+        (results / "c.cpu.json").write_text(json.dumps(made))
+        assert tables.table("across", results).splitlines() == [*lines, x, y, "", said]
 
     def test_of_peaks_have_what_was_published_beside_them(self, tables: ModuleType, tmp_path: Path) -> None:
         assert "ssim_search.py" in tables.table("peaks", tmp_path)

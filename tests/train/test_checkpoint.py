@@ -30,7 +30,12 @@ def test_another_network_is_named(tmp_path: Path) -> None:
     one = origin(widths=[3])
     cases = [
         (one, origin(widths=[4]), r"mlp with widths=\[3\], not mlp with widths=\[4\]"),
-        (one, Origin(one.base, (Step("resize", {"modules": {}}),)), "another network"),
+        (one, Origin(one.base, (Step("resize", {"modules": {}}),)), "step 1 was not made, and is 'resize' now"),
+        (
+            Origin(one.base, (Step("cluster", {"k": 3, "seed": 5}),)),
+            Origin(one.base, (Step("cluster", {"k": 3, "seed": 7}),)),
+            "another network: cluster with seed=5, not 7",
+        ),
         (one, None, "started with another network$"),
         (None, one, "started with another network$"),
     ]

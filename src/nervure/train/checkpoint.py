@@ -11,7 +11,7 @@ from torch import nn
 
 from nervure.errors import InputError
 from nervure.nets.build import rebuild
-from nervure.nets.origin import Origin, origin_of
+from nervure.nets.origin import Base, Origin, origin_of
 from nervure.store.tree import load_tree, save_tree
 from nervure.train.loop import Loop
 from nervure.train.recipe import Recipe
@@ -61,11 +61,24 @@ def check_network(held: Origin | None, origin: Origin | None, out: Path) -> None
         if held is not origin:
             raise InputError(f"{out} was started with another network")
     elif held.base != origin.base or held.steps[: len(origin.steps)] != origin.steps:
-        raise InputError(f"{out} was started with another network: {_named(held)}, not {_named(origin)}")
+        raise InputError(f"{out} was started with another network: {_difference(held, origin)}")
 
 
-def _named(origin: Origin) -> str:
-    base = origin.base
+def _difference(held: Origin, origin: Origin) -> str:
+    """In what two networks differ: in what they were built from, or else in a step since."""
+    if held.base != origin.base:
+        return f"{_named(held.base)}, not {_named(origin.base)}"
+    for number, step in enumerate(origin.steps):
+        was = held.steps[number] if number < len(held.steps) else None
+        if was is None or was.kind != step.kind:
+            return f"step {number + 1} was {repr(was.kind) if was else 'not made'}, and is {step.kind!r} now"
+        for name in {**was.settings, **step.settings}:
+            if (one := was.settings.get(name)) != (other := step.settings.get(name)):
+                return f"{step.kind} with {name}={one}, not {other}"
+    return ""
+
+
+def _named(base: Base) -> str:
     settings = ", ".join(f"{name}={value}" for name, value in base.settings.items())
     return (base.spec if isinstance(base.spec, str) else "a blueprint") + (f" with {settings}" if settings else "")
 
