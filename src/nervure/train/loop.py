@@ -121,7 +121,7 @@ class Loop:
         self.first_loss: float | None = None
         self._sums: dict[str, float] = {}
         self._pending: list[tuple[int, Tensor, Mapping[str, Tensor], int]] = []
-        self._pause: Callable[[], None] = lambda: None  # between batches: ends training if that was asked for
+        self._pause: Callable[[], None] = _go_on  # between batches: ends training if that was asked for
         augment = None if recipe.augment is None else Augmentation.from_json(recipe.augment)
         self.train_data = self._loader("train", recipe.batch, augment, drop_last or recipe.drop_last)
         held_out = "validation" in ds.splits and len(ds.splits["validation"]) > 0
@@ -139,6 +139,12 @@ class Loop:
         """Train until the last epoch, until patience is at its end, or until a callback has seen enough."""
         stop = stop if self.world == 1 else Asking(stop)
         self._pause = lambda: self._end(checkpoint) if stop() else None
+        try:
+            self._train(checkpoint, progress)
+        finally:  # a loop that holds itself would hold its group too, and others would wait for this process
+            self._pause = _go_on
+
+    def _train(self, checkpoint: Callable[[], None], progress: Callable[[Progress], None]) -> None:
         while self.epoch < self.recipe.epochs and not self._patience_over() and not self.enough:
             self._epoch(checkpoint, progress)
             checkpoint()
@@ -370,6 +376,10 @@ class Loop:
 
     def _patience_over(self) -> bool:
         return self.recipe.patience is not None and self.stale >= self.recipe.patience
+
+
+def _go_on() -> None:
+    """Nobody asks to stop."""
 
 
 def _moved(tree: Any, device: torch.device) -> Any:

@@ -68,7 +68,7 @@ def make(criterion: str | Criterion, seed: int = 0, settings: Mapping[str, objec
     Random(seed=3)
     >>> make("magnitude", settings={"alpha": 1})
     Traceback (most recent call last):
-    nervure.errors.InputError: criterion 'magnitude' has no setting 'alpha'; it takes none
+    nervure.errors.InputError: edge criterion 'magnitude' has no setting 'alpha'; it takes none
     """
     settings = dict(settings or {})
     if isinstance(criterion, Criterion):
