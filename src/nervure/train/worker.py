@@ -113,7 +113,8 @@ def _watch(parent: int, launcher: int) -> None:
     So too when torch's launcher is gone, which stands between the two. Where others cannot be waited for, as they ended
     in the middle of a message, this one is ended.
     """
-    while _alive(parent) and os.getppid() == launcher:
+    orphan = launcher == 1 != parent  # the launcher was gone before this process could ask for it
+    while not orphan and _alive(parent) and os.getppid() == launcher:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGINT)
     time.sleep(_LAST)
