@@ -23,6 +23,7 @@ check: $(VENV)/.check .coverage
 	$(BIN)/python scripts/check_extras.py
 	$(BIN)/coverage report
 	$(BIN)/python scripts/tables.py --check
+	$(BIN)/python -m doctest docs/examples.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # measuring which code the tests go over takes half as long again, so `make test` alone does not

@@ -55,9 +55,10 @@ def first_seed(out: Path | str, count: int) -> int | None:
     >>> first_seed("no/such/folder", 4) is None
     True
     """
+    if (held := seed_in(out)) is not None:
+        return held
     tried = [int(one.name.removeprefix("seed-")) for one in checkpoint.file_of(Path(out)).parent.glob("seed-*")]
-    first = next((seed for seed in tried if set(tried) <= set(tried_seeds(seed, count))), None)
-    return first if seed_in(out) is None else seed_in(out)
+    return next((seed for seed in tried if set(tried) <= set(tried_seeds(seed, count))), None)
 
 
 class Train(Protocol):

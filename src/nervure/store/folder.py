@@ -164,12 +164,13 @@ def _exchange(path: Path, place: Path, aside: Path) -> None:
     new = sorted((file.name for file in place.iterdir()), key=lambda name: name == _RECORD)
     old = sorted((name for name in _OURS if os.path.lexists(path / name)), key=lambda name: name != _RECORD)
     moves = [(path / name, aside / name) for name in old] + [(place / name, path / name) for name in new]
-    begun = 0
+    begun: list[tuple[Path, Path]] = []
     try:
-        for begun, (here, there) in enumerate(moves, 1):  # noqa: B007
+        for here, there in moves:
+            begun.append((here, there))
             here.rename(there)
     except BaseException:
-        for here, there in reversed(moves[:begun]):
+        for here, there in reversed(begun):
             if not os.path.lexists(here):
                 there.rename(here)
         raise
