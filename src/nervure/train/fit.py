@@ -30,7 +30,7 @@ from nervure.train.loop import Loop, Progress
 from nervure.train.place import Place
 from nervure.train.random import forked
 from nervure.train.recipe import Recipe
-from nervure.train.runtime import open_fabric
+from nervure.train.runtime import group_size, open_fabric
 from nervure.train.standing import standing
 from nervure.train.synchronise import desynchronise
 
@@ -98,7 +98,8 @@ def fit(
     """
     recipe = recipe or Recipe()
     given, lineage = (net.net, net.lineage) if isinstance(net, Run) else (net, ())
-    fabric = open_fabric(device, recipe.precision)  # from here on this process is one of its group
+    # processes of a group must meet before they can agree; one alone opens Fabric, which takes long, when it will train
+    fabric = open_fabric(device, recipe.precision) if group_size() > 1 else None
     out = None if out is None else Path(out)
     found = "nothing" if out is None else standing(out, resume=resume, overwrite=overwrite)
     if out is not None and found == "run":
@@ -115,6 +116,7 @@ def fit(
         if out is not None:
             check_weights(start.state_dict())
         place = None if out is None else Place(out, lineage, fresh=state is None)
+        fabric = fabric or open_fabric(device, recipe.precision)
         loop = Loop(start.train(), ds, recipe, goal, made, fabric, drop_last=lone, place=place)
         with contextlib.nullcontext() if out is None or loop.rank else alone(out):
             if out is not None and loop.rank == 0:  # what another process may have written meanwhile

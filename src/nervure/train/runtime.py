@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "all_sum",
     "broadcast",
+    "group_size",
     "largest_of_ranks",
     "open_fabric",
     "pick_device",
@@ -45,6 +46,11 @@ def pick_device(device: str = "auto") -> torch.device:
     return chosen
 
 
+def group_size() -> int:
+    """How many processes the group has that started this one; 1 for a process alone."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
 def open_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     """A launched Fabric: alone, or one of the processes of the group that started this one."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
@@ -52,7 +58,7 @@ def open_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
     from lightning_fabric.strategies.ddp import DDPStrategy
 
     chosen = pick_device(device)
-    world, local = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    world, local = group_size(), int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if world == 1:
