@@ -34,6 +34,8 @@ def work(rank, ranks):
     batches = [Batch(x[k], k % 3, k) for k in at.split(1)]
     found = collect(net, batches, wanted, objective=objective)
     states = {(site, key): s.state() for site, place in found.items() for key, s in place.items()}
+    further = collect(net, batches, {"0": list(found[Site("0")].values())[:6]}, objective=objective)[Site("0")]
+    assert further["moments",].result().examples == further[Votes(0.3).key].result().examples == 26
     if ranks > 1:
         only = collect(net, batches if rank else [], {"0": [Moments()]})[Site("0")][("moments",)]
         assert only.result().examples == 6, only.result().examples

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nervure import data, nets
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.resnet import BasicBlock, ResNet
+from nervure.objectives.call import call
 from nervure.observe.relevance import handed_back, relevance, split_shares
 
 
@@ -213,6 +215,50 @@ def test_a_value_times_itself_or_its_own_gate_receives_all() -> None:
 
 def test_a_divisor_receives_nothing() -> None:
     assert split(lambda v, g: v / (g + 1)) == pytest.approx((1.0, 0.0), abs=1e-6)
+
+
+class Difference(nn.Module):
+    """``b - a`` of two layers, written in one way or another."""
+
+    def __init__(self, written: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.a, self.b, self.head = (nn.Linear(3, 3, bias=False) for _ in range(3))
+        self.written = written
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.written(self.a(x), self.b(x)))
+
+
+@pytest.mark.parametrize("written", [torch.rsub, lambda a, b: torch.Tensor.__rsub__(a, b)], ids=["rsub", "operator"])
+def test_a_difference_is_the_same_whichever_side_is_written_first(written: Callable[[Tensor, Tensor], Tensor]) -> None:
+    given = [batch((3,))]
+    plain = relevance(Difference(lambda a, b: b - a).double(), given, ["a", "b"])
+    other = relevance(Difference(written).double(), given, ["a", "b"])
+    for layer in ("a", "b"):
+        torch.testing.assert_close(other[layer].units, plain[layer].units)
+
+
+def test_padding_is_not_seen() -> None:
+    ds = data.from_arrays(np.random.default_rng(0).normal(3, 1, (6, 2, 16)).astype(np.float32), np.arange(6) % 3)
+    net = nets.build("series-cnn", ds, seed=0).eval()
+    x, y = torch.from_numpy(np.asarray(ds.x)), torch.arange(6) % 3
+    mask = torch.arange(16).expand(6, 16) < 9
+    masked = Batch(torch.where(mask[:, None], x, 0), y, torch.arange(6), mask)
+    layer = next(name for name, one in net.named_modules() if isinstance(one, nn.Conv1d))
+    found = relevance(net, [masked], [layer])[layer]
+    with torch.no_grad():
+        logits = call(net, masked)
+        unmasked = net(masked.x)
+    assert found.start == pytest.approx(float(logits.gather(1, y[:, None]).mean()), rel=1e-5)
+    assert found.start != pytest.approx(float(unmasked.gather(1, y[:, None]).mean()), rel=1e-3)
+
+
+def test_whole_numbers_are_refused() -> None:
+    net = nn.Sequential(nn.Embedding(5, 4), nn.Flatten(), nn.Linear(12, 3))
+    words = Batch(torch.ones(2, 3, dtype=torch.int64), torch.tensor([0, 1]), torch.arange(2))
+    with pytest.raises(InputError, match="samples are torch.int64"):
+        relevance(net, [words], ["2"])
 
 
 def test_labels_are_needed() -> None:

@@ -1,6 +1,7 @@
 """The contract of every statistic in the table: any grouping and order gives what one pass gives."""
 
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 
 import pytest
 import torch
@@ -26,7 +27,9 @@ def make(name: str) -> Statistic:
     return MAKE[name]() if name in MAKE else statistics.get(name)()
 
 
-def feed(statistic: Statistic, x: Tensor, index: Tensor) -> None:
+def feed(
+    statistic: Statistic, x: Tensor, index: Tensor, afterwards: Callable[[Tensor], object] = lambda one: None
+) -> None:
     incoming = x[index]
     with torch.no_grad():
         activation = LAYER(incoming).relu_()
@@ -36,6 +39,18 @@ def feed(statistic: Statistic, x: Tensor, index: Tensor) -> None:
     if statistic.needs_input:
         further["incoming"] = incoming
     statistic.update(activation, Batch(incoming, None, index), **further)
+    for one in (activation, *further.values()):
+        afterwards(one)
+
+
+def tensors_of(value: object) -> list[Tensor]:
+    """All tensors in nested results and states, in order."""
+    if isinstance(value, Tensor):
+        return [value]
+    if is_dataclass(value):
+        value = [getattr(value, field.name) for field in fields(value)]
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+    return [one for part in parts for one in tensors_of(part)]
 
 
 def same(one: Statistic, two: Statistic, scale: float) -> None:
@@ -100,6 +115,31 @@ def test_batch_size_does_not_matter(name: str) -> None:
             LAYER.weight.copy_(weights)
     same(results[0], results[1], 1e4)
     same(results[0], results[2], 1e4)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_what_was_handed_out_stays_as_it_was(name: str) -> None:
+    x = torch.randn(6, 2, 5, 4, generator=torch.Generator().manual_seed(0))
+    statistic, once = make(name), make(name)
+    for one in (statistic, once):
+        feed(one, x, torch.arange(3))
+    state, result = statistic.state(), statistic.result()
+    before = [part.clone() for part in tensors_of((state, result))]
+    feed(statistic, x, torch.arange(3, 6))
+    statistic.merge(once)
+    after = tensors_of((state, result))
+    assert before and all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_a_layer_that_writes_in_place_afterwards_changes_nothing(name: str) -> None:
+    # A batch of one, and units of one place: where what is kept of an activation could be the activation itself.
+    x = torch.randn(4, 2, 2, 2, generator=torch.Generator().manual_seed(0))
+    kept, written_over = make(name), make(name)
+    for k in range(4):
+        feed(kept, x, torch.tensor([k]))
+        feed(written_over, x, torch.tensor([k]), afterwards=Tensor.zero_)
+    same(kept, written_over, 0.0)
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -50,7 +50,8 @@ def collect(
         A tensor stands for a batch without labels.
     wanted : mapping of site to statistics
         By module name (its output) or :class:`Site`. The statistics given are patterns, left unchanged;
-        one that has seen data before goes on from there. Of equal keys at a site one is computed.
+        one that has seen data before goes on from there (of several ranks that merge, from what the first had seen).
+        Of equal keys at a site one is computed.
     objective : callable, optional
         ``(net, batch) -> (loss, logs)``, the loss a mean over the batch: gradients are scaled by the batch's
         length, so that each is that of the example's own loss. Needed where a gradient is wanted.
@@ -85,6 +86,9 @@ def collect(
         names = ", ".join(place.site.module for place in places if place.gradient)
         raise InputError(f"gradients are wanted at {names}; give an objective: (net, batch) -> (loss, logs)")
     together = reduce and ranks.active()
+    if together and ranks.rank():
+        for place in places:
+            place.forget()
     error: Exception | None = None
     seen = 0
     try:

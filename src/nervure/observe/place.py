@@ -175,6 +175,11 @@ class Place:
             raise InputError(f"no gradient reached layer {self.site.module!r}; does the loss depend on it?")
         raise InputError(f"layer {self.site.module!r} was never called; does the forward pass use it?")
 
+    def forget(self) -> None:
+        """Begin at nothing, also where a statistic has seen data before."""
+        for statistic in self._accumulators():
+            statistic.load_state({})
+
     def exchange(self, merged: Callable[[Statistic], Statistic]) -> None:
         """Replace each accumulator by what all ranks together have seen."""
         for statistic in self._accumulators():

@@ -124,7 +124,8 @@ class ExactQuantile(Statistic):
         gradient: Tensor | None = None,
         incoming: Tensor | None = None,
     ) -> None:
-        self._keep(flat(activation).transpose(0, 1).flatten(1).cpu())
+        # A copy: of one example, or of one unit, it would be the activation, in which later layers may write.
+        self._keep(flat(activation).transpose(0, 1).flatten(1).to("cpu", copy=True))
 
     def _keep(self, part: Tensor) -> None:
         self._parts = [*self._parts, part] if part.numel() else self._parts

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from nervure.errors import InputError, NervureError
 from nervure.observe.statistic import Statistic
 
-__all__ = ["active", "agree", "merged"]
+__all__ = ["active", "agree", "merged", "rank"]
 
 S = TypeVar("S", bound=Statistic)
 
@@ -21,6 +21,15 @@ def active() -> bool:
     False
     """
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+def rank() -> int:
+    """Which of the group's processes this is.
+
+    >>> rank()
+    0
+    """
+    return dist.get_rank() if active() else 0
 
 
 def agree(error: Exception | None) -> None:

@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.objectives.call import call
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
-from nervure.observe.layout import examples_first, first_tensor, unit_axis
+from nervure.observe.layout import examples_first, unit_axis
 from nervure.observe.rewritten import KINDS, Call, Rewritten, running, tensors_of
 from nervure.observe.statistic import Statistic
 from nervure.observe.summary import flat
@@ -185,7 +186,7 @@ class _Backward(Rewritten):
 
     def _sum(self, call: Call, sign: float) -> Tensor:
         value = call.run()
-        first, second = call.args[:2]
+        first, second = call.args[1::-1] if "rsub" in call.name else call.args[:2]
         tracked = [one for one in (first, second) if isinstance(one, Tensor) and one.requires_grad]
         if len(tracked) == 1:
             # A constant is like a bias: it receives nothing.
@@ -302,11 +303,13 @@ def relevance(net: nn.Module, batches: Iterable[Batch], layers: Sequence[str]) -
 def _one_batch(net: nn.Module, batch: Batch, found: Mapping[str, Relevance]) -> None:
     if batch.y is None or batch.y.is_floating_point() or bool((batch.y < 0).any()):
         raise InputError("layer-wise relevance needs a class label for each example; give labelled data")
+    if not batch.x.is_floating_point():
+        raise InputError(f"layer-wise relevance is handed back to real numbers, and samples are {batch.x.dtype}")
     mode = _Backward()
     with torch.inference_mode(False), torch.enable_grad():
         x = batch.x.detach().clone().requires_grad_()
         with running(net, mode, list(found)):
-            out = first_tensor(net(x), "the network")
+            out = call(net, batch._replace(x=x))
         if out.ndim != 2:
             raise InputError(f"outputs of shape {tuple(out.shape)}; relevance needs one logit a class")
         logits = out.gather(1, batch.y[:, None])

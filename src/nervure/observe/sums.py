@@ -52,13 +52,13 @@ class Sums(Statistic):
         """The sum of that name, on the CPU; an error before the first batch."""
         if name not in self._sums:
             raise self.nothing_seen()
-        return self._sums[name].cpu()
+        return self._sums[name].to("cpu", copy=True)
 
     def merge(self, other: Self) -> None:  # noqa: D102
         self.add(**{name: part.clone() for name, part in other._sums.items()})
 
     def state(self) -> dict[str, Tensor]:  # noqa: D102
-        return {name: part.cpu() for name, part in self._sums.items()}
+        return {name: part.to("cpu", copy=True) for name, part in self._sums.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:  # noqa: D102
         self._sums = {name: part.clone() for name, part in state.items()}
