@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nervure import data, nets, store
 from nervure.data import Dataset
-from nervure.errors import InputError
+from nervure.errors import InputError, NervureError
 from nervure.evidence import Table
 from nervure.store import Run
 from nervure.study import deploy as room
@@ -47,6 +47,27 @@ def test_data_in_another_order_of_bytes(ds: Dataset, run: Run, tmp_path: Path) -
     swapped = dataclasses.replace(ds, x=ds.x.astype(ds.x.dtype.newbyteorder(">") if ds.x.itemsize > 1 else ">f4"))
     files, _ = deploy(run, swapped, tmp_path / "out", ["safetensors"], measure=False)
     assert files[0].path.is_file()
+
+
+def test_padding_reaches_a_network_without_a_mask_as_zeros(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    series = [rng.normal(5, 1, (1, 6 if k % 3 else 12)) for k in range(40)]
+    unequal = data.from_arrays(series, np.arange(40) % 2, kind="series")
+    run = Run.of(nets.build("mlp", unequal, widths=[4]).eval(), unequal)
+    deploy(run, unequal, tmp_path / "out", ["pt2"], measure=False)
+    loaded = torch.export.load(tmp_path / "out" / "model.pt2").module()
+    raw, mask = unequal.raw(range(8)).float(), torch.from_numpy(np.asarray(unequal.mask[:8]))
+    with torch.no_grad():
+        expected = run.net(unequal.batch(range(8)).x)
+    assert torch.allclose(loaded(raw, mask)["logits"], expected, atol=1e-5)
+
+
+def test_what_float32_cannot_tell_apart_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    stamps = data.from_arrays(1.6e9 + rng.uniform(-30, 30, (40, 3)), np.arange(40) % 2)
+    run = Run.of(nets.build("mlp", stamps, widths=[4]).eval(), stamps)
+    with pytest.raises(NervureError, match="samples are torch.float64, and files take float32"):
+        deploy(run, stamps, tmp_path / "out", ["safetensors"], measure=False)
 
 
 def test_latency_joins_the_run(ds: Dataset, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

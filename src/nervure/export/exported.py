@@ -215,7 +215,7 @@ def _check_samples(samples: Tensor, mask: Tensor | None, tolerance: float) -> Te
         raise InputError(f"tolerance = {tolerance}; give a number above 0")
     if samples.ndim < 2 or not len(samples):
         raise InputError(f"samples of shape {tuple(samples.shape)}; give at least one, as (n, ...)")
-    samples = samples.detach().cpu().to(torch.float32).contiguous()
+    samples = samples.detach().cpu().contiguous()
     if not bool(torch.isfinite(samples).all()):
         raise InputError("samples hold NaN or infinity; give finite ones, with a mask where series are padded")
     if mask is not None and (samples.ndim != 3 or mask.shape != (len(samples), samples.shape[-1])):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nervure.data.dataset import Preprocessing, Task
+from nervure.data.dataset import WIDE, Preprocessing, Task
 from nervure.errors import InputError, NervureError
 from nervure.export.deployed import name_outputs, takes_mask
 from nervure.export.formats import Outputs, Runner
@@ -25,17 +25,22 @@ class Difference(NamedTuple):
 
 
 class Cases(NamedTuple):
-    """Stored values (n, ...), their mask, and what the eager network makes of them at each batch size."""
+    """What a file is given, (n, ...) float32 and a mask, and what the eager network makes of it at each batch size.
+
+    ``stored`` is the type of the values before they became float32.
+    """
 
     x: Tensor
     mask: Tensor | None
     references: Mapping[int, Outputs]
+    stored: torch.dtype = torch.float32
 
 
 def cases(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None) -> Cases:
     """The eager network's outputs at batch sizes 1, 3 and all; too few samples are repeated.
 
-    Computed by :class:`Preprocessing` itself and the network, not by what is exported.
+    Computed by :class:`Preprocessing` itself and the network, not by what is exported, and from the values as they are
+    stored: what float32 loses of large or exact ones is a difference too.
 
     Examples
     --------
@@ -63,7 +68,7 @@ def cases(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, m
         for name, value in references[size].items():
             if not bool(torch.isfinite(value).all()):
                 raise NervureError(f"the network's {name} holds NaN or infinity on the samples; it is not exported")
-    return Cases(x, mask, references)
+    return Cases(x.to(torch.float32), mask, references, x.dtype)
 
 
 def _eager(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None) -> Outputs:
@@ -140,6 +145,8 @@ def check(runner: Runner, wanted: Cases, form: str, tolerance: float) -> float:
             ) from error
         worst = difference(found, reference)
         where = f"on sample {worst.sample} at batch size {size}"
+        if wanted.stored in WIDE:
+            where += f"; samples are {wanted.stored}, and files take float32"
         if not worst.value <= tolerance:
             raise NervureError(
                 f"{form}: the exported file's {worst.output} differs from the network's by "

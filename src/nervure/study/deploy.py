@@ -12,7 +12,6 @@ from nervure.data import Dataset
 from nervure.evidence import Table
 from nervure.export import Deployed, Exported, latency_table, write
 from nervure.export.deployed import own_copy
-from nervure.objectives.call import takes_mask
 from nervure.store import Run, annotate
 from nervure.store.atomic import clear_errors, making
 
@@ -41,10 +40,8 @@ def deploy(
         What was written, and the table of measured latency (None without ``measure``).
     """
     at = ds.indices("test" if len(ds.splits.get("test", ())) else None)[:_SAMPLES]
-    raw = ds.raw(at).to(torch.float32)
-    mask = None
-    if ds.mask is not None and takes_mask(run.net):
-        mask = torch.from_numpy(np.ascontiguousarray(ds.mask[at]))
+    raw = ds.raw(at)
+    mask = None if ds.mask is None else torch.from_numpy(np.ascontiguousarray(ds.mask[at]))
     files = []
     with clear_errors(out), making(Path(out)):
         for name in formats:
@@ -61,7 +58,7 @@ def deploy(
     written = {file.format: file.path for file in files}
     engines = ("eager", "compiled", "onnxruntime") if "onnx" in written else ("eager", "compiled")
     table = latency_table(
-        Deployed(own_copy(run.net), run.preprocessing, run.task), raw[:1], batch=batch, threads=threads,
+        Deployed(own_copy(run.net), run.preprocessing, run.task), raw[:1].to(torch.float32), batch=batch, threads=threads,
         mask=None if mask is None else mask[:1], engines=engines, onnx_path=written.get("onnx"),
     )  # fmt: skip
     if run.path is not None:
