@@ -34,6 +34,8 @@ def test_permuted_columns_have_permuted_scores_and_scale_is_felt() -> None:
 def test_columns_that_do_not_vary() -> None:
     assert (pca_scores(np.ones((5, 3))) == 1).all()
     assert pca_scores(np.ones((1, 3))).tolist() == [1, 1, 1]
+    # The mean of equal numbers is not always that number.
+    assert pca_scores(np.tile([0.1, 0.5, 0.3], (7, 1))).tolist() == [1, 1, 1]
     for wrong in (np.ones(3), np.ones((0, 3))):
         with pytest.raises(InputError, match="give \\(samples, columns\\)"):
             pca(wrong)

@@ -205,6 +205,13 @@ def test_a_module_that_cannot_be_counted_is_named():
 
     with pytest.raises(InputError, match=r"module '1' \(Prototypes\) holds weights, .* aten._cdist_forward"):
         nets.count(nn.Sequential(nn.Linear(4, 4), Prototypes()), (4,))
+
+    class Projected(Prototypes):
+        def forward(self, x):
+            return super().forward(x @ self.place.T[:, :4])
+
+    with pytest.raises(InputError, match=r"module '' \(Projected\) holds weights, .* aten._cdist_forward"):
+        nets.count(Projected(), (4,))
     with pytest.raises(InputError, match="Bilinear"):
         nets.count(nn.Bilinear(2, 3, 4), (torch.zeros(1, 2), torch.zeros(1, 3)))
     Prototypes.costs_nothing = True
@@ -269,9 +276,9 @@ def test_parameters_without_biases_and_rows_and_table():
     assert cost.parameter_bytes == 4 * 61_706
     table = cost.table()
     assert [row[0] for row in table.rows] == [
-        "features.0", "features.3", "classifier.0", "classifier.2", "classifier.4", "total",
+        "total", "features.0", "features.3", "classifier.0", "classifier.2", "classifier.4",
     ]  # fmt: skip
-    assert table.rows[-1][2:4] == (61_706, cost.macs)
+    assert table.rows[0][2:4] == (61_706, cost.macs)
     assert "61,706 parameters" in table.alt
     with pytest.raises(InputError, match="no module 'features'"):
         cost.row("features")

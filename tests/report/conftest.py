@@ -49,8 +49,13 @@ def whole_run():
         "zz-own": Figure(title="Something of its own", alt="own", kind="rose", data={"a": np.arange(3)}),
     }
     lineage = (
-        {"action": "train", "seed": 4, "settings": {"epochs": 6, "batch": 128}},
-        {"action": "prune", "seed": None, "settings": {"criterion": "l1", "layers": list(range(20))}},
+        {"action": "train", "seed": 4, "settings": {"epochs": 6, "batch": 128}, "command": "nervure train digits"},
+        {
+            "action": "prune",
+            "seed": None,
+            "settings": {"criterion": "l1", "layers": list(range(20))},
+            "command": "nervure prune base",
+        },
     )
     metrics = {"accuracy": 0.75, "parameters": 61706.0, "macs": 416520.0}
     return FakeRun(history=history, evidence=evidence, lineage=lineage, metrics=metrics)

@@ -7,6 +7,12 @@ import pytest
 from nervure.report import history_curves
 
 
+def test_lines_that_are_drawn_together_have_names_of_their_own() -> None:
+    keys = ("train_loss", "train_kl_loss", "train_error_rate", "lr")
+    curves = {curve.title: curve.labels for curve in history_curves([dict.fromkeys(keys, 1.0)])}
+    assert curves == {"Loss": ("train loss", "train kl loss"), "Error rate": (), "Learning rate": ()}
+
+
 @pytest.mark.parametrize(
     ("epochs", "x"),
     [

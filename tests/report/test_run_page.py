@@ -4,10 +4,12 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nervure.evidence import Flow
+from nervure.nets.origin import Base, Origin, Step
 from nervure.report import history_curves, run_page
 from nervure.report.lineage import command, passages
 from nervure.report.run_page import key_figures
@@ -95,7 +97,7 @@ def test_a_run_of_the_store_has_a_page():
     )
     html = run_page(run)
     assert "Linear on flowers.csv" in html
-    assert "nervure train flowers.csv --set epochs=2 --seed 7 -o runs/again" in html
+    assert "Make it again" not in html  # a network that no name and no function makes
     assert "preprocessing, scale" in html
 
 
@@ -201,9 +203,30 @@ class TestCommand:
             "nervure train 'my photos' -o runs/a"
         )
 
-    def test_else_the_training_is_told(self, whole_run):
-        whole_run.origin = SimpleNamespace(base=SimpleNamespace(spec="lenet5", settings={}))
-        assert command(whole_run) == ("nervure train digits --net lenet5 --set epochs=6 --seed 4 -o runs/base")
+    def test_else_the_training_is_told_if_it_is_all_that_was_done(self, fake_run):
+        trained = {"action": "train", "seed": 4, "settings": {"epochs": 6, "batch": 128}}
+        run = fake_run(lineage=(trained,))
+        assert command(run) == ""  # of a network that nobody named
+        run.origin = Origin(Base("name", "lenet5", (1, 8, 8), 10, {}))
+        assert command(run) == "nervure train digits --net lenet5 --set epochs=6 --seed 4 -o runs/base"
+        run.origin = Origin(run.origin.base, (Step("cut", {}),))
+        assert command(run) == ""
+        run.origin = Origin(Base("blueprint", {"layers": []}, (1, 8, 8), 10, {}))
+        assert command(run) == ""
 
     def test_nothing_is_invented(self, fake_run):
         assert command(fake_run(lineage=({"action": "cluster", "settings": {}},))) == ""
+
+    @pytest.mark.parametrize(
+        ("steps", "shown"),
+        [
+            ([("train", "t"), ("prune", "p"), ("recover", None)], "t\np"),
+            ([("train", "t"), ("prune", None)], ""),
+            ([("train", None), ("prune", "p")], ""),
+            ([("cluster", None), ("train", "c"), ("prune", "p")], "c\np"),
+            ([("train", "s"), ("shape", None), ("prune", None), ("recover", None), ("train", None)], "s"),
+        ],
+    )
+    def test_commands_are_shown_only_where_each_step_has_one(self, fake_run, steps, shown):
+        run = fake_run(lineage=tuple({"action": name, "settings": {}, "command": typed} for name, typed in steps))
+        assert command(run) == shown

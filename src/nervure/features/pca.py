@@ -48,7 +48,8 @@ def pca_scores(columns: NDArray[np.floating], share: float = 0.95) -> Columns:
     """
     axes, variances = pca(columns)
     total = variances.sum()
-    if total == 0:
+    # Constant columns keep the rounding of their mean.
+    if total <= (np.finfo(np.float64).eps * np.abs(columns).max()) ** 2 * np.size(columns):
         return np.ones(axes.shape[0])
     shares = variances / total
     enough = int(np.searchsorted(np.cumsum(shares), share - 1e-12)) + 1

@@ -95,8 +95,9 @@ class Cost:
         raise InputError(f"no module {name!r} in this cost; there are: {', '.join(one.name for one in self.rows)}")
 
     def table(self) -> evidence.Table:
-        """As a figure: one line for each module that holds parameters or computes, and the totals."""
+        """As a figure: the totals, and one line for each module that holds parameters or computes."""
         unit = "MACs" if self.unit == "mac" else "FLOPs"
+        total = ("total", "", self.params, self.ops, "", self.peak_activation_bytes)
         rows: list[tuple[str | int | float | None, ...]] = [
             (
                 one.name or "(itself)",
@@ -109,13 +110,12 @@ class Cost:
             for one in self.rows
             if one.params or one.ops
         ]
-        rows.append(("total", "", self.params, self.ops, "", self.peak_activation_bytes))
         return evidence.Table(
             title="Cost of one sample",
             alt=f"{self.params:,} parameters, {self.ops:,} {unit}, {self.peak_activation_bytes:,} bytes of "
-            "activations at the peak (last line of the last column).",
+            "activations at the peak (first line of the last column).",
             columns=("layer", "type", "parameters", unit, "output", "activation bytes"),
-            rows=rows,
+            rows=[total, *rows],
         )
 
 
@@ -144,7 +144,8 @@ def count(
 ) -> Cost:
     """Count parameters, operations and peak activation memory for one sample; ``net`` is not touched.
 
-    A module class of your own may say ``costs_nothing = True``: then it need not be countable.
+    Matrix products and convolutions count; what is done place by place, sums and means count nothing, also where they
+    spell a product. A module class of your own may say ``costs_nothing = True``: then it need not be countable.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def _inputs(net: nn.Module, given: Sequence[int] | Tensor | Sequence[Tensor]) ->
 
 def _refuse_uncounted(name: str, module: nn.Module, ledger: _Ledger) -> None:
     held = [one for one in module.parameters(recurse=False) if sum(side > 1 for side in one.shape) > 1]
-    if not held or getattr(module, "costs_nothing", False) or ledger.macs[name]:
+    if not held or getattr(module, "costs_nothing", False):
         return
     if unknown := ledger.unknown.get(name):
         raise InputError(

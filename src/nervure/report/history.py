@@ -14,9 +14,11 @@ __all__ = ["History", "history_curves", "real_of"]
 
 History = Sequence[Mapping[str, float | int | str | None]]
 
+_SPLITS = ("train", "validation", "test")
 _TOGETHER = {
     **dict.fromkeys(("acc", "nmi", "ari"), "Agreement with labels"),
     **dict.fromkeys(("clusters", "effective_clusters"), "Clusters in use"),
+    "learning_rate": "Learning rate",
 }
 _NOT_CURVES = {"epoch", "seconds", "step", "steps", "time", "best", "samples", "rate"}
 # Whoever notes these draws them, in a figure of its own.
@@ -47,6 +49,8 @@ def history_curves(history: History) -> tuple[Curve, ...]:
 def _curve(title: str, x: Reals, columns: Mapping[str, Reals]) -> Curve:
     y = np.stack(list(columns.values()))
     labels = [_label(key) for key in columns] if len(columns) > 1 or title in ("Loss", "Accuracy") else []
+    if len(set(labels)) < len(labels):
+        labels = [key.replace("_", " ") for key in columns]
     there = y[np.isfinite(y)]
     log = title in ("Loss", "Learning rate") and bool((there > 0).all()) and there.max() / 100 > there.min()
     ends = ", ".join(
@@ -59,18 +63,16 @@ def _curve(title: str, x: Reals, columns: Mapping[str, Reals]) -> Curve:
 
 def _group(key: str) -> str:
     last = key.rsplit("_", 1)[-1]
-    known = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate", "rate": "Learning rate"}
+    first, _, rest = key.partition("_")
+    known = {"loss": "Loss", "accuracy": "Accuracy", "lr": "Learning rate"}
     if key in _TOGETHER:
         return _TOGETHER[key]
-    return known.get(
-        last,
-        (last if key.split("_")[0] in ("train", "validation", "test") else key).replace("_", " ").capitalize(),
-    )
+    return known.get(last, (rest if first in _SPLITS and rest else key).replace("_", " ").capitalize())
 
 
 def _label(key: str) -> str:
     first = key.split("_")[0]
-    return first if first in ("train", "validation", "test") else key.replace("_", " ")
+    return first if first in _SPLITS else key.replace("_", " ")
 
 
 def real_of(value: object) -> float:

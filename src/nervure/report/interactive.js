@@ -46,12 +46,17 @@
     type: "scatter", mode: "lines", x: data.line[0], y: data.line[1], hoverinfo: "skip",
     line: { color: style("--muted"), width: 1.2, dash: "dash" },
   });
+  const numbers = (data) => ({
+    type: "scatter", mode: "text", hoverinfo: "skip", x: data.numbers.map((one) => one[0]),
+    y: data.numbers.map((one) => one[1]), text: data.numbers.map((one) => `<b>${one[2]}</b>`),
+    textfont: { color: style("--ink"), size: 13 },
+  });
   const settings = { displaylogo: false, displayModeBar: false, scrollZoom: false, responsive: false };
 
   for (const place of document.querySelectorAll('[data-plotly="scatter"]')) {
     const data = JSON.parse(document.getElementById(place.dataset.from).textContent);
     const still = [...place.childNodes];
-    const paint = () => Plotly.react(place, [trace(data), line(data)], layout(data, place.clientWidth), settings);
+    const paint = () => Plotly.react(place, [trace(data), line(data), numbers(data)], layout(data, place.clientWidth), settings);
     still.forEach((node) => node.remove());
     paint().then(() => {
       place.on("plotly_hover", (event) => show(data, event.points[0].pointNumber, event.event));

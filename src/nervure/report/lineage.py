@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "flat", "passages"]
 
+_TYPED = ("train", "prune", "sparsify")
+
 
 def passages(lineage: Iterable[object]) -> tuple[Passage, ...]:
     """The steps of a lineage; each is a mapping, or has the attributes ``name``, ``settings`` and ``seed``.
@@ -62,28 +64,34 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> list[tuple[str, st
 
 
 def command(run: RunLike) -> str:
-    """What to type to make the run again: what its lineage recorded, or else the training it tells of.
+    """What to type to make the run again; nothing where that is not known of each of its steps.
+
+    What a run recorded is shown, and the training that a run tells of where it is all that was done, to a network that
+    a name or a function makes.
 
     >>> from pathlib import Path
     >>> from types import SimpleNamespace
+    >>> from nervure.nets.origin import Base, Origin
     >>> trained = {"action": "train", "seed": 0, "settings": {"epochs": 3, "seed": 0}}
-    >>> command(SimpleNamespace(lineage=[trained], source="digits", path=Path("runs/base")))
-    'nervure train digits --set epochs=3 --seed 0 -o runs/base'
+    >>> origin = Origin(Base("name", "mlp", (1, 8, 8), 10, {}))
+    >>> command(SimpleNamespace(lineage=[trained], source="digits", path=Path("runs/base"), origin=origin))
+    'nervure train digits --net mlp --set epochs=3 --seed 0 -o runs/base'
     """
     entries = [_entry(one) for one in run.lineage]
+    names = [entry.get("action") or entry.get("name") for entry in entries]
+    # What follows "shape" was done by the command that trained.
+    own = entries[: names.index("shape")] if "shape" in names else entries
     typed = [str(entry["command"]) for entry in entries if entry.get("command")]
-    if typed:
+    if typed and all(entry.get("command") for entry, name in zip(own, names, strict=False) if name in _TYPED):
         return "\n".join(typed)
-    train = next((entry for entry in entries if (entry.get("action") or entry.get("name")) == "train"), None)
-    if train is None or not run.source:
+    origin = getattr(run, "origin", None)
+    if names != ["train"] or not run.source or origin is None or origin.steps or not isinstance(origin.base.spec, str):
         return ""
     words = ["nervure", "train", run.source, *_assigned("--data-option", getattr(run, "options", {}))]
-    base = getattr(getattr(run, "origin", None), "base", None)
-    if base is not None and isinstance(base.spec, str):
-        words += ["--net", base.spec, *_assigned("--net-option", base.settings)]
-    settings = train.get("settings")
+    words += ["--net", origin.base.spec, *_assigned("--net-option", origin.base.settings)]
+    settings, seed = entries[0].get("settings"), entries[0].get("seed")
     words += _assigned("--set", _unusual(settings) if isinstance(settings, Mapping) else {})
-    words += ["--seed", str(train["seed"])] if train.get("seed") is not None else []
+    words += ["--seed", str(seed)] if seed is not None else []
     return shlex.join([*words, "-o", str(run.path or "runs/again")])
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from nervure.evidence import Bars, Curve, Flow, Images, Matrix, Scatter, Table
 from nervure.report import draw
-from nervure.report.kinds import scatter
+from nervure.report.kinds import matrix, scatter
 
 
 def cells(html, tag="td"):
@@ -61,8 +61,21 @@ class TestMatrix:
 
     def test_a_huge_matrix_is_drawn_as_means(self):
         html = draw(Matrix(title="", alt="", values=np.random.default_rng(0).random((2500, 1200))))
-        assert "Every 3 by 3 cells" in html
+        assert "Every 3 by 2 cells" in html
         assert len(html) < 2_000_000
+
+    def test_rows_of_a_slim_matrix_stay_apart(self):
+        values = np.zeros((3, 4096))
+        values[0] = 1
+        values[1, :5], values[2] = np.nan, -1
+        drawn, block = matrix._shrunk(values)
+        assert block == (1, 5)
+        assert drawn.shape == (3, 820)
+        assert np.isnan(drawn[1, 0])
+        assert (drawn[0] == 1).all() and (drawn[1, 1:] == 0).all() and (drawn[2] == -1).all()
+
+    def test_the_scale_is_that_of_what_is_drawn(self):
+        assert "<i></i><span>0.5</span>" in draw(Matrix(title="", alt="", values=np.eye(2000)))
 
 
 class TestBars:
@@ -186,4 +199,7 @@ class TestScatter:
         points = np.random.default_rng(0).normal(size=(200, 2))
         html = draw(Scatter(title="", alt="", points=points, groups=np.arange(200) % groups))
         assert str(groups - 1) in cells(html, "text")
+        lively = draw(Scatter(title="", alt="", points=points, groups=np.arange(200) % groups, hover=["a"] * 200))
+        data = json.loads(re.search(r'<script type="application/json"[^>]*>(.*?)</script>', lively)[1])
+        assert [one[2] for one in data["numbers"]] == [str(group) for group in range(groups)]
         assert ("groups: colours repeat" in html) == (groups > 24)

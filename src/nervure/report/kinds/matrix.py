@@ -76,7 +76,7 @@ def _brief(value: float, most: float) -> str:
 
 
 def _many(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) -> str:
-    shrunk, step = _shrunk(values)
+    shrunk, (down, across) = _shrunk(values)
     index = np.where(np.isnan(shrunk), 255, np.rint(np.nan_to_num(shares(shrunk)) * 127) + 127).astype(np.uint8)
     light, dark = (encode(index, palette=palette(mode)) for mode in ("light", "dark"))
     picture = (
@@ -84,7 +84,7 @@ def _many(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) ->
         f'<img src="{light}" alt="{escape(figure.alt)}"></picture>'
     )
     most = _SLIM_LABELS if values.shape[1] > _SLIM * len(rows) else _LABELS
-    said = note(f"Every {step} by {step} cells are drawn as their mean.") if step > 1 else ""
+    said = note(f"Every {down} by {across} cells are drawn as their mean.") if down * across > 1 else ""
     return (
         f'<div class="nv-large"><div>'
         f'<div class="nv-map" style="--ratio:{_ratio(*values.shape)}">'
@@ -92,7 +92,7 @@ def _many(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) ->
         f'<div class="nv-ys">{_ticks(rows, "top", most)}</div>{picture}'
         f'<div class="nv-xs">{_ticks(columns, "left")}</div>'
         f'<b class="nv-x">{escape(figure.x_label)}</b></div>'
-        f"{_scale(values)}{said}</div>{_strongest(figure, values, rows, columns)}</div>"
+        f"{_scale(shrunk)}{said}</div>{_strongest(figure, values, rows, columns)}</div>"
     )
 
 
@@ -123,13 +123,20 @@ def _ticks(names: list[str], side: str, most: int = _LABELS) -> str:
     )
 
 
-def _shrunk(values: Reals) -> tuple[Reals, int]:
-    step = -(-max(values.shape) // _LARGEST)
-    if step == 1:
-        return values, 1
-    tall, wide = (-(-size // step) * step for size in values.shape)
-    padded = np.pad(values, ((0, tall - values.shape[0]), (0, wide - values.shape[1])), mode="edge")
-    return padded.reshape(tall // step, step, wide // step, step).mean(axis=(1, 3)), step
+def _shrunk(values: Reals) -> tuple[Reals, tuple[int, int]]:
+    """Means of blocks of cells, so that neither side is longer than can be drawn, and the size of a block.
+
+    >>> _shrunk(np.arange(3000.0).reshape(2, 1500))[0][:, 0].tolist()
+    [0.5, 1500.5]
+    """
+    down, across = (-(-size // _LARGEST) for size in values.shape)
+    if down * across == 1:
+        return values, (1, 1)
+    known, total = np.isfinite(values).astype(np.float64), np.nan_to_num(values)
+    for axis, step in enumerate((down, across)):
+        starts = range(0, values.shape[axis], step)
+        known, total = (np.add.reduceat(one, starts, axis=axis) for one in (known, total))
+    return np.where(known > 0, total / np.maximum(known, 1), np.nan), (down, across)
 
 
 def _strongest(figure: Matrix, values: Reals, rows: list[str], columns: list[str]) -> str:

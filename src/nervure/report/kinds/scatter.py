@@ -128,16 +128,23 @@ def _still(figure: Scatter, points: Array, groups: Array, line: Array, ident: st
             path.should_simplify = False
             look = {"edgecolor": colour(_variable(int(group))), "facecolor": "none", "alpha": 0.75}
             axes.add_patch(PathPatch(path, linewidth=size, capstyle="round", **look))
-        if len(there) > 1 and len(there) > COLOURS:
-            for group in there:
-                x, y = np.median(points[groups == group], axis=0)
-                axes.text(x, y, str(group), ha="center", va="center", fontsize=9, color=colour("ink"))
+        for x, y, number in _middles(points, groups):
+            axes.text(x, y, number, ha="center", va="center", fontsize=9, color=colour("ink"))
         axes.update_datalim(points)
         axes.margins(0.04)
         axes.autoscale_view()
         name_axes(axes, figure.x_label, figure.y_label)
 
     return still(paint, ident=ident, alt=figure.alt, height=220)
+
+
+def _middles(points: Array, groups: Array) -> list[tuple[float, float, str]]:
+    """Where to write the number of each group, if there are more of them than colours."""
+    there = np.unique(groups)
+    if len(there) <= COLOURS:
+        return []
+    middles = [np.median(points[groups == group], axis=0) for group in there]
+    return [(float(x), float(y), str(group)) for (x, y), group in zip(middles, there, strict=True)]
 
 
 def _payload(figure: Scatter, points: Array, groups: Array, line: Array, hovering: Array) -> tuple[str, int]:
@@ -149,6 +156,7 @@ def _payload(figure: Scatter, points: Array, groups: Array, line: Array, hoverin
         "text": [_words(figure, int(at), int(groups[at])) for at in hovering],
         "xLabel": escape(figure.x_label),
         "yLabel": escape(figure.y_label),
+        "numbers": _middles(points[hovering], groups[hovering]),
         "line": [_rounded(axis, among) for axis, among in zip(line.T, points[hovering].T, strict=True)],
     }
     shown = 0
