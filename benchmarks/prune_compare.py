@@ -4,8 +4,9 @@
 
 Trials that the results lack are made first. The rival prunes the same trained networks to the same share of each layer
 by the group norm of Torch-Pruning with its defaults, and is recovered on the same samples. A difference is ours minus
-the control's, in points of test accuracy after recovery, with Student's p of the paired differences. With few seeds
-only large differences can be told from chance, and with many criteria some p are small by chance: see ``compared``.
+the control's, in points of test accuracy after recovery, with Student's p of the paired differences, and none where
+they do not differ. With few seeds only large differences can be told from chance, and with many criteria some p are
+small by chance: see ``compared``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from nervure.store import Run
 from nervure.study.asked import accuracy, measured_on
 from nervure.study.base import base_of
 from nervure.study.prune_trial import CriteriaSettings
-from nervure.study.statistics import paired
+from nervure.study.statistics import Paired, paired
 from nervure.study.trials import Job
 
 CONTROLS = ("random", "l1", "group-norm")
@@ -58,6 +59,11 @@ def rivals(job: Job) -> tuple[float, float]:
         small, run.net, ds, method=settings.recover, samples=settings.recover_samples, seed=job.seed,
     )  # fmt: skip
     return 100 * cut, 100 * accuracy(small, ds, device=job.device)
+
+
+def told(test: Paired) -> dict[str, float | None]:
+    """A difference and its p; without spread, as of equal differences, no test says anything."""
+    return {"points": test.difference, "p": test.p_t if test.sd else None}
 
 
 def main() -> None:
@@ -97,7 +103,7 @@ def main() -> None:
             "as_cut": round(sum(cut) / len(cut), 2),
             "recovered": round(sum(mine) / len(mine), 2),
             "by_seed": [round(one, 2) for one in mine],
-            "against": {control: {"points": one.difference, "p": one.p_t} for control, one in tests.items()},
+            "against": {control: told(one) for control, one in tests.items()},
         }
     tested = [(name, one["against"]["random"]) for name, one in rows.items() if name != "random"]  # type: ignore[index]
     better = [name for name, one in tested if one["points"] > 0 and one["p"] is not None and one["p"] < 0.05]

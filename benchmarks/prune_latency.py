@@ -1,10 +1,11 @@
-"""Whether a plan's measured latency is met when the cut network is measured again.
+"""Whether a plan's measured ratio of latencies is met when the networks are measured again.
 
     python benchmarks/prune_latency.py [--again 5] [--threads 1] [-o FILE]
 
 Three networks with random weights are planned to half of their measured latency by L1. The plan is applied, and the
 two networks take turns anew, several times; ``ratio`` is the median duration after the cut by that before it, in the
-plan and in each repetition, and ``apart`` how far the repetitions' median lies from the plan's, as a share of it.
+plan and in each repetition, and ``apart`` how far the repetitions' median lies from the plan's, as a share of it. The
+claim is about this ratio; ``apart_ms`` is the same of the milliseconds after the cut alone.
 """
 
 from __future__ import annotations
@@ -62,11 +63,12 @@ def main() -> None:
     write_result(
         given.out,
         {
-            "claim": f"measured again, a plan's latency is met within {LIMIT:.0%}",
+            "claim": f"measured again, a plan's ratio of latencies, cut to uncut, is met within {LIMIT:.0%}",
             "batch": BATCH,
             "limit": LIMIT,
             "networks": found,
             "within": {name: one["apart"] <= LIMIT for name, one in found.items()},
+            "within_ms": {name: one["apart_ms"] <= LIMIT for name, one in found.items()},
             "machine": about,
         },
     )

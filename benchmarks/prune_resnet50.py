@@ -20,6 +20,7 @@ import platform
 import statistics
 import time
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -135,9 +136,11 @@ def main() -> None:
         "cores": os.cpu_count(),
         "load_before": os.getloadavg()[0],
         "machine": platform.machine(),
-        "versions": {"nervure": nervure.__version__, "torch": torch.__version__, "torch_pruning": "1.6.1"},
+        "versions": {
+            "nervure": nervure.__version__, "torch": torch.__version__, "torch_pruning": version("torch-pruning"),
+        },
         **found,
-    }
+    }  # fmt: skip
     given.out.write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps({key: value for key, value in record.items() if key != "seconds"}, indent=1))
 

@@ -24,6 +24,7 @@ from typing import Any
 from nervure.study.environment import machine
 from nervure.study.layout import brackets, layouts, number, ours
 from nervure.study.results import Row
+from nervure.study.table import load, names
 
 ROOT = Path(__file__).resolve().parent.parent
 MARKED = re.compile(r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -77,7 +78,8 @@ def claims(results: Path) -> str:
 
 def claim(asked: Data, results: Path) -> tuple[str, ...]:
     """One line: a number, or a median with its quartiles, that stands at a path in a benchmark's result."""
-    limit, command = asked.get("limit", ""), f"`benchmarks/{asked['benchmark']}.py`"
+    limit, program = asked.get("limit", ""), f"benchmarks/{asked['benchmark']}.py"
+    command = f"`{' '.join((program, *asked.get('options', ())))}`"
     value: Any = read(results / f"{asked.get('file', asked['benchmark'])}.json")
     if value is None:
         return (asked["what"], limit, "not measured yet", "", "", command, "")
@@ -168,8 +170,10 @@ def rival(data: Data) -> str:
 
 
 def against(test: Data | None) -> str:
-    """A paired difference in points, with its p."""
-    return "" if test is None else f"{number(test['points'])} ({number(test['p'])})"
+    """A paired difference in points, with its p; differences that no seed changes have none."""
+    if test is None:
+        return ""
+    return number(test["points"]) + ("" if test["p"] is None else f" ({number(test['p'])})")
 
 
 def peaks(results: Path) -> str:
@@ -227,7 +231,14 @@ def section(data: Data) -> str:
     places = f"\nIn brackets: {printed}.\n" if printed else ""
     plural = "" if counts == [1] else "s"
     said = f"{data['what']}. Size: {data['size']}; measured with {seeds} seed{plural}{missing(data)}."
-    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + places + clock(data)
+    return f"### {data['study']}\n\n{said}\n\n" + "\n".join(tables(data)) + places + noted(data) + clock(data)
+
+
+def noted(data: Data) -> str:
+    """What a reader must know of arms and criteria; the study's file says it, also of results made before it did."""
+    notes = load(data["study"]).notes if data["study"] in names() else data.get("notes", {})
+    said = "; ".join(f"`{what}`: {note}" for what, note in notes.items())
+    return f"\n{said}.\n" if said else ""
 
 
 def clock(data: Data) -> str:
@@ -249,6 +260,8 @@ def missing(data: Data) -> str:
     """What a study still lacks, in words; lines without a figure of ours are not in the tables."""
     lines = sum(not row["n"] for row in data["table"])
     said = f"; {data['missing']} trial{'s are' if data['missing'] > 1 else ' is'} missing" if data["missing"] else ""
+    failed = sum(trial["error"] is not None for trial in data.get("trials", ()))
+    said += f"; {failed} trial{'s' * (failed > 1)} failed" if failed else ""
     return said + (
         f"; {lines} figures are not measured" if lines > 1 else "; one figure is not measured" if lines else ""
     )

@@ -274,6 +274,19 @@ class TestTables:
         assert "| whole |\n| --- |\n| 1.00 |\n" in text
         assert "|  | cut | kept |\n| --- | --- | --- |\n| l1 | 2.00 | 3.00 |\n| random | 4,000 | 0.012 |\n" in text
 
+    def test_say_which_trials_failed(self, tables: ModuleType) -> None:
+        made = [{"error": None}, {"error": "no luck"}, {"error": "no luck"}]
+        assert "failed" not in tables.section(study(trials=made[:1]))
+        assert "measured with 3 seeds; 1 trial failed." in tables.section(study(trials=made[:2]))
+        assert "measured with 3 seeds; 2 trials failed." in tables.section(study(trials=made))
+
+    def test_have_the_notes_of_their_study_under_them(self, tables: ModuleType) -> None:
+        assert "`random`" not in tables.section(study())
+        text = tables.section(study(study="prune-compare-mnist"))
+        assert text.index("`random`: the mean of three draws a seed.") > text.index("98.26")
+        told = tables.section(study(notes={"mine": "drawn twice", "other": "drawn once"}))
+        assert "\n`mine`: drawn twice; `other`: drawn once.\n" in told
+
     def test_of_seconds_say_how_they_were_measured(self, tables: ModuleType, tmp_path: Path) -> None:
         assert "Seconds are" not in tables.section(study())
         [row] = study()["table"]  # type: ignore[misc]
@@ -349,11 +362,17 @@ class TestTables:
         criteria = {
             "random": {"as_cut": 10.0, "recovered": 50.0, "against": {}},
             "l1": {"as_cut": 11.0, "recovered": 60.0, "against": {"random": {"points": 10.0, "p": 0.02}}},
+            "same": {"as_cut": 10.0, "recovered": 52.0, "against": {"random": {"points": 2.0, "p": None}}},
         }
         data = {"of_study": "cut", "profile": "cpu", "base": 90.0, "seeds": 3, "criteria": criteria}
         (tmp_path / "prune_compare.a.json").write_text(json.dumps(data))
         text = tables.table("rivals", tmp_path)
-        assert "| l1 | 11.00 | 60.00 | 10.00 (0.02) |\n| random | 10.00 | 50.00 |  |" in text
+        lines = (
+            "| l1 | 11.00 | 60.00 | 10.00 (0.02) |",
+            "| same | 10.00 | 52.00 | 2.00 |",
+            "| random | 10.00 | 50.00 |  |",
+        )
+        assert "\n".join(lines) in text
 
 
 # slow: builds every page, the API from docstrings

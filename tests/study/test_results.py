@@ -156,6 +156,13 @@ def test_a_sweep_is_a_table_of_rates_by_arms_and_a_curve(swept: Results) -> None
     assert curve.spread[2, 1] == pytest.approx(math.sqrt(50))
 
 
+def test_notes_stand_under_the_tables_and_are_kept() -> None:
+    study = parse(SWEEP.replace("[data]", '[notes]\nrandom = "drawn anew each epoch"\n\n[data]'), "mine", "mine.toml")
+    results = Results(study, "cpu", grid(study, "cpu"), ())
+    assert shown(results).tables[-1].rows == (("random", "drawn anew each epoch"),)
+    assert results.to_json()["notes"] == {"random": "drawn anew each epoch"}
+
+
 def test_controls_are_paired_at_each_rate(swept: Results) -> None:
     found = {(one.measure, one.column): one for one in swept.tests()}
     assert set(found) == {("accuracy 0.1", "isparse"), ("accuracy 0.5", "isparse")}

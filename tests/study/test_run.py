@@ -106,6 +106,46 @@ def test_a_failure_is_recorded_and_the_others_go_on(study: Study, fake: Fake, tm
     assert len(fake.asked) == 6
 
 
+def test_trials_on_another_file_of_the_same_name_are_refused(table: str, fake: Fake, tmp_path: Path) -> None:
+    study, out = parse(table.replace('"digits"', '"mine"'), "mine", "mine.toml"), tmp_path / "out"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.npz").write_text(name)
+    assert run(study, "smoke", out, seeds=1, data_dir=tmp_path / "a").missing == 0
+    for minutes in (None, 0):
+        with pytest.raises(InputError, match=r"out: .* on other data than .*b/mine\.npz.*--data-dir"):
+            run(study, "smoke", out, data_dir=tmp_path / "b", minutes=minutes)
+    assert len(fake.asked) == 2
+    assert run(study, "smoke", out, minutes=0).missing == 2  # where the data is nobody said
+    (tmp_path / "c").mkdir()
+    (tmp_path / "a" / "mine.npz").rename(tmp_path / "c" / "mine.npz")
+    assert run(study, "smoke", out, data_dir=tmp_path / "c").missing == 0
+    assert len(fake.asked) == 4
+
+
+def test_records_without_a_digest_are_gathered_with_new_ones(table: str, fake: Fake, tmp_path: Path) -> None:
+    study = parse(table.replace('"digits"', '"mine"'), "mine", "mine.toml")
+    (tmp_path / "mine.npz").write_text("a")
+    run(study, "smoke", tmp_path / "out", seeds=1, data_dir=tmp_path)
+    for path in (tmp_path / "out" / "trials").iterdir():
+        held = json.loads(path.read_text())
+        assert len(held.pop("data_digest")) == 16
+        path.write_text(json.dumps(held))
+    (tmp_path / "mine.npz").write_text("b")
+    assert run(study, "smoke", tmp_path / "out", data_dir=tmp_path).missing == 0
+
+
+def test_what_other_machines_made_on_other_data_is_not_put_into_one_table(
+    study: Study, fake: Fake, tmp_path: Path
+) -> None:
+    run(study, "smoke", tmp_path)
+    one, two, *_ = sorted((tmp_path / "trials").iterdir())
+    for path, digest in ((one, "a"), (two, "b")):
+        path.write_text(json.dumps({**json.loads(path.read_text()), "data_digest": digest}))
+    with pytest.raises(InputError, match="of two or more data sets"):
+        run(study, "smoke", tmp_path, minutes=0)
+
+
 def test_jobs_run_side_by_side_with_threads_set(study: Study, fake: Fake, tmp_path: Path) -> None:
     fake.wait = 0.2
     run(study, "cpu", tmp_path, jobs=3, threads=2)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nervure import data, evidence, store
+from nervure import data, evidence, prune, store
 from nervure.data import Dataset
 from nervure.errors import InputError, InterruptedWork
 from nervure.study import shape as room
@@ -155,7 +156,49 @@ def test_all_the_work_is_done_on_the_device(
     monkeypatch.setattr(room, "recover", heard(room.recover))
     recipe = Recipe(epochs=1)
     shape(ds, tmp_path / "r", net="mlp", recipe=recipe, device="cpu", formats=("pt2",))
-    assert asked == ["cpu"] * 9  # four criteria, each with its repair, and the training at the end
+    assert asked == ["cpu"] * 13  # three criteria and three random draws, each with its repair, and the last training
+
+
+@pytest.mark.parametrize(
+    ("criteria", "draws", "split", "said"),
+    [
+        ((0.9, 0.8, 0.7), (0.6, 0.5, 0.6), "validation", "l1 was taken, better than random selection: above the best"),
+        ((0.9, 0.8, 0.7), (0.85, 0.6, 0.6), "validation", "l1 was taken, not told apart from random selection: not"),
+        ((0.6, 0.8, 0.7), (0.9, 0.9, 0.9), "validation", "fpgm was taken, not told apart from random selection"),
+        ((0.9, 0.8, 0.7), (0.6, 0.5, 0.6), "train", "on training samples, as there is no validation split; l1"),
+    ],
+)
+def test_only_what_stands_out_from_random_draws_is_called_better(
+    ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: list[object],
+    criteria: tuple[float, ...], draws: tuple[float, ...], split: str, said: str,
+) -> None:  # fmt: skip
+    """Qualities are given: of each cut as it is and after recovery, then of the network that was trained on."""
+    qualities = iter([*(each for one in (*criteria, *draws) for each in (0.1, one)), 1.0, 1.0])
+    monkeypatch.setattr(room, "_quality", lambda net, ds, device: next(qualities))
+    if split == "train":
+        ds = dataclasses.replace(ds, splits={name: at for name, at in ds.splits.items() if name != "validation"})
+    run = shape(ds, tmp_path / "r", net="mlp", recipe=Recipe(epochs=1), device="cpu", formats=("pt2",))
+    tried = run.evidence["plan-tried"]
+    assert isinstance(tried, evidence.Table)
+    assert said in tried.title
+    assert "best of 3 draws by more than they differ among themselves" in tried.title
+    assert f"on the {split} split" in tried.alt
+    assert [row[0] for row in tried.rows if row[-1] == "control"] == [f"random, draw {at}" for at in (1, 2, 3)]
+    assert [row[3] for row in tried.rows[:6]] == [*criteria, *draws]
+
+
+def test_random_draws_differ(ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: list[object]) -> None:
+    plans: dict[str, list[prune.Plan]] = {}
+    real = room.prune.plan
+
+    def kept(*given: object, **options: object) -> prune.Plan:
+        plans.setdefault(str(given[2]), []).append(real(*given, **options))  # type: ignore[arg-type]
+        return plans[str(given[2])][-1]
+
+    monkeypatch.setattr(room.prune, "plan", kept)
+    shape(ds, tmp_path / "r", net="mlp", recipe=Recipe(epochs=1), device="cpu", formats=("pt2",))
+    drawn = [str([row.kept for row in one.rows]) for one in plans["random"]]
+    assert len(drawn) == len(set(drawn)) == 3
 
 
 def test_a_wrong_name_costs_no_run(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:

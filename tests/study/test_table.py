@@ -98,6 +98,8 @@ def test_settings_of_a_method_go_to_its_arms_alone(table: str) -> None:
         ("values.better = { accuracy = 80.0 }", "values = {}", r"published\.0\.values"),
         ('measures = { accuracy = "%" }', "measures = {}", r"measures: "),
         ("seeds = 3", 'seeds = 3\ncontrols = ["bettr"]', r"controls\.0: unknown 'bettr'; did you mean 'better'"),
+        ("seeds = 3", 'seeds = 3\nnotes = { bettr = "a" }', r"notes: no arm .*names 'bettr'; did you mean 'better'"),
+        ("seeds = 3", 'seeds = 3\nnotes = { better = "" }', r"notes\.better: .*at least 1 character"),
         (
             'source = "digits"',
             'source = "digits"\noptions = { since = 2024-01-01 }',
@@ -113,6 +115,18 @@ def test_errors_name_file_field_and_fault(table: str, old: str, new: str, said: 
     with pytest.raises(InputError, match=r"^mine\.toml: .*" + said) as caught:
         parse(table.replace(old, new, 1), "mine", "mine.toml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", table.names())
+def test_what_is_drawn_several_times_or_trained_for_longer_says_so(name: str) -> None:
+    study = table.load(name)
+    drawn: set[str] = set()
+    for arm in study.arms:
+        criteria = study.trial_settings(arm, "cpu").get("criteria", {})
+        if isinstance(criteria, dict):
+            drawn |= {one for one, asked in criteria.items() if asked.get("draws", 1) > 1}
+    trained = {"dropout", "lottery", "lottery-equal"} & set(study.arms)
+    assert drawn | trained == set(study.notes)
 
 
 def test_a_figure_is_printed_once_at_a_place(table: str) -> None:

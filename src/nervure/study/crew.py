@@ -28,6 +28,8 @@ class Crew:
         Of each process.
     data_dir, device
         As in :class:`nervure.study.trials.Job`.
+    digest : str
+        Of the data, for the records.
 
     Examples
     --------
@@ -36,8 +38,8 @@ class Crew:
     False
     """
 
-    def __init__(self, out: Path, *, threads: int, data_dir: Path | None, device: str) -> None:
-        self.out, self.threads, self.device = out, threads, device
+    def __init__(self, out: Path, *, threads: int, data_dir: Path | None, device: str, digest: str = "") -> None:
+        self.out, self.threads, self.device, self.digest = out, threads, device, digest
         self.data_dir = None if data_dir is None else str(data_dir)
         self.stopped = False
         self._processes: set[int] = set()
@@ -52,7 +54,8 @@ class Crew:
                 return None
             record = Record(trial, error=" ".join(str(error).split()))
         else:
-            record = Record(trial, found["metrics"], found["durations"], found["environment"])  # type: ignore[arg-type]
+            measured = (found["metrics"], found["durations"], found["environment"])
+            record = Record(trial, *measured, digest=self.digest)  # type: ignore[arg-type]
         write(self.out, record)
         return record
 

@@ -17,13 +17,17 @@ SCHEMA = 1
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """What came of one trial: measures, seconds and environment, or the line of its error."""
+    """What came of one trial: measures, seconds and environment, or the line of its error.
+
+    ``digest`` is that of the file that its data came from; empty where data needs no file, and of older records.
+    """
 
     trial: Trial
     metrics: dict[str, float] = field(default_factory=dict)
     durations: dict[str, float] = field(default_factory=dict)
     environment: dict[str, str | int] = field(default_factory=dict)
     error: str | None = None
+    digest: str = ""
 
     @property
     def done(self) -> bool:
@@ -40,6 +44,7 @@ class Record:
             "durations": self.durations,
             "environment": self.environment,
             "error": self.error,
+            "data_digest": self.digest,
         }
 
 
@@ -72,4 +77,5 @@ def read(out: Path, trial: Trial) -> Record | None:
         raise InputError(f"{path}: not the record of a trial ({error}); delete it to run the trial again") from error
     if not isinstance(values, dict) or values.get("schema") != SCHEMA or values.get("key") != trial.key:
         raise InputError(f"{path}: not the record of {trial}; delete it to run the trial again")
-    return Record(trial, values["metrics"], values["durations"], values["environment"], values["error"])
+    kept = {name: values[name] for name in ("metrics", "durations", "environment", "error")}
+    return Record(trial, **kept, digest=values.get("data_digest", ""))

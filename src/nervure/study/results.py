@@ -195,6 +195,7 @@ class Results:
             "data": {"source": self.study.data.source, "options": self.study.data.options},
             "by_layer": self.study.by_layer,
             "axis": self.study.axis,
+            "notes": self.study.notes,
             "table": [row._asdict() for row in self.rows()],
             "tests": [one._asdict() for one in self.tests()],
             "published": [one.model_dump() for one in self.study.figures],

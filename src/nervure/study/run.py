@@ -18,8 +18,9 @@ from nervure.study.grid import Trial, grid
 from nervure.study.journal import Claims
 from nervure.study.records import Record, read
 from nervure.study.results import Results
+from nervure.study.same_data import digest, require_same
 from nervure.study.table import Study
-from nervure.study.where import require_data
+from nervure.study.where import place_of, require_data
 from nervure.train.runtime import pick_device
 
 __all__ = ["Progress", "run"]
@@ -58,7 +59,8 @@ def run(
         What to make.
     out : path
         A folder; it keeps ``trials/KEY.json`` and ``NAME.PROFILE.json``. Trials that it holds are not made
-        again, those that failed are. Profiles and studies may share it.
+        again, those that failed are. Profiles and studies may share it. Trials on other data than those that it
+        holds of this profile are refused.
     arms : sequence of str
         Those whose trials are made; all, if none is named. What is there of others is gathered all the same.
     seeds : int, optional
@@ -109,15 +111,18 @@ def run(
         require_data(study, data_dir)
         pick_device(device)
         _require_folder(out)
+    there = {trial.key: record for trial in trials if (record := read(out, trial)) is not None}
     asked = [trial for trial in trials if not arms or trial.arm in arms]
-    wanted = [trial for trial in asked if (record := read(out, trial)) is None or not record.done]
-    crew = Crew(out, threads=threads or max(1, cores() // jobs), data_dir=data_dir, device=device)
+    wanted = [trial for trial in asked if trial.key not in there or not there[trial.key].done]
+    now = _require_same_data(study, data_dir, out, list(there.values()), bool(wanted) and minutes != 0)
+    crew = Crew(out, threads=threads or max(1, cores() // jobs), data_dir=data_dir, device=device, digest=now)
     claims = None if journal is None else Claims(Path(journal), f"{study.name}.{profile}")
     try:
         if wanted and minutes != 0:
             _Work(crew, wanted, len(asked), jobs, minutes, claims, progress).go(stop or (lambda: False))
     finally:
         results = Results(study, profile, trials, tuple(found for one in trials if (found := read(out, one))))
+        require_same(results.records, out)  # other machines may have made some
         if results.records:
             write_json(out / f"{study.name}.{profile}.json", results.to_json())
     if crew.stopped:
@@ -126,6 +131,19 @@ def run(
             f"interrupted; {kept} of {len(trials)} trials are kept in {out}: give the same command to go on"
         )
     return results
+
+
+def _require_same_data(
+    study: Study, data_dir: Path | None, out: Path, records: Sequence[Record], making: bool
+) -> str:  # fmt: skip
+    """The digest of the data, which must be that of the trials that are there; nothing is read if nobody asks for it.
+
+    Where the settings have the data's fingerprint, the trials check that, and another has other trials.
+    """
+    place = None if study.settings.get("fingerprint") else place_of(study, data_dir)
+    now = digest(place) if place and (making or any(record.digest for record in records)) else ""
+    require_same(records, out, place, now)
+    return now
 
 
 def _require_folder(out: Path) -> None:

@@ -53,9 +53,11 @@ def shown(results: Results) -> Shown:
     >>> from nervure.study.grid import grid
     >>> from nervure.study.table import load
     >>> study = load("sparsify-lenet5-mnist")
-    >>> *_, rates = shown(Results(study, "cpu", grid(study, "cpu"), ())).tables
+    >>> *_, rates, notes = shown(Results(study, "cpu", grid(study, "cpu"), ())).tables
     >>> rates.columns[:3], rates.rows[0][:3]
     (('share of edges removed', 'base', 'l1'), ('none', '[98.79]', '[98.22]'))
+    >>> [what for what, _ in notes.rows]
+    ['dropout', 'lottery', 'lottery-equal']
     """
     lines = results.rows()
     made = any(row.n for row in lines)
@@ -147,12 +149,12 @@ def _columns(results: Results, sweep: Sweep) -> list[str]:
 
 
 def _tables(results: Results) -> tuple[Table, ...]:
-    """Single measures, and each sweep, as papers print them."""
+    """Single measures, and each sweep, as papers print them; then what must be known of arms to read them."""
     rows, study = results.rows(), results.study
     printed = brackets(rows)
     said = f", in brackets what was published: {printed}." if printed else "."
     heading = f"means over seeds ± standard deviation{' [published]' if printed else ''}"
-    return tuple(
+    made = tuple(
         Table(
             title=one.name or heading,
             alt=f"Means over seeds and standard deviations{said}",
@@ -160,6 +162,16 @@ def _tables(results: Results) -> tuple[Table, ...]:
             rows=one.rows,
         )
         for one in layouts(tuple(study.arms), rows, by_layer=study.by_layer, axis=study.axis)
+    )
+    return (*made, _notes(study.notes)) if study.notes else made
+
+
+def _notes(notes: Mapping[str, str]) -> Table:
+    return Table(
+        title="how to read them",
+        alt=f"What {', '.join(notes)} stand for in the tables.",
+        columns=("what", "note"),
+        rows=tuple(notes.items()),
     )
 
 

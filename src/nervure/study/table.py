@@ -141,6 +141,9 @@ class Study(_Data):
     axis : str, or dict of str to str
         What the numbers at the end of measures are, such as the 0.5 of ``accuracy 0.5``; where measures differ, by the
         word before the number. See :attr:`sweeps`.
+    notes : dict of str to str
+        What a reader of the tables must know of an arm, or of a criterion that measures name: that a figure is a mean
+        of several draws, or that an arm was trained for longer than others. Printed under the tables.
     by_layer : bool
         Whether a measure called ``NAME layer NUMBER keep NUMBER`` belongs to a line of its layer among those of the
         others, not to one of ``NAME`` in a figure of its layer.
@@ -169,6 +172,7 @@ class Study(_Data):
     unpublished: str = ""
     controls: tuple[str, ...] = ()
     axis: str | dict[str, str] = ""
+    notes: dict[str, Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     by_layer: bool = False
 
     @model_validator(mode="after")
@@ -197,6 +201,10 @@ class Study(_Data):
         for place, control in enumerate(self.controls):
             if control not in known:
                 raise ValueError(f"controls.{place}: unknown {control!r}; {nearest(control, tuple(sorted(known)))}")
+        named = {*self.arms, *(word for measure in self.measures for word in measure.split())}
+        if strange := sorted(set(self.notes) - named):
+            hint = nearest(strange[0], tuple(sorted(named)))
+            raise ValueError(f"notes: no arm and no measure names {strange[0]!r}; {hint}")
         return self
 
     @functools.cached_property
