@@ -188,6 +188,47 @@ class TestTraining:
         assert json.loads(said.out)["sparsity"] == pytest.approx(sparsity)
 
 
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "groups"
+    model = nv.cluster.DCAEKMeans(
+        12, network="autoencoder", network_options={"widths": [32]}, epochs=3, device="cpu", random_state=0
+    )
+    model.fit_run(nv.data.load("digits"), out=out)
+    return out
+
+
+class TestClusterer:
+    """A clusterer is to stay true to its own clusters, whatever labels the data has."""
+
+    def test_it_is_trained_towards_the_clusters_that_it_found(self, call, groups: Path, tmp_path: Path) -> None:
+        how = ("--sparsity", "0.5", "--train", "--epochs", 4, "--batch", 32, *CPU, "-q")
+        said = call("sparsify", groups, "--criterion", "wanda", "-o", "thin", *how)
+        assert said.code == 0, said.err
+        whole, thin = (nv.store.load(path) for path in (groups, tmp_path / "thin"))
+        ds = nv.data.load("digits")
+        one, two = (
+            nv.train.predict(run, ds, ds.indices("test"), device="cpu").argmax(1).tolist() for run in (whole, thin)
+        )
+        assert sum(a == b for a, b in zip(one, two, strict=True)) > 0.8 * len(one)
+        assert (thin.task, thin.names, thin.fingerprint) == ("clustering", whole.names, ds.fingerprint)
+        # Its decoder, which a clusterer does not call, is whole, and named.
+        rows = {row.layer: row for row in Mask.load(tmp_path / "thin" / "mask.json").rows}
+        assert {name: row.asked for name, row in rows.items()} == {
+            "encoder.1": 0.5, "encoder.4": 0.5, "decoder.0": None, "decoder.3": None,
+        }  # fmt: skip
+        assert rows["decoder.0"].sparsity == 0 < rows["encoder.1"].sparsity
+        assert "Not judged, and whole: decoder.0, decoder.3." in said.out
+
+    @pytest.mark.parametrize("given", [(), ("--mask", "half.json")])
+    def test_scores_of_its_outputs_are_those_of_clusters(self, call, groups: Path, tmp_path: Path, given) -> None:
+        if given:
+            assert call("sparsify", groups, "--save-mask", "half", "--dry-run", *CPU, "-q").code == 0
+        assert call("sparsify", groups, "-o", "thin", *given, *CPU, "-q").code == 0
+        found = nv.store.load(tmp_path / "thin").evidence["initial"]
+        assert tuple(found.bars) == tuple(f"cluster {at}" for at in range(12))  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

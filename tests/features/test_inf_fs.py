@@ -57,6 +57,8 @@ def test_few_or_constant_columns() -> None:
 def test_wrong_input_is_refused() -> None:
     with pytest.raises(InputError, match="alpha = 2"):
         inf_fs(FIXTURE, 2)
+    with pytest.raises(InputError, match="at most 4096 columns, and these are 4097"):
+        inf_fs(np.zeros((2, 4097)))
     with pytest.raises(InputError, match="columns of shape"):
         inf_fs(np.ones(3))
 

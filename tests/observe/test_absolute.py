@@ -204,6 +204,74 @@ class TestProducts:
             backed_scores(Cut(), torch.zeros(1, 2), torch.ones(2), ["a", "b"])
 
 
+class Written(nn.Module):
+    """What ``nn.MultiheadAttention`` computes, in plain operations, without the scale and with its weights."""
+
+    def __init__(self, given: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.given = given
+        held = given.in_proj_weight
+        parts = [given.q_proj_weight, given.k_proj_weight, given.v_proj_weight] if held is None else held.chunk(3)
+        shifts = [None] * 3 if given.in_proj_bias is None else given.in_proj_bias.detach().chunk(3)
+        self.parts, self.shifts = [one.detach() for one in parts], shifts
+
+    def forward(self, *given: Tensor) -> tuple[Tensor, Tensor]:
+        heads, size = self.given.num_heads, self.given.head_dim
+        query, key, value = (
+            nn.functional.linear(x, weight, shift).view(*x.shape[:2], heads, size).transpose(1, 2)
+            for x, weight, shift in zip(given, self.parts, self.shifts, strict=True)
+        )
+        weights = torch.matmul(query, key.transpose(2, 3)).softmax(3)
+        joined = torch.matmul(weights, value).transpose(1, 2).reshape(*given[0].shape[:2], heads * size)
+        return nn.functional.linear(joined, self.given.out_proj.weight, self.given.out_proj.bias), weights.mean(1)
+
+
+class TestHeads:
+    """Multi-head attention as one operation is the same attention written out."""
+
+    class Net(nn.Module):
+        def __init__(self, attention: nn.Module, sources: str) -> None:
+            super().__init__()
+            self.attention, self.sources = attention, sources
+            self.a, self.b, self.seen, self.head = nn.Linear(4, 8), nn.Linear(4, 6), nn.Linear(5, 3), nn.Linear(8, 3)
+            self.learnt = nn.Parameter(torch.randn(1, 5, 8))
+
+        def forward(self, x: Tensor) -> Tensor:
+            known = {"a": self.a(x), "b": self.b(x), "learnt": self.learnt}
+            out, seen = self.attention(*(known[name] for name in self.sources.split()))
+            return self.head(torch.relu(out)).mean(1) + self.seen(seen).mean(1)
+
+    @pytest.mark.parametrize(
+        ("sources", "options"),
+        [
+            ("a a a", {}),
+            ("a a a", {"bias": False}),
+            ("a b b", {"kdim": 6, "vdim": 6}),
+            ("learnt a a", {}),
+        ],
+    )
+    def test_as_written_out(self, sources: str, options: dict[str, object]) -> None:
+        torch.manual_seed(0)
+        fused = self.Net(nn.MultiheadAttention(8, 2, batch_first=True, **options), sources)  # type: ignore[arg-type]
+        nn.init.normal_(fused.attention.out_proj.weight)
+        plain = self.Net(Written(fused.attention), sources)
+        plain.load_state_dict(fused.state_dict(), strict=False)
+        final, layers = torch.tensor([1.0, 2.0, 3.0]), [*dict.fromkeys(sources.replace("learnt", "a").split()), "head"]
+        found, wanted = (backed_scores(net, torch.zeros(1, 5, 4), final, layers) for net in (fused, plain))
+        assert float(found["a"].std()) > 1e-3
+        for name in layers:
+            assert torch.allclose(found[name], wanted[name], rtol=1e-6)
+
+    @pytest.mark.parametrize("first", [True, False])
+    def test_of_a_transformer(self, first: bool) -> None:
+        one = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True, norm_first=first)
+        net = nn.Sequential(nn.Linear(4, 8), nn.TransformerEncoder(one, 2, enable_nested_tensor=False), nn.Linear(8, 3))
+        names = [name for name, module in net.named_modules() if type(module) is nn.Linear]
+        found = backed_scores(net, torch.zeros(1, 3, 4), torch.ones(3), names)
+        assert len(found) == 6
+        assert all(float(score.min()) > 0 and float(score.sum()) == pytest.approx(1) for score in found.values())
+
+
 @pytest.mark.parametrize("head", cluster_heads.names())
 def test_every_cluster_head(head: str) -> None:
     net = clusterer(head)

@@ -122,3 +122,50 @@ def test_bad_input(net: nn.Module) -> None:
         measured(net, torch.randn(0, 2, 6, 6))
     with pytest.raises(InputError, match="no linear layer"):
         measured(nn.Sequential(nn.ReLU()), torch.randn(1, 2))
+
+
+class TestFusedAttention:
+    """Where it predicts, PyTorch's encoder layer reads the weights of its linear layers rather than calling them."""
+
+    @pytest.fixture
+    def encoder(self) -> nn.Module:
+        torch.manual_seed(0)
+        layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+        net = nn.Sequential(nn.Linear(4, 8), layer, nn.Linear(8, 3)).requires_grad_(False).eval()
+        for module in (net[0], net[1].linear1, net[1].linear2):
+            module.weight[:, 1:] = 0
+        return net
+
+    def test_its_layers_stay_dense(self, encoder: nn.Module) -> None:
+        x = torch.randn(2, 5, 4)
+        table = measured(encoder, x)
+        rows = {row.layer: row for row in table.rows}
+        assert rows["0"].ratio is not None
+        assert {rows[f"1.linear{at}"].why for at in (1, 2)} == {"the network never calls it"}
+        fast = sparse(encoder, x, table=as_if(table, l0=0.5))
+        assert isinstance(fast[0], SparseLinear)
+        with torch.inference_mode():
+            assert torch.allclose(fast(x), encoder(x), atol=1e-5)
+        assert not any("forward" in vars(module) for module in encoder.modules())
+
+    def test_a_sparse_layer_can_be_read(self, encoder: nn.Module) -> None:
+        x = torch.randn(2, 5, 4)
+        table = measured(encoder, x)
+        rows = [row.model_copy(update={"why": "", "ratio": 0.5} if "linear" in row.layer else {}) for row in table.rows]
+        fast = sparse(encoder, x, table=table.model_copy(update={"rows": tuple(rows)}))
+        assert isinstance(fast[1].linear1, SparseLinear)
+        with torch.inference_mode():
+            assert torch.allclose(fast(x), encoder(x), atol=1e-5)
+
+    def test_it_is_checked_as_it_will_be_called(self, encoder: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[bool] = []
+        forward = nn.TransformerEncoderLayer.forward
+
+        def watched(self: nn.Module, *args: object, **kwargs: object) -> object:
+            seen.append(torch.backends.mha.get_fastpath_enabled() and not self.training and not torch.is_grad_enabled())
+            return forward(self, *args, **kwargs)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(nn.TransformerEncoderLayer, "forward", watched)
+        x = torch.randn(2, 5, 4)
+        sparse(encoder, x, table=as_if(measured(encoder, x), l0=0.5))
+        assert seen and all(seen)

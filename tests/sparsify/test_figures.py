@@ -65,6 +65,14 @@ def test_scores_of_the_outputs_by_their_source(net: nn.Module, ds: Dataset) -> N
     assert np.ptp(found.values[2]) == 0 < np.ptp(found.values[0])
 
 
+def test_outputs_are_called_what_they_are(net: nn.Module, ds: Dataset) -> None:
+    assert tuple(figures.initial_scores(net, ds, ["identity"], samples=9).bars) == ds.names
+    net.names = tuple(f"cluster {at}" for at in range(10))  # as a clusterer says
+    assert tuple(figures.initial_scores(net, ds, ["identity"], samples=9).bars) == net.names
+    more = nets.build("mlp", in_shape=ds.in_shape, classes=15, widths=[8])
+    assert tuple(figures.initial_scores(more, ds, ["identity"], samples=9).bars) == tuple(map(str, range(15)))
+
+
 def test_all_of_them_are_drawn_and_saved(net: nn.Module, ds: Dataset, masks: dict[str, Mask], tmp_path: object) -> None:
     everything = [
         figures.weight_histograms(net), figures.toy(), figures.agreement(masks), figures.sparsity_bars(masks),

@@ -260,6 +260,14 @@ def test_data_that_the_network_cannot_read(net: nn.Module, ds: Dataset) -> None:
         sparsify.plan(nn.Linear(2, 2), None, "isparse", initial="identity")
 
 
+def test_an_order_of_calls_wants_data_that_the_network_can_read() -> None:
+    ds = from_arrays(np.zeros((10, 6), np.float32), np.arange(10) % 2)
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
+    with pytest.raises(InputError, match=r"Sequential cannot read samples of shape \(6,\)"):
+        sparsify.plan(net, ds, "magnitude", order="output-to-input")
+    assert sparsify.plan(net, ds, "magnitude", order="random").sparsity == 0.5  # needs no sample
+
+
 def test_nan_weights_are_named(net: nn.Module, ds: Dataset) -> None:
     with torch.no_grad():
         net.classifier[2].weight[0, 0] = float("nan")

@@ -39,6 +39,11 @@ def test_pointwise(stride: int | tuple[int, int], samples: int) -> None:
     assert torch.allclose(sparse_layer(layer)(x.to(memory_format=torch.channels_last)), layer(x))
 
 
+@pytest.mark.parametrize("layer", [nn.Linear(6, 4), nn.Conv2d(6, 4, 1)])
+def test_its_weight_can_be_read(layer: nn.Module) -> None:
+    assert torch.equal(sparse_layer(thinned(layer)).weight, layer.weight)
+
+
 def test_a_layer_without_any_edge() -> None:
     layer = thinned(nn.Linear(5, 4), 1.1)
     assert torch.equal(sparse_layer(layer)(torch.randn(2, 5)), layer(torch.randn(2, 5)))

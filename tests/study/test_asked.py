@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
+from clusterers import clusterer
 from nervure import data, nets
 from nervure.errors import InputError
 from nervure.prune.criteria.random import Random
 from nervure.study.asked import Asked, accuracy, measured_on, numbered, widths
+from nervure.train import evaluate
 
 
 def test_layers_are_numbered_by_kind_and_inner_ones_alone() -> None:
@@ -56,3 +60,21 @@ def test_accuracy_is_that_of_a_plain_loop() -> None:
         said = [int(net(ds.batch(np.array([one])).x).argmax()) for one in at]
     assert accuracy(net, ds, device="cpu") == pytest.approx(np.mean(np.array(said) == ds.y[at]))
     assert set(at) <= set(data.load("digits").indices("test"))
+
+
+def test_samples_without_a_label_are_neither_right_nor_wrong() -> None:
+    ds = data.load("digits")
+    net = nets.build("mlp", ds, widths=[8]).eval()
+    labels = np.where(np.arange(len(ds)) % 2, ds.y, -1)
+    partly = dataclasses.replace(ds, y=labels)
+    assert accuracy(net, partly, device="cpu") == evaluate(net, partly, device="cpu").metrics["accuracy"] > 0
+    with pytest.raises(InputError, match="the split 'test' has no sample with a known label"):
+        accuracy(net, dataclasses.replace(ds, y=np.full(len(ds), -1)))
+
+
+def test_clusters_are_no_classes() -> None:
+    net = clusterer("centres")
+    ds = data.from_arrays(np.random.default_rng(0).random((40, 4), np.float32), np.arange(40) % 3)
+    with pytest.raises(InputError, match="accuracy is of classes, and the network gives clusters"):
+        accuracy(net, ds)
+    assert 0 <= accuracy(net, dataclasses.replace(ds, names=net.names), device="cpu") <= 1

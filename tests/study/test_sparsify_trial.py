@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from nervure import data, nets, sparsify
+from nervure import cluster, data, nets, sparsify
 from nervure.errors import InputError
 from nervure.study import table
 from nervure.study.base import base_of
@@ -88,6 +90,28 @@ def test_hits_need_classes() -> None:
     ds = data.from_arrays(torch.zeros(40, 2).numpy(), torch.rand(40).numpy(), task="regression")
     with pytest.raises(InputError, match="needs labels of classes"):
         hits(nets.build("mlp", ds, widths=[4]), ds)
+
+
+def test_samples_without_a_label_are_neither_right_nor_wrong() -> None:
+    ds = data.load("digits")
+    net = nets.build("mlp", ds, widths=[8])
+    known = np.flatnonzero(np.arange(len(ds)) % 2)
+    partly = dataclasses.replace(ds, y=np.where(np.arange(len(ds)) % 2, ds.y, -1))
+    assert hits(net, partly, "cpu") == hits(net, ds.subset(known), "cpu")
+
+
+def test_a_clusterer_is_held_against_itself(cache: str) -> None:
+    """Its clusters are no classes: what counts is how many samples stay in theirs."""
+    ds = data.load("digits")
+    options = {"network": "autoencoder", "network_options": {"widths": [16]}, "epochs": 1, "device": "cpu"}
+    model = cluster.DCAEKMeans(12, random_state=0, **options)
+    model.fit_run(ds, out=Path(cache) / "groups")
+    given = {"run": f"{cache}/groups", "samples": 100, "criterion": "magnitude", "sparsity": [0.9]}
+    found = sparsify_trial(Job("digits", settings=given, device="cpu")).metrics
+    assert found["accuracy_base"] == found["top5_base"] == 1
+    at, thin = ds.indices("test"), sparsify.plan(model.run_.net, None, "magnitude", 0.9).bake(model.run_.net)
+    one, two = (predict(net, ds, at, device="cpu").argmax(1) for net in (model.run_.net, thin))
+    assert found["accuracy 0.9"] == (one == two).mean() < 1
 
 
 class TestTraining:

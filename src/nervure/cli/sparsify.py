@@ -13,7 +13,7 @@ from nervure.cli import options as opt
 from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, typed
 from nervure.cli.console import print_rows
 from nervure.cli.samples import data_of
-from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
+from nervure.cli.sparsify_work import finished, judged, show, to_agree, trained, unusual, write
 from nervure.cli.train import make_recipe
 from nervure.errors import InputError
 
@@ -214,15 +214,16 @@ def command(
             check_file(one, overwrite)
     held = load_run(run, net)
     ds = data_of(held, data, data_dir, pairs(data_option, "--data-option"))
+    seen = to_agree(held, ds, seed, device)
     if train:
         assert out is not None
         how = make_recipe(recipe, {"epochs": epochs, "batch": batch, "lr": lr, "optimizer": optimizer, "seed": seed})
         terms |= {"warm_up": warm_up, "refresh": refresh, "ramp": ramp}
         if resume and finished(out, net, name, terms, own, how, json_, quiet):
             return
-        base, made = trained(held, ds, name, terms, own, how, out, resume, overwrite, device, net, quiet)
+        base, made = trained(held, seen, name, terms, own, how, out, resume, overwrite, device, net, quiet)
     else:
-        base, made = held, judged(held, ds, mask, name, terms, own, seed, device, quiet)
+        base, made = held, judged(held, seen, mask, name, terms, own, seed, device, quiet)
     if save_mask is not None:
         made.save(save_mask)
     if dry_run:
@@ -230,7 +231,7 @@ def command(
         return
     assert out is not None
     write(
-        out, held, base, ds, made, train=train, drop=compact, keep=keep_mask, times=times, device=device,
+        out, held, base, ds, seen, made, train=train, drop=compact, keep=keep_mask, times=times, device=device,
         command=typed(context), overwrite=overwrite, json_=json_,
     )  # fmt: skip
     say_where(out, net, quiet=quiet)

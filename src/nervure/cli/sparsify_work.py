@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nervure.store import Run
     from nervure.train import Recipe
 
-__all__ = ["finished", "judged", "show", "trained", "unusual", "write"]
+__all__ = ["finished", "judged", "show", "to_agree", "trained", "unusual", "write"]
 
 _USUAL = {"ranking": "layer", "order": "input-to-output", "exclude": (), "allow_empty": False, "samples": 2000}
 
@@ -77,6 +77,15 @@ def finished(
     return True
 
 
+def to_agree(held: Run, ds: Dataset, seed: int, device: str) -> Dataset:
+    """The data that edges are judged and trained by: for a clusterer its own clusters stand for labels."""
+    if held.task != "clustering":
+        return ds
+    from nervure.cluster.runs import by_its_clusters
+
+    return by_its_clusters(held, ds, seed=seed, device=device)
+
+
 def judged(
     held: Run, ds: Dataset, file: Path | None, criterion: str, terms: dict[str, Any], own: dict[str, Any],
     seed: int, device: str, quiet: bool,
@@ -88,10 +97,6 @@ def judged(
         saved = sparsify.Mask.load(file)
         saved.check(held.net)
         return saved
-    if held.task == "clustering":
-        from nervure.cluster.runs import by_its_clusters
-
-        ds = by_its_clusters(held, ds, seed=seed, device=device)
     with judging_bar(quiet) as bar:
         try:
             return sparsify.plan(held.net, ds, criterion, seed=seed, device=device, progress=bar, **terms, **own)
@@ -104,11 +109,17 @@ def _in_shell(message: str) -> str:
 
     >>> _in_shell("ask for less, or say allow_empty=True")
     'ask for less, or give --allow-empty'
+    >>> _in_shell("these are 20000; give initial='identity'")
+    'these are 20000; give --set initial=identity'
     >>> print(_in_shell("or give one where the criterion takes it: rules={'cumsum': 'passed'}"))
     or give one where the criterion takes it: --set 'rules={"cumsum": "passed"}'
     """
-    words = {"say allow_empty=True": "give --allow-empty", "ranking='layer'": "--ranking layer",
-             "ranking='global'": "--ranking global"}  # fmt: skip
+    words = {
+        "say allow_empty=True": "give --allow-empty",
+        "ranking='layer'": "--ranking layer",
+        "ranking='global'": "--ranking global",
+        "give initial='identity'": "give --set initial=identity",
+    }
     for said, option in words.items():
         message = message.replace(said, option)
     return _RULE.sub(r"""--set 'rules={"\1": "passed"}'""", message)
@@ -132,11 +143,28 @@ def trained(
         except InputError as error:
             raise InputError(_in_shell(str(error))) from error
     about = {name: given[name] for name in ("ranking", "order", "pattern") if name in given}
+    layers, left = _layers(done.net, ds, criterion, given)
     made = trained_mask(
-        done.net, asked=_asked(done.net, criterion, share, given), seed=recipe.seed,
-        samples=given.get("samples", 2000), notes={"trained": True}, **_about(criterion, share, own, given), **about,
+        done.net, asked=_asked(layers, criterion, share, given), seed=recipe.seed, samples=given.get("samples", 2000),
+        notes={"trained": True, **({"not_judged": left} if left else {})}, **_about(criterion, share, own, given),
+        **about,
     )  # fmt: skip
     return done, made
+
+
+def _layers(
+    net: nn.Module, ds: Dataset, criterion: str, given: Mapping[str, Any]
+) -> tuple[dict[str, nn.Module], list[str]]:
+    """The layers that could lose edges, and modules with weights that the criterion left whole."""
+    from nervure.sparsify import bake, criteria
+    from nervure.sparsify.layers import others, prunable
+    from nervure.sparsify.plan import silent
+
+    plain, among = bake(net), (given.get("layers"), given.get("exclude", ()))
+    layers = prunable(plain, *among)
+    unheard = silent(plain, ds.batch(ds.indices("train")[:1]).x, layers, criteria.get(criterion))
+    whole = [*unheard, *others(plain, *among)]
+    return {name: module for name, module in layers.items() if name not in unheard}, whole
 
 
 def _given(terms: Mapping[str, Any]) -> tuple[float | dict[str, float] | None, dict[str, Any]]:
@@ -157,23 +185,22 @@ def _about(
 
 
 def _asked(
-    net: nn.Module, criterion: str, share: float | dict[str, float] | None, given: dict[str, Any]
+    layers: Mapping[str, nn.Module], criterion: str, share: float | dict[str, float] | None, given: dict[str, Any]
 ) -> dict[str, float]:
     """The share that was asked of each layer; none where the method or a ranking of all edges finds its own."""
-    from nervure.sparsify import bake, rates
-    from nervure.sparsify.layers import checked, prunable
+    from nervure.sparsify import rates
+    from nervure.sparsify.layers import checked
 
     if criterion in ("l1", "dropout") or given.get("ranking") == "global":
         return {}
-    layers = checked(prunable(bake(net), given.get("layers"), given.get("exclude", ())))
-    return rates.asked(layers, share, pattern=given.get("pattern"), allow_empty=True)
+    return rates.asked(checked(layers), share, pattern=given.get("pattern"), allow_empty=True)
 
 
 def write(
-    out: Path, first: Run, base: Run, ds: Dataset, mask: Mask, *, train: bool, drop: bool, keep: bool, times: bool,
-    device: str, command: str, overwrite: bool, json_: bool,
+    out: Path, first: Run, base: Run, ds: Dataset, seen: Dataset, mask: Mask, *, train: bool, drop: bool, keep: bool,
+    times: bool, device: str, command: str, overwrite: bool, json_: bool,
 ) -> None:  # fmt: skip
-    """Make the network that is kept, measure it, write its run, and say what came of it."""
+    """Make the network that is kept, measure it, write its run, and say what came of it; ``seen`` was judged by."""
     from nervure import sparsify
     from nervure.sparsify.runs import mask_figures, save_sparsified, sparsified_run
     from nervure.sparsify.size import stored_bytes
@@ -183,7 +210,7 @@ def write(
     plain = mask.bake(base.net)
     units = sparsify.compacted(plain, example)
     thin = units.net if drop else mask.apply(base.net) if keep else plain
-    figures = mask_figures(base.net, mask, ds)
+    figures = mask_figures(base.net, mask, seen)
     table = None
     if times:
         table = sparsify.measured(plain, ds.batch(ds.indices("train")[:64]).x)

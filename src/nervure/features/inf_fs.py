@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from nervure.errors import InputError
 
-__all__ = ["inf_fs", "spearman"]
+__all__ = ["MOST", "inf_fs", "spearman"]
+
+MOST = 4096
+"""As many columns are compared each with each at most: that takes most of a gigabyte."""
 
 Columns = NDArray[np.float64]
 
@@ -53,6 +56,8 @@ def inf_fs(columns: NDArray[np.floating], alpha: float = 0.5, ddof: int = 0) -> 
     x = np.asarray(columns, dtype=np.float64)
     if x.ndim != 2 or not x.size:
         raise InputError(f"columns of shape {x.shape}; give (samples, columns) with one of each at least")
+    if x.shape[1] > MOST:
+        raise InputError(f"infinite feature selection compares at most {MOST} columns, and these are {x.shape[1]}")
     if not 0 <= alpha <= 1:
         raise InputError(f"alpha = {alpha}; give a number from 0 to 1")
     if not 0 <= ddof < len(x):

@@ -10,6 +10,7 @@ each counts as if the other were one: both get the product's score, as both bran
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
@@ -40,6 +41,7 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(_ELEMENTWISE, "passed"),
     **dict.fromkeys(("masked_fill", "where"), "chosen"),
     "cdist": "distances",
+    "multi_head_attention_forward": "headed",
     "scaled_dot_product_attention": "attended",
 }
 
@@ -201,8 +203,33 @@ class Absolute(Rewritten):
     def attended(self, call: Call) -> Any:
         """Attention: queries by keys, softmax left out, by values."""
         query, key, value = (call.given(place, name) for place, name in enumerate(("query", "key", "value")))
-        weights = self.multiplied(Call(torch.matmul, "matmul", (query, key.mT), {}))
-        return self.multiplied(Call(torch.matmul, "matmul", (weights, value), {}))
+        return self._by(self._by(query, key.mT), value)
+
+    def headed(self, call: Call) -> tuple[Tensor, Tensor | None]:
+        """Attention in heads: inputs projected, attended to head by head, joined and projected; masks are left out."""
+        named = inspect.signature(call.function).bind(*call.args, **call.kwargs)
+        named.apply_defaults()
+        given = named.arguments
+        apart = given["use_separate_proj_weight"]
+        weights = [given[f"{one}_proj_weight"] for one in "qkv"] if apart else given["in_proj_weight"].chunk(3)
+        shifts = [None] * 3 if given["in_proj_bias"] is None else given["in_proj_bias"].chunk(3)
+        read = (given["query"], given["key"], given["value"])
+        query, key, value = (
+            self._projected(x, weight, shift).unflatten(-1, (given["num_heads"], -1)).movedim(0, -2)
+            for x, weight, shift in zip(read, weights, shifts, strict=True)
+        )
+        matched = self._by(query, key.mT)
+        joined = self._by(matched, value).movedim(-2, 0).flatten(-2)
+        out = self._projected(joined, given["out_proj_weight"], None)
+        seen = matched.mean(-3) if given["average_attn_weights"] else matched
+        return out, seen if given["need_weights"] else None
+
+    def _by(self, first: Tensor, second: Tensor) -> Any:
+        return self.multiplied(Call(torch.matmul, "matmul", (first, second), {}))
+
+    def _projected(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        call = Call(F.linear, "linear", (x, weight, bias), {})
+        return self.weighted(call) if _tracked(x) else call.run()
 
 
 def _tracked(value: object) -> bool:

@@ -18,6 +18,7 @@ from nervure.observe.collect import Objective
 from nervure.sparsify.layers import by_call, weight_of
 from nervure.sparsify.mask import Order, Ranking
 from nervure.sparsify.rates import Asked
+from nervure.sparsify.samples import fitting
 from nervure.sparsify.select import highest, highest_of_all, kept_count, patterned
 
 __all__ = ["Rules", "decide", "lost_units"]
@@ -122,8 +123,11 @@ def _in_turn(
     names = [layer.name for layer in layers]
     if rules.order == "random":
         turn = [names[at] for at in random_order(len(names), rules.seed, _DRAW)]
+    elif example is None:
+        turn = names[::-1]
     else:
-        turn = (names if example is None else by_call(net, example, names))[::-1]
+        fitting(net, example)
+        turn = by_call(net, example, names)[::-1]
     work = copied(net)
     masks: dict[str, Tensor] = {}
     found: dict[str, Judgement] = {}

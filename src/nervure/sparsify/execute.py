@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -10,9 +11,11 @@ from torch.nn.modules.conv import _ConvNd
 
 from nervure.errors import InputError
 from nervure.export.latency import measure
+from nervure.nets.seed import seeded
 from nervure.nets.shadow import place_of
-from nervure.nets.structure.check import difference, outputs
+from nervure.nets.structure.check import difference
 from nervure.nets.structure.copying import copied
+from nervure.nets.structure.twin import tensors
 from nervure.observe.borrowed import borrowed
 from nervure.sparsify.masked import bake, masks_of
 from nervure.sparsify.sparse_layers import is_pointwise, sparse_layer
@@ -24,7 +27,7 @@ _ATTRIBUTE = "nervure_times"
 
 
 def measured(net: nn.Module, example: Tensor | Sequence[Tensor], *, zeros: float = 0.5, runs: int = 30) -> TimeTable:
-    """Time every layer that could be sparse on what it reads, dense and sparse taking turns.
+    """Time every layer that could be sparse on what it reads, all of them in turn, dense and sparse.
 
     Parameters
     ----------
@@ -55,9 +58,9 @@ def measured(net: nn.Module, example: Tensor | Sequence[Tensor], *, zeros: float
             calls |= {f"{kind} {name}": call for kind, call in pair.items()}
     if not rows:
         raise InputError(f"{type(net).__name__} has no linear layer or convolution that could be sparse")
-    # All layers in one round, dense and then sparse: as in the network, each finds the cache as the others left it.
+    # All layers in one round: as in the network, each finds the cache as others left it.
     with torch.inference_mode():
-        times = measure({name: calls[name] for name in sorted(calls, key=lambda one: one.startswith("sparse "))}, runs)
+        times = measure(calls, runs)
     for name, row in rows.items():
         if f"dense {name}" in times:
             one, two = times[f"dense {name}"], times[f"sparse {name}"]
@@ -106,7 +109,7 @@ def sparse(net: nn.Module, example: Tensor | Sequence[Tensor], *, table: TimeTab
     fast = copied(plain).eval()
     for name in table.pays:
         fast = _put(fast, name, sparse_layer(plain.get_submodule(name)))
-    gap = difference(outputs(plain, inputs), outputs(fast, inputs))
+    gap = difference(_outputs(plain, inputs), _outputs(fast, inputs))
     if not gap <= SAME:
         raise InputError(f"with sparse layers the network gives another result ({gap:.1e}); keep it dense")
     vars(fast).pop("nervure_origin", None)
@@ -135,31 +138,47 @@ def _inputs(example: Tensor | Sequence[Tensor]) -> list[Tensor]:
     return inputs
 
 
+@contextmanager
+def _predicting(net: nn.Module) -> Iterator[torch.device]:
+    """The network as whoever predicts with it calls it: fused attention stays as it is set."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    with borrowed(net) as device, torch.inference_mode():
+        torch.backends.mha.set_fastpath_enabled(fused)
+        yield device
+
+
+def _outputs(net: nn.Module, inputs: Sequence[Tensor]) -> list[Tensor]:
+    with _predicting(net) as device, seeded(0):
+        return tensors(net(*(one.to(device) for one in inputs)))
+
+
 def _reads(net: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """What each linear layer and convolution reads in its first call."""
+    """What each linear layer and convolution that is called reads in its first call."""
     found: dict[str, Tensor] = {}
 
-    def note(name: str) -> Callable[..., None]:
-        def before(module: nn.Module, args: tuple[Tensor, ...], kwargs: Mapping[str, Tensor]) -> None:
+    def noted(name: str, forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def read(*args: Tensor, **kwargs: Tensor) -> Tensor:
             found.setdefault(name, (args[0] if args else next(iter(kwargs.values()))).clone())
+            return forward(*args, **kwargs)
 
-        return before
+        return read
 
-    handles = [
-        module.register_forward_pre_hook(note(name), with_kwargs=True)
-        for name, module in net.named_modules()
-        if isinstance(module, nn.Linear | _ConvNd)
-    ]
+    # A hook would turn fused attention off, which reads weights and calls no layer.
+    layers = [(name, module) for name, module in net.named_modules() if isinstance(module, nn.Linear | _ConvNd)]
+    own = [vars(module).get("forward") for _, module in layers]
     try:
-        with borrowed(net) as device, torch.inference_mode():
+        for name, module in layers:
+            vars(module)["forward"] = noted(name, module.forward)
+        with _predicting(net) as device:
             net(*(one.to(device) for one in inputs))
     except Exception as error:
         shapes = ", ".join(str(tuple(one.shape)) for one in inputs)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"{type(net).__name__} does not run on input of shape {shapes}: {reason}") from error
     finally:
-        for handle in handles:
-            handle.remove()
+        for (_, module), forward in zip(layers, own, strict=True):
+            vars(module).pop("forward", None)
+            vars(module).update({} if forward is None else {"forward": forward})
     return found
 
 

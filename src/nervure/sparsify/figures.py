@@ -112,12 +112,15 @@ def initial_scores(
     seen = responses(net, batches, samples, softmax=ds.task == "classification")[0]
     scores = [final_scores(seen, one) for one in initial]
     shares = np.stack([(one / one.sum()).numpy() for one in scores])
+    names = getattr(net, "names", ds.names)  # a clusterer's outputs are its clusters, whatever classes the data has
+    if len(names) != shares.shape[1]:
+        names = tuple(str(one) for one in range(shares.shape[1]))
     spans = [f"{name} {one.max() / one.min():.3g}" for name, one in zip(initial, shares, strict=True)]
     return Bars(
         title="Scores of the outputs",
         alt=f"Largest over smallest score: {', '.join(spans)}.",
         values=shares,
-        bars=ds.names or tuple(str(one) for one in range(shares.shape[1])),
+        bars=names,
         series=tuple(initial),
         y_label="share of all scores",
     )

@@ -27,7 +27,7 @@ _BESIDE = re.compile(r"(^|\.)parametrizations\.weight\.\d+\.mask$")
 class Masked(nn.Module):
     """The parametrization: a weight with zeros where ``mask`` (of its shape, bool) is False.
 
-    What is masked gets no gradient; its stored value stays.
+    What is masked gets no gradient, so that only weight decay changes what is stored of it.
 
     >>> Masked(torch.tensor([True, False]))(torch.tensor([3.0, float("nan")]))
     tensor([3., 0.])

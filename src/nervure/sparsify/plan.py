@@ -26,7 +26,7 @@ from nervure.sparsify.masked import bake, masks_of
 from nervure.sparsify.samples import Samples, drawn, fitting, loss_of
 from nervure.train.runtime import pick_device
 
-__all__ = ["plan", "prepared", "sampled"]
+__all__ = ["plan", "prepared", "sampled", "silent"]
 
 log = logging.getLogger(__name__)
 
@@ -119,8 +119,8 @@ def plan(
     chosen = prepared(criterion, ds, seed, settings)
     with borrowed(net, pick_device(device)):
         batches = sampled(net, ds, chosen, samples, seed, batch, example, progress)
-        silent = _silent(net, batches.example, known_layers) if _reads(chosen) else []
-        judged = checked({name: module for name, module in known_layers.items() if name not in silent})
+        unheard = silent(net, batches.example, known_layers, chosen)
+        judged = checked({name: module for name, module in known_layers.items() if name not in unheard})
         asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
         loss = loss_of(ds, objective) if chosen.needs_gradient else None
         # Weights alone need no sample, and then there may be none.
@@ -130,7 +130,7 @@ def plan(
     if lost:
         some = ", ".join(f"{name} {count}" for name, count in lost.items())
         log.warning("units that lose every incoming edge, by layer: %s", some)
-    left = [*silent, *others(net, layers, exclude)]
+    left = [*unheard, *others(net, layers, exclude)]
     notes = {"lost_units": lost, "not_judged": left}
     whole = sparsity if isinstance(sparsity, Mapping) else next(iter(asked.values()), 0.0)
     return Mask.for_net(
@@ -141,9 +141,23 @@ def plan(
     )  # fmt: skip
 
 
-def _silent(net: nn.Module, example: Tensor, layers: Mapping[str, nn.Module]) -> list[str]:
-    """Layers that the network does not call, such as a clusterer's decoder; none if it calls no layer at all."""
-    heard = called(net, example, tuple(layers))
+def silent(
+    net: nn.Module, example: Tensor, layers: Mapping[str, nn.Module], criterion: Criterion | type[Criterion]
+) -> list[str]:
+    """Layers that the network does not call, such as a clusterer's decoder, where the criterion looks at samples.
+
+    None if it calls no layer at all.
+
+    >>> from nervure.sparsify.criteria import get
+    >>> net = nn.Sequential(nn.Linear(2, 2))
+    >>> net.spare = nn.Linear(2, 2)
+    >>> net.forward = lambda x: net[0](x)
+    >>> silent(net, torch.zeros(1, 2), prunable(net), get("wanda"))
+    ['spare']
+    >>> silent(net, torch.zeros(1, 2), prunable(net), get("magnitude"))
+    []
+    """
+    heard = called(net, example, tuple(layers)) if _reads(criterion) else []
     return [name for name in layers if name not in heard] if heard else []
 
 
@@ -196,5 +210,5 @@ def sampled(
     return Samples(ds, at, batch, first, progress)
 
 
-def _reads(criterion: Criterion) -> bool:
+def _reads(criterion: Criterion | type[Criterion]) -> bool:
     return bool(getattr(criterion, "reads_data", True))

@@ -11,6 +11,7 @@ from torch import nn
 
 from nervure.data.dataset import Dataset
 from nervure.evidence import Figure, Table
+from nervure.features.inf_fs import MOST
 from nervure.sparsify.compact import Compacted
 from nervure.sparsify.figures import agreement, initial_scores, mask_pictures, sparsity_bars, weight_histograms
 from nervure.sparsify.layers import prunable, weight_of
@@ -165,7 +166,7 @@ def mask_figures(net: nn.Module, mask: Mask, ds: Dataset | None = None) -> dict[
         and mask.about.criterion == "isparse"
         and ds is not None
         and ds.task == "classification"
-        and ds.classes > 2
+        and 2 < ds.classes <= MOST
     ):
         found["initial"] = initial_scores(net, ds, samples=mask.about.samples or 2000, seed=mask.about.seed)
     return found

@@ -57,6 +57,11 @@ class SparseLayer(nn.Module):
                 self._made = key, torch.sparse_csr_tensor(*parts, size=self.shape, check_invariants=True)
         return self._made[1]
 
+    @property
+    def weight(self) -> Tensor:
+        """The dense weight, made anew each time: some networks read it rather than call the layer."""
+        return self.edges().to_dense()
+
     def times(self, columns: Tensor) -> Tensor:
         """(in, n) to (out, n)."""
         return torch.addmm(self.bias.unsqueeze(1), self.edges(), columns)
@@ -91,6 +96,11 @@ class SparsePointwise(SparseLayer):
     def __init__(self, weight: Tensor, bias: Tensor | None, stride: tuple[int, int] = (1, 1)) -> None:
         super().__init__(weight, bias)
         self.stride = stride
+
+    @property
+    def weight(self) -> Tensor:
+        """The dense weight (out, in, 1, 1)."""
+        return super().weight[..., None, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, in, height, width) to (n, out, height, width)."""

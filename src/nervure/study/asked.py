@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from nervure.data import Dataset
+from nervure.data.dataset import Indices
 from nervure.errors import InputError
 from nervure.judge import Criterion, Layer
 from nervure.nets.structure.layers import examine, layers_in
@@ -18,7 +19,7 @@ from nervure.nets.structure.surgery import Graph
 from nervure.prune.criteria import make
 from nervure.train import predict
 
-__all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "measured_on", "numbered", "widths"]
+__all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "measured_on", "numbered", "told", "widths"]
 
 Kind = Literal["conv", "dense", "all"]
 Widths = float | tuple[int, ...]
@@ -155,8 +156,24 @@ def accuracy(net: nn.Module, ds: Dataset, split: str = "test", device: str = "au
     >>> 0 <= accuracy(nv.nets.build("lenet-300-100", ds), ds, device="cpu") <= 1
     True
     """
-    at = ds.indices(split)
+    at, labels = told(net, ds, split)
+    return float(np.mean(predict(net, ds, at, device=device).argmax(axis=1) == labels))
+
+
+def told(net: nn.Module, ds: Dataset, split: str = "test") -> tuple[Indices, Indices]:
+    """The samples of a split whose label is known, and their labels; a network that gives no such labels is refused.
+
+    >>> import nervure as nv
+    >>> at, labels = told(nn.Flatten(), nv.data.load("digits"))
+    >>> len(at) == len(labels) == 359
+    True
+    """
     if ds.y is None or ds.task != "classification":
         raise InputError(f"{ds.source}: accuracy needs labels of classes")
-    said = predict(net, ds, at, device=device).argmax(axis=1)
-    return float(np.mean(said == ds.y[at].astype(np.int64)))
+    if getattr(net, "task", "") == "clustering" and getattr(net, "names", ()) != ds.names:
+        raise InputError(f"{ds.source}: accuracy is of classes, and the network gives clusters")
+    at, labels = ds.indices(split), ds.y.astype(np.int64)
+    at = at[labels[at] >= 0]
+    if not len(at):
+        raise InputError(f"{ds.source}: the split {split!r} has no sample with a known label")
+    return at, labels[at]

@@ -11,14 +11,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from nervure import data, nets, sparsify
+from nervure.cluster.runs import by_its_clusters
 from nervure.data import Dataset
-from nervure.errors import InputError
 from nervure.export import compare_latency
 from nervure.sparsify.layers import prunable, weight_of
 from nervure.sparsify.runs import trained_mask
 from nervure.sparsify.size import stored_bytes
 from nervure.sparsify.times import LayerTime, TimeTable, this_machine
-from nervure.study.asked import TrialSettings, measured_on
+from nervure.study.asked import TrialSettings, measured_on, told
 from nervure.study.base import base_of
 from nervure.study.train_trial import fewer
 from nervure.study.trials import Job, Measured
@@ -130,10 +130,13 @@ class TrainingSettings(TrialSettings):
 def sparsify_trial(job: Job) -> Measured:
     """Remove edges of one trained network by one criterion, at each rate from the whole network, and measure.
 
-    The seed draws the samples that criteria see, and random masks.
+    The seed draws the samples that criteria see, and random masks. Accuracy of a clusterer is its agreement with the
+    dense one: the share of samples in the same cluster.
     """
     given = SparsifySettings.read(job.settings)
     run, ds = base_of(job, given.run, given.base, given.build, weights=given.weights, fingerprint=given.fingerprint)
+    if run.task == "clustering":
+        ds = by_its_clusters(run, ds, device=job.device)
     ds = measured_on(ds, given.test_samples)
     net = run.net
     before = hits(net, ds, job.device)
@@ -211,10 +214,8 @@ def hits(net: nn.Module, ds: Dataset, device: str = "auto") -> dict[str, float]:
     >>> sorted(hits(nets.build("mlp", ds, widths=[8]), ds, "cpu"))
     ['accuracy', 'top5']
     """
-    at = ds.indices("test")
-    if ds.y is None or ds.task != "classification":
-        raise InputError(f"{ds.source}: accuracy needs labels of classes")
-    scores, labels = predict(net, ds, at, device=device), ds.y[at].astype(np.int64)
+    at, labels = told(net, ds)
+    scores = predict(net, ds, at, device=device)
     found = {"accuracy": float(np.mean(scores.argmax(1) == labels))}
     if ds.classes >= 10:
         best = np.argpartition(scores, -5, axis=1)[:, -5:]

@@ -58,7 +58,8 @@ def fit(
     Parameters
     ----------
     net : Module or Run
-        What to train; a run also hands on its lineage.
+        What to train; a run also hands on its lineage. A clusterer is not trained on classes of the data, but on what
+        :func:`nervure.cluster.runs.by_its_clusters` gives, or by an objective for clusters.
     ds : Dataset
         Its ``train`` split is learnt from, ``validation`` selects, ``test`` is measured once at the end.
     recipe : Recipe, optional
@@ -104,7 +105,7 @@ def fit(
     found = "nothing" if out is None else standing(out, resume=resume, overwrite=overwrite)
     if out is not None and found == "run":
         return _finished(out, recipe, ds, given, build)
-    goal, ds = _prepare(ds, recipe, objective)
+    goal, ds = _prepare(given, ds, recipe, objective)
     state = None
     if out is not None and found == "checkpoint":
         state = checkpoint.read(out, recipe, ds.fingerprint)
@@ -129,13 +130,21 @@ def fit(
             return _finish(loop, out, lineage)
 
 
-def _prepare(ds: Dataset, recipe: Recipe, objective: Objective | None) -> tuple[Objective, Dataset]:
+def _prepare(
+    net: nn.Module, ds: Dataset, recipe: Recipe, objective: Objective | None
+) -> tuple[Objective, Dataset]:  # fmt: skip
     """The objective, and the data that it can learn from: samples without a label are left out if it needs one."""
     if "train" not in ds.splits or not len(ds.splits["train"]):
         raise InputError(f"{ds.source}: there is no training split; load it with splits, or give all as 'train'")
     if objective is not None:
         _check_used(recipe, "one's own")
         return objective, ds
+    usual = recipe.objective in ("auto", "cross-entropy")
+    if usual and getattr(net, "task", "") == "clustering" and getattr(net, "names", ()) != ds.names:
+        raise InputError(
+            f"{ds.source}: the network gives clusters, which are no classes of the data; train it on what "
+            "nervure.cluster.runs.by_its_clusters(run, ds) gives, or give an objective for clusters"
+        )
     name = BY_TASK[ds.task] if recipe.objective == "auto" else recipe.objective
     options = dict(recipe.objective_options)
     if name != "cross-entropy":

@@ -8,7 +8,10 @@ from torch import nn
 
 from nervure.data import Batch
 from nervure.errors import InputError
+from nervure.features import inf_fs
 from nervure.sparsify.criteria.final import final_scores, responses
+from nervure.sparsify.criteria.isparse import ISparse
+from nervure.sparsify.layers import checked, prunable
 
 
 @pytest.mark.parametrize("initial", ["inf-fs", "pca", "identity"])
@@ -22,6 +25,19 @@ def test_scores_are_finite_and_positive(initial: str, outputs: int) -> None:
         assert found.shape == (given.shape[1],) and bool((found > 0).all()) and bool(found.isfinite().all())
     if outputs < 3:
         assert (final_scores(seen, initial) == 1).all()
+
+
+def test_too_many_outputs_are_refused_before_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A matrix of all outputs by all would take their number squared; 20,000 take 3 GB, and several are needed."""
+    monkeypatch.setattr(inf_fs, "spearman", lambda columns: pytest.fail("compared"))
+    wide = torch.rand(2, 20_000)
+    with pytest.raises(InputError, match="at most 4096 outputs, and these are 20000; give initial='identity'"):
+        final_scores(wide)
+    assert len(final_scores(wide, "identity")) == len(final_scores(wide, "pca")) == 20_000
+    batches = [Batch(torch.zeros(1, 2), None, torch.arange(1)), None]  # the second is never read
+    net = nn.Linear(2, 20_000, bias=False)
+    with pytest.raises(InputError, match="at most 4096"):
+        ISparse().prepare(net, batches, checked(prunable(net)))  # type: ignore[arg-type]
 
 
 def test_principal_components_score_by_their_share() -> None:

@@ -336,8 +336,48 @@ def test_a_layer_that_is_never_called_is_named(ds: Dataset) -> None:
         sparsify.plan(net, None, "isparse", initial="identity", example=torch.zeros(1, 2), layers=["spare"])
 
 
-@pytest.mark.parametrize("name", ["residual", "gated", "depthwise", "grouped", "inception", "dense join", "transposed"])
-def test_strange_networks(name: str, zoo: Callable[[str], tuple[nn.Module, Iterable[int]]]) -> None:
-    net, shape = zoo(name)
-    mask = sparsify.plan(net, None, "isparse", initial="identity", example=torch.rand(1, *shape))
-    assert all(row.kept == row.edges - round(0.5 * row.edges) for row in mask.rows)
+class TestStrangeNetworks:
+    """Every branch, group and join is followed as plain gradients follow it."""
+
+    FINAL = torch.tensor([1.0, 2.0, 3.0, 4.0]).double()
+
+    def found(self, net: nn.Module, shape: Iterable[int]) -> dict[str, Tensor]:
+        batch = Batch(torch.rand(1, *shape), None, torch.arange(1))
+        judged = judge(net, [batch], {"": ISparse(_final=(self.FINAL,))})[""]
+        return {name: one.notes["units"] for name, one in judged.items()}  # type: ignore[misc]
+
+    def positive(self, net: nn.Module, shape: Iterable[int], layers: Iterable[str]) -> dict[str, Tensor]:
+        """Plain gradients of a copy without shifts or signs: above zero a ReLU does nothing, nor one up to 6."""
+        copied = copy.deepcopy(net).double().requires_grad_(False)
+        for name, value in (*copied.named_parameters(), *copied.named_buffers()):
+            value.zero_() if name.endswith(("bias", "running_mean")) else value.abs_()
+        outs: dict[str, Tensor] = {}
+        for name in layers:
+            copied.get_submodule(name).register_forward_hook(
+                lambda module, args, out, name=name: outs.setdefault(name, out)
+            )
+        x = torch.full((1, *shape), 1e-6, dtype=torch.float64, requires_grad=True)
+        gradients = torch.autograd.grad(copied(x), [*outs.values()], self.FINAL[None])
+        units = [one.flatten(2).sum((0, 2)) if one.ndim > 2 else one[0] for one in gradients]
+        return {name: one / one.sum() for name, one in zip(outs, units, strict=True)}
+
+    @pytest.mark.parametrize("name", ["residual", "depthwise", "grouped", "dense join", "transposed", "inception"])
+    def test_the_scores_are_plain_gradients(
+        self, name: str, zoo: Callable[[str], tuple[nn.Module, Iterable[int]]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net, shape = zoo(name)
+        found = self.found(net, shape)
+        monkeypatch.setattr(nn.functional, "max_pool2d", nn.functional.avg_pool2d)  # a maximum counts as a mean
+        wanted = self.positive(net, shape, found)
+        assert set(found) == set(wanted) == {layer.name for layer in layers_of(net)}
+        for layer, one in wanted.items():
+            assert one.std() > 1e-3
+            assert torch.allclose(found[layer], one, rtol=1e-9)
+
+    def test_a_gate_and_what_it_gates_get_the_score_of_their_product(
+        self, zoo: Callable[[str], tuple[nn.Module, Iterable[int]]]
+    ) -> None:
+        net, shape = zoo("gated")
+        product = net.get_parameter("head.weight").detach().abs().double().T @ self.FINAL
+        wanted = torch.cat([product, product])
+        assert torch.allclose(self.found(net, shape)["a"], wanted / wanted.sum(), rtol=1e-9)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import nn
 
+from clusterers import clusterer
 from nervure import nets, sparsify, store, train
-from nervure.data import Dataset
+from nervure.data import Dataset, from_arrays
 from nervure.errors import InputError
 from nervure.sparsify import Mask
 from nervure.sparsify.criteria import names
@@ -135,6 +138,18 @@ class TestDropout:
             assert seen[2] == 0
             assert seen[3] > 0.7
 
+    def test_edges_that_cannot_be_counted_are_refused_before_training(
+        self, ds: Dataset, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+        nn.utils.parametrizations.weight_norm(net[1])
+        monkeypatch.setattr(Loop, "_one_step", lambda *_: pytest.fail("trained"))
+        with pytest.raises(InputError, match=r"activation-dropout: layer '1' computes its weight .* remove that first"):
+            sparsify.train_with(net, ds, "dropout", 0.5, Recipe(epochs=1), fit_options=CPU)
+        bare = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.AdaptiveAvgPool1d(10))
+        with pytest.raises(InputError, match="no linear layer"):
+            sparsify.train_with(bare, ds, "dropout", 0.5, Recipe(epochs=1), fit_options=CPU)
+
     def test_its_sparsity_is_nominal(self, net: nn.Module, ds: Dataset) -> None:
         run = sparsify.train_with(net, ds, "dropout", 0.3, Recipe(epochs=1), fit_options=CPU)
         assert (run.history[0]["sparsity"], run.history[0]["nominal"]) == (0.0, 0.3)
@@ -198,6 +213,17 @@ def test_all_rivals_go_through_one_door(name: str, net: nn.Module, ds: Dataset) 
     reached = Mask.of(run.net).sparsity
     assert reached == 0.5 if name not in ("l1", "dropout") else 0 <= reached < 0.5
     assert run.metrics["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["magnitude", "lottery"])
+def test_a_clusterer_is_not_trained_as_if_its_clusters_were_classes(name: str) -> None:
+    net = clusterer("centres")
+    ds = from_arrays(np.random.default_rng(0).random((60, 4), np.float32), np.arange(60) % 3)
+    for given in (ds, dataclasses.replace(ds, y=None, task="none", names=())):
+        with pytest.raises(InputError, match=r"clusters, which are no classes of the data; .*by_its_clusters\(run, ds"):
+            sparsify.train_with(net, given, name, 0.5, Recipe(epochs=2), fit_options=CPU)
+    own = dataclasses.replace(ds, names=net.names)
+    assert sparsify.train_with(net, own, name, 0.5, Recipe(epochs=2), fit_options=CPU).metrics["accuracy"] >= 0
 
 
 def test_options_of_another_method_are_named(net: nn.Module, ds: Dataset) -> None:

@@ -4,12 +4,14 @@ import itertools
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from nervure import nets, sparsify, train
-from nervure.data import Dataset
+from clusterers import clusterer
+from nervure import nets, sparsify, store, train
+from nervure.data import Dataset, from_arrays
 from nervure.errors import InputError
 from nervure.sparsify.training.sparse import SparseTraining, share_at
 from nervure.train import Callback, Loop, Recipe
@@ -276,3 +278,45 @@ def test_a_warm_up_must_end(net: nn.Module, ds: Dataset) -> None:
         sparsify.train_with(net, ds, "magnitude", recipe=Recipe(epochs=6), ramp="linear", refresh=9)
     with pytest.raises(InputError, match="'classifier.0' would lose all"):
         sparsify.train_with(net, ds, "magnitude", 1.0, Recipe(epochs=2), fit_options={"device": "cpu"})
+
+
+class TestBeforeTheWarmUp:
+    """What cannot be judged is left whole, or refused, before the first epoch is trained for nothing."""
+
+    def trained(self, net: nn.Module, ds: Dataset, criterion: str, **options: Any) -> tuple[SparseTraining, store.Run]:
+        sparse = SparseTraining(criterion, 0.5, samples=20, **options)
+        run = train.fit(net, ds, Recipe(epochs=2, batch=64, keep="last"), device="cpu", callbacks=[sparse])
+        return sparse, run
+
+    @pytest.mark.parametrize("criterion", ["isparse", "wanda"])
+    def test_layers_that_are_never_called_stay_whole(self, criterion: str) -> None:
+        ds = from_arrays(np.random.default_rng(0).random((60, 4), np.float32), np.arange(60) % 3)
+        sparse, run = self.trained(clusterer("centres"), ds, criterion)
+        wanted = sparsify.plan(run.net, ds, criterion, 0.5)
+        assert list(sparse.masks) == list(wanted.masks)
+        assert sparse.left == wanted.about.notes["not_judged"] != []
+
+    @pytest.mark.parametrize("criterion", ["isparse", "wanda"])
+    def test_attention_keeps_its_own_projections(self, criterion: str) -> None:
+        class Attending(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.embed, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+                self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+            def forward(self, x: Tensor) -> Tensor:
+                x = self.embed(x.flatten(1).unflatten(1, (-1, 4)))
+                return self.head(self.attention(x, x, x)[0].mean(1))
+
+        ds = from_arrays(np.random.default_rng(0).random((60, 8), np.float32), np.arange(60) % 3)
+        sparse, _ = self.trained(Attending(), ds, criterion)
+        assert list(sparse.masks) == ["embed", "head"]
+        assert sparse.left == ["attention.out_proj", "attention"]
+
+    def test_a_refusal_comes_before_training(self, ds: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+        steps: list[int] = []
+        monkeypatch.setattr(Loop, "_one_step", lambda *_: steps.append(1))
+        monkeypatch.setattr("nervure.sparsify.criteria.final.MOST", 9)
+        with pytest.raises(InputError, match="compares at most 9 outputs, and these are 10; give initial='identity'"):
+            self.trained(nets.build("mlp", ds, widths=(8,)), ds, "isparse")
+        assert not steps

@@ -10,19 +10,32 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.features.inf_fs import inf_fs
+from nervure.features.inf_fs import MOST, inf_fs
 from nervure.features.pca import pca_scores
 from nervure.objectives.call import takes_mask
 from nervure.observe.absolute import outputs_of
 from nervure.observe.borrowed import borrowed
 from nervure.observe.summary import flat
 
-__all__ = ["Initial", "final_scores", "responses"]
+__all__ = ["Initial", "check_count", "final_scores", "responses"]
 
 Initial = Literal["inf-fs", "identity", "pca"]
 
 # Beside the largest score nothing, and yet not zero: edges to an output of no account keep their order.
 _LEAST = 1e-12
+
+
+def check_count(outputs: int, initial: Initial) -> None:
+    """Refuse more outputs than ``initial`` can compare, before memory is taken.
+
+    >>> check_count(12288, "inf-fs")
+    Traceback (most recent call last):
+    nervure.errors.InputError: initial='inf-fs' compares at most 4096 outputs, and these are 12288; give ...
+    """
+    if initial == "inf-fs" and outputs > MOST:
+        raise InputError(
+            f"initial='inf-fs' compares at most {MOST} outputs, and these are {outputs}; give initial='identity'"
+        )
 
 
 def final_scores(responses: Tensor, initial: Initial = "inf-fs", alpha: float = 0.5) -> Tensor:
@@ -36,6 +49,7 @@ def final_scores(responses: Tensor, initial: Initial = "inf-fs", alpha: float = 
     count = responses.shape[1]
     if initial == "identity" or count < 3:
         return torch.ones(count, dtype=torch.float64)
+    check_count(count, initial)
     columns = responses.to(torch.float64).numpy()
     scores = torch.from_numpy(inf_fs(columns, alpha) if initial == "inf-fs" else pca_scores(columns))
     largest = float(scores.max())

@@ -14,7 +14,7 @@ from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer, Probe
 from nervure.observe.absolute import Norms, Rule, backed_scores
 from nervure.sparsify.criteria.edges import by_input, by_output, magnitude
-from nervure.sparsify.criteria.final import Initial, final_scores, responses
+from nervure.sparsify.criteria.final import Initial, check_count, final_scores, responses
 
 __all__ = ["ISparse", "Reading", "edge_scores"]
 
@@ -55,7 +55,8 @@ class ISparse(Criterion):
     Parameters
     ----------
     initial : {"inf-fs", "identity", "pca"}
-        Scores of the outputs: infinite feature selection or principal components of their responses, or all alike.
+        Scores of the outputs: infinite feature selection (of 4096 at most) or principal components of their
+        responses, or all alike.
     batch_norm : {"fold", "ignore"}
         Whether a norm counts by its positive scale, or not at all.
     softmax : bool
@@ -103,10 +104,12 @@ class ISparse(Criterion):
             raise InputError("no samples to run the network on; the loader is empty")
         final = self._final
         if final is None:
-            # All outputs alike need no responses, but one that says how many there are.
-            whole = self.initial != "identity"
-            given = batches if whole else [Batch(x[:1], None, torch.arange(1))]
-            seen = responses(net, given, self.probe if whole else 1, softmax=self.softmax)
+            # One sample says how many outputs there are; of outputs that are all alike nothing else is asked.
+            seen = responses(net, [Batch(x[:1], None, torch.arange(1))], 1, softmax=self.softmax)
+            for one in seen:
+                check_count(one.shape[1], self.initial)
+            if self.initial != "identity":
+                seen = responses(net, batches, self.probe, softmax=self.softmax)
             final = tuple(final_scores(one, self.initial, self.alpha) for one in seen)
         names = [layer.name for layer in layers]
         units = backed_scores(net, x[:1], final, names, norms=self.batch_norm, rules=self.rules)

@@ -11,6 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from nervure.errors import InputError
 from nervure.judge import layers_of
 from nervure.sparsify.mask import Mask
+from nervure.sparsify.masked import masks_of
 from nervure.sparsify.training.figures import training_figures
 from nervure.train.callbacks import Callback
 
@@ -46,10 +47,18 @@ class ActivationDropout(Callback):
         self._hidden = False
 
     def start(self, loop: Loop) -> None:
-        """Hook the layers."""
+        """Hook the layers, if their edges can be counted."""
+        layers = layers_of(loop.net)
+        made = [layer.name for layer in layers if layer.module._parameters.get("weight") is None]
+        if made and not masks_of(loop.net):
+            raise InputError(
+                f"activation-dropout: layer {made[0]!r} computes its weight from others (a weight norm), so that its "
+                "edges cannot be counted; remove that first"
+            )
+        Mask.of(loop.net)
         self._handles.append(loop.net.register_forward_pre_hook(self._enter))
         self._handles.append(loop.net.register_forward_hook(self._leave, always_call=True))
-        for layer in layers_of(loop.net):
+        for layer in layers:
             self._handles.append(layer.module.register_forward_pre_hook(self._drop))
 
     def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> None:

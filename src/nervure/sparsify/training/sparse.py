@@ -15,9 +15,10 @@ from nervure.errors import InputError
 from nervure.judge import Criterion
 from nervure.sparsify import rates
 from nervure.sparsify.decide import Rules, decide
-from nervure.sparsify.layers import checked, prunable
+from nervure.sparsify.layers import checked, others, prunable
 from nervure.sparsify.mask import Mask
-from nervure.sparsify.plan import prepared, sampled
+from nervure.sparsify.plan import prepared, sampled, silent
+from nervure.sparsify.samples import Samples
 from nervure.sparsify.training.figures import training_figures
 from nervure.train.callbacks import Callback
 from nervure.train.runtime import broadcast
@@ -57,6 +58,8 @@ class SparseTraining(Callback):
     sparsity. The network that is handed over holds exact zeros, and so does any in between. Rows of history gain
     ``sparsity``, as it was in the epoch, and ``mask_change``, the share of edges whose mask then changed.
 
+    What :func:`nervure.sparsify.plan` leaves whole stays whole here too.
+
     Parameters
     ----------
     criterion : str
@@ -81,6 +84,8 @@ class SparseTraining(Callback):
     ----------
     masks : dict of str to Tensor
         By layer, bool; empty while the network is dense.
+    left : list of str
+        Modules with weights that the criterion leaves whole.
 
     Examples
     --------
@@ -129,13 +134,14 @@ class SparseTraining(Callback):
             raise InputError("sparse-training: a pattern has one sparsity; leave the ramp out")
         prepared(criterion, None, 0, self.settings)
         self.masks: dict[str, Tensor] = {}
+        self.left: list[str] = []
         self._stored: dict[str, Tensor] = {}
         self._best: dict[str, Tensor] = {}
         self._share = 0.0
         self._asked: rates.Asked = {}
 
     def start(self, loop: Loop) -> None:
-        """Find the layers, and mask them if there is no warm-up."""
+        """Find the layers, and mask them if there is no warm-up; what the criterion refuses is said before it."""
         if self.warm_up >= loop.recipe.epochs:
             raise InputError(
                 f"sparse-training: {self.warm_up} epochs of warm-up leave none of {loop.recipe.epochs} to train under "
@@ -147,13 +153,19 @@ class SparseTraining(Callback):
                 f"sparse-training: with a choice each {self.refresh} epochs the ramp does not end within "
                 f"{loop.recipe.epochs}; train longer, or give a smaller refresh"
             )
-        found = checked(prunable(loop.net, self.layers, self.exclude))
+        criterion, batches = self._judging(loop, 0)
+        known = prunable(loop.net, self.layers, self.exclude)
+        unheard = silent(loop.net, batches.example, known, criterion)
+        found = checked({name: module for name, module in known.items() if name not in unheard})
+        self.left = [*unheard, *others(loop.net, self.layers, self.exclude)]
         self._asked = rates.asked(
             found, self.sparsity, ranking=self.ranking, pattern=self.pattern, allow_empty=self.allow_empty
         )
         self.layers = tuple(layer.name for layer in found)
         if not self.warm_up:
             self._choose(loop, 0)
+        elif not criterion.needs_gradient:
+            criterion.prepare(loop.net, batches, found)
 
     def after_backward(self, loop: Loop, batch: Batch) -> None:
         """Mask the gradients."""
@@ -228,13 +240,16 @@ class SparseTraining(Callback):
             weight.copy_(torch.where(mask, weight, self._stored[name]))
         self._stored = {}
 
-    def _decided(self, loop: Loop, epoch: int) -> dict[str, Tensor]:
+    def _judging(self, loop: Loop, epoch: int) -> tuple[Criterion, Samples]:
+        """The criterion, and what it looks at: the same samples each time, so that a mask changes by what is learnt."""
         seed = key(loop.recipe.seed, _DRAW, epoch) >> 2
         criterion = prepared(self.criterion, loop.ds, seed, self.settings)
+        return criterion, sampled(loop.net, loop.ds, criterion, self.samples, loop.recipe.seed, 256)
+
+    def _decided(self, loop: Loop, epoch: int) -> dict[str, Tensor]:
+        criterion, batches = self._judging(loop, epoch)
         found = checked(prunable(loop.net, self.layers))
         asked = {name: self._share * share for name, share in self._asked.items()}
-        # The same samples each time, so that a mask changes by what was learnt alone.
-        batches = sampled(loop.net, loop.ds, criterion, self.samples, loop.recipe.seed, 256)
         rules = Rules(self.ranking, self.order, self.pattern, self.allow_empty, loop.recipe.seed)
         objective: Any = loop.objective if criterion.needs_gradient else None
         masks, _ = decide(
