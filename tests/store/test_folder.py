@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +24,7 @@ from nervure.errors import InputError, RunError
 from nervure.evidence import Curve
 from nervure.nets import Step, derive
 from nervure.nets.resize import difference
-from nervure.store import Action, Run, record
+from nervure.store import Action, Run, folder, record
 from nervure.store.atomic import alone
 from nervure.store.folder import _fits, claim, discard
 
@@ -292,11 +295,56 @@ class TestClaim:
             store.save(tmp_path / "run", run)
         assert list(tmp_path.iterdir()) == []
 
-    def test_no_room_keeps_the_old_run_readable_or_gone_never_half(self, run: Run, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("at", range(4))
+    def test_no_room_keeps_the_old_run(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+    ) -> None:
+        import errno
+
+        path = store.save(tmp_path / "run", run)
+        real, calls = os.replace, []
+
+        def full(*args: Any) -> None:
+            calls.append(args)
+            if len(calls) > at:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(*args)
+
+        other = dataclasses.replace(run, metrics={"accuracy": 0.9})
+        monkeypatch.setattr("nervure.store.atomic.os.replace", full)
+        with pytest.raises(InputError, match="no room left"):
+            store.save(path, other, overwrite=True)
+        assert same(store.load(path).net, run.net) and store.load(path).metrics["accuracy"] == 0.5
+
+    def test_a_discarded_run_is_none(self, run: Run, tmp_path: Path) -> None:
         path = store.save(tmp_path / "run", run)
         discard(path)
         assert not store.is_run(path)
         assert claim(path) == path
+
+    def test_one_that_another_process_wrote_meanwhile_stays(
+        self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        real = folder.alone
+
+        @contextlib.contextmanager
+        def late(path: Path, **how: float) -> Iterator[None]:
+            monkeypatch.setattr(folder, "alone", real)
+            store.save(path, run)
+            with real(path, **how):
+                yield
+
+        monkeypatch.setattr(folder, "alone", late)
+        with pytest.raises(InputError, match="holds a run"):
+            store.save(tmp_path / "run", dataclasses.replace(run, metrics={}))
+        assert store.load(tmp_path / "run").metrics["accuracy"] == 0.5
+
+    def test_a_network_of_float64_comes_back_exactly(self, tmp_path: Path) -> None:
+        net = nets.build("mlp", in_shape=(4,), classes=2, widths=[3]).double()
+        with torch.no_grad():
+            for one in net.parameters():
+                one.add_(1e-9)
+        assert same(store.load(store.save(tmp_path / "run", net)).net, net)
 
     def test_what_cannot_be_written_replaces_nothing(self, run: Run, tmp_path: Path) -> None:
         store.save(tmp_path / "run", run)

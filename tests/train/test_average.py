@@ -54,6 +54,15 @@ def test_counters_are_copied_not_averaged() -> None:
     assert int(net.num_batches_tracked) == 9
 
 
+def test_a_buffer_that_holds_infinity_keeps_it() -> None:
+    net, average = nn.Linear(2, 2), WeightAverage()
+    net.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+    for _ in range(3):
+        average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
+    average.finish(at_the_end(net))
+    assert torch.equal(net.mask, torch.full((2, 2), -torch.inf).triu(1))
+
+
 def test_a_network_of_another_shape_starts_anew() -> None:
     average = WeightAverage()
     walk(average, nn.Linear(3, 2), 5)

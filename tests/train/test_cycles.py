@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from nervure import data, nets, store, train
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.train import Recipe
+
+CPU: dict[str, Any] = {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +44,28 @@ def test_each_cycle_has_its_recipe_and_its_place_in_history_and_lineage(ds: Data
     assert [one.name for one in kept.lineage] == ["train", "change", "train"]
     # the cycles stand beside the result, for resuming
     assert sorted(path.name for path in tmp_path.iterdir()) == ["r", "r.cycles"]
+
+
+def test_what_is_replaced_is_replaced_whole(ds: Dataset, tmp_path: Path) -> None:
+    def run(width: int, **how: bool) -> store.Run:
+        net = nets.build("mlp", ds, widths=[width])
+        return train.cycles(net, ds, Recipe(epochs=1), lambda run, at: run.net, 2, out=tmp_path / "r", **CPU, **how)
+
+    run(4)
+    (tmp_path / "r" / "exports").mkdir()
+    (tmp_path / "r" / "plan.json").touch()
+    run(5, overwrite=True)
+    assert sorted(one.name for one in (tmp_path / "r").iterdir()) == [
+        "evidence", "history.jsonl", "model.safetensors", "run.json",
+    ]  # fmt: skip
+
+
+def test_of_several_processes_one_writes(ds: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "1")  # and alone, so that nothing waits for it
+    net = nets.build("mlp", ds, widths=[4])
+    train.cycles(net, ds, Recipe(epochs=1), lambda run, at: run.net, 2, out=tmp_path / "r", **CPU)
+    assert not store.is_run(tmp_path / "r")
+    assert not list((tmp_path / "r.cycles").glob("*.start"))
 
 
 def test_one_cycle_is_a_fit(ds: Dataset) -> None:

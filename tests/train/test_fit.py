@@ -5,22 +5,24 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from killing import KillAt, Killed
 from nervure import data, nets, store, train
 from nervure.data import Dataset
+from nervure.data.dataset import Batch
 from nervure.errors import DivergedError, InputError, InterruptedWork
 from nervure.store.atomic import alone
 from nervure.store.tree import load_tree
 from nervure.train import Callback, Change, Kept, Loop, Recipe
+from nervure.train.average import WeightAverage
 from nervure.train.checkpoint import file_of
 from nervure.train.loop import _LOOK
 
@@ -34,6 +36,12 @@ def ds() -> Dataset:
 @pytest.fixture
 def net(ds: Dataset) -> nn.Module:
     return nets.build("mlp", ds, widths=(24, 16))
+
+
+def after(calls: int) -> Callable[[], bool]:
+    """A request to stop, at the call of that number."""
+    left = iter([False] * (calls - 1))
+    return lambda: next(left, True)
 
 
 def bytes_of(net: nn.Module) -> list[bytes]:
@@ -310,6 +318,29 @@ class TestResume:
         with pytest.raises(InputError, match="epochs: 1 is not 2"):
             train.fit(net, ds, Recipe(epochs=2), out=out, resume=True, device="cpu")
 
+    def test_of_data_that_is_scaled_otherwise_is_refused(self, tmp_path: Path) -> None:
+        x, y = np.random.default_rng(0).normal(3, 2, (60, 4)), np.arange(60) % 2
+        plain, scaled = data.from_arrays(x, y), data.from_arrays(x, y, standardize="unit")
+        assert plain.fingerprint == scaled.fingerprint and plain.preprocessing != scaled.preprocessing
+        net, recipe = nets.build("mlp", plain, widths=[4]), Recipe(epochs=3, batch=20)
+        with pytest.raises(InterruptedWork):
+            train.fit(net, plain, recipe, out=tmp_path / "r", device="cpu", stop=after(4))
+        with pytest.raises(InputError, match="scaled otherwise"):
+            train.fit(net, scaled, recipe, out=tmp_path / "r", device="cpu", resume=True)
+        train.fit(net, plain, recipe, out=tmp_path / "r", device="cpu", resume=True)
+        with pytest.raises(InputError, match="scaled otherwise"):
+            train.fit(net, scaled, recipe, out=tmp_path / "r", device="cpu", resume=True)
+        other = data.from_arrays(x, y, names=["cat", "dog"])
+        with pytest.raises(InputError, match="trained on classes 0, 1; these are cat, dog"):
+            train.fit(net, other, recipe, out=tmp_path / "r", device="cpu", resume=True)
+
+    def test_with_other_callbacks_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        recipe = Recipe(epochs=3, batch=64)
+        with pytest.raises(InterruptedWork):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", callbacks=[WeightAverage()], stop=after(3))
+        with pytest.raises(InputError, match="started with the callbacks WeightAverage, and these are none"):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", resume=True)
+
     def test_a_damaged_checkpoint_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
         out = tmp_path / "r"
         with pytest.raises(Killed):
@@ -444,6 +475,29 @@ def test_a_validation_loss_that_is_no_number(net: nn.Module, ds: Dataset, tmp_pa
     with pytest.raises(DivergedError, match=r"epoch 2, step 6: on validation the loss is not finite.*last good"):
         train.fit(net, ds, Recipe(epochs=2, batch=64), out=tmp_path / "r", device="cpu", objective=objective)
     assert load_tree(file_of(tmp_path / "r"))["epoch"] == 1
+
+
+def test_what_reconstructs_is_measured_by_that_whatever_labels_there_are(ds: Dataset, tmp_path: Path) -> None:
+    recipe = Recipe(epochs=1, objective="reconstruction")
+    run = train.fit(nets.build("autoencoder", ds), ds, recipe, out=tmp_path / "r", device="cpu")
+    assert run.metrics["mse"] > 0 and (run.task, run.names) == ("none", ())
+    assert train.evaluate(store.load(tmp_path / "r"), ds, device="cpu").metrics == pytest.approx(run.metrics)
+    assert train.fit(nets.build("autoencoder", ds), ds, recipe, out=tmp_path / "r", resume=True).metrics == run.metrics
+
+
+def test_outputs_that_nothing_measures_are_kept_all_the_same(
+    ds: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def spread(net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        return -net(batch.x).var(), {}
+
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Tanh())
+    net.task = "imagenet"  # a word of its own
+    run = train.fit(net, ds, Recipe(epochs=1), objective=spread, out=tmp_path / "r", device="cpu")
+    assert run.task == "classification" and "accuracy" not in run.metrics and run.metrics["parameters"] == 195
+    assert store.is_run(tmp_path / "r") and "only costs are measured" in caplog.text
+    with pytest.raises(InputError, match="without labels it is measured by how it reconstructs"):
+        train.evaluate(net, dataclasses.replace(ds, y=None, task="none", names=()), device="cpu")
 
 
 class TestBadInput:

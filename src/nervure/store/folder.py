@@ -140,6 +140,7 @@ def anew(path: Path | str, run: Run, *, overwrite: bool = False) -> Iterator[Pat
     """
     path = claim(path, overwrite=overwrite)
     with clear_errors(path), making(path), alone(path, wait=_WAIT):
+        claim(path, overwrite=overwrite)  # what another process may have written meanwhile
         _sweep(path)
         place, aside = (
             Path(tempfile.mkdtemp(prefix=f".{_RECORD}.", suffix=".partial", dir=path)) for _ in ("new", "old")
@@ -236,11 +237,11 @@ def load(path: Path | str, *, build: str | Callable[..., nn.Module] | None = Non
     in_shape = tuple(record.data.in_shape)
     state = load_weights(path / _MODEL)
     net = _rebuild(record, in_shape, build, path, state)
+    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
+        if name in state:  # a network keeps the type of number that it was trained in
+            tensor.data = tensor.data.to(state[name].dtype)
     with _fits(path):
         net.load_state_dict(state)
-    for name, tensor in (*net.named_parameters(), *net.named_buffers()):
-        if name in state:  # a network that was trained in half precision stays in it
-            tensor.data = tensor.data.to(state[name].dtype)
     net.eval()
     return Run(
         net=net,

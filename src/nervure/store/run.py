@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from typing import cast, get_args
 
 from torch import nn
 
@@ -14,7 +15,7 @@ from nervure.data.dataset import Dataset, Kind, Preprocessing, Task
 from nervure.evidence import Figure
 from nervure.nets.origin import Origin, origin_of
 
-__all__ = ["Action", "History", "Run", "versions"]
+__all__ = ["Action", "History", "Run", "own_task", "versions"]
 
 History = list[dict[str, float | int | str | None]]
 
@@ -68,18 +69,31 @@ class Run:
 
         The task is the data's, but for a network that has a task of its own and names what it gives: a clusterer.
         """
+        own = own_task(net)
         return cls(
             net=net,
             in_shape=ds.in_shape,
             kind=ds.kind,
-            task=getattr(net, "task", ds.task),
-            names=getattr(net, "names", ds.names),
+            task=own or ds.task,
+            names=getattr(net, "names", ds.names) if own else ds.names,
             preprocessing=ds.preprocessing,
             source=ds.source,
             options=ds.options,
             fingerprint=ds.fingerprint,
             lineage=lineage,
         )
+
+
+def own_task(net: nn.Module) -> Task | None:
+    """The task that a network says it has, whatever that of its data; other words in its attribute ``task`` are none.
+
+    >>> net = nn.Linear(2, 2)
+    >>> net.task = "imagenet"
+    >>> own_task(net) is None
+    True
+    """
+    said = getattr(net, "task", None)
+    return cast(Task, said) if isinstance(said, str) and said in get_args(Task) else None
 
 
 def versions() -> dict[str, str]:

@@ -60,13 +60,14 @@ class WeightAverage(Callback):
         self._steps += 1
         rate = 1 - min(self.decay, self._steps / (self._steps + 9))
         state = loop.net.state_dict()
+        weights = dict(loop.net.named_parameters())
         if not self._fits(state):
             self._average = {name: value.clone() for name, value in state.items()}
             return
         for name, value in state.items():
-            if value.is_floating_point():
+            if value.is_floating_point() and (name in weights or value.isfinite().all()):
                 self._average[name].lerp_(value, rate)
-            else:
+            else:  # buffers may hold infinity on purpose
                 self._average[name].copy_(value)
 
     def finish(self, loop: Loop) -> None:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.nets.build import rebuild
 from nervure.nets.origin import Base, Origin, origin_of
+from nervure.store.run import Run
 from nervure.store.tree import load_tree, save_tree
 from nervure.train.loop import Loop
 from nervure.train.recipe import Recipe
 
-__all__ = ["check_network", "clear", "file_of", "network_of", "read", "write"]
+__all__ = ["about", "check_data", "check_network", "clear", "file_of", "network_of", "read", "write"]
 
 
 def file_of(out: Path) -> Path:
@@ -29,19 +31,39 @@ def write(out: Path, loop: Loop) -> None:
     origin = origin_of(loop.net)
     header = {
         "recipe": loop.recipe.to_json(),
-        "fingerprint": loop.ds.fingerprint,
+        "data": about(loop.ds),
         "origin": None if origin is None else origin.to_json(),
     }
     save_tree(file_of(out), {**header, **loop.state()})
 
 
-def read(out: Path, recipe: Recipe, fingerprint: str) -> dict[str, Any]:
+def about(what: Dataset | Run) -> dict[str, Any]:
+    """What training on a data set depends on: its values, how they are scaled, and the order of its classes."""
+    names = list(what.names) if what.task == "classification" else []
+    return {"fingerprint": what.fingerprint, "preprocessing": what.preprocessing.to_json(), "names": names}
+
+
+def check_data(held: Mapping[str, Any], ds: Dataset, out: Path) -> None:
+    """Refuse data that is not what the training in ``out`` was about."""
+    now = about(ds)
+    if held["fingerprint"] != now["fingerprint"]:
+        raise InputError(f"{out} was trained on other data (the fingerprints differ)")
+    if held["preprocessing"] != now["preprocessing"]:
+        raise InputError(f"{out} was trained on data that was scaled otherwise; load it with the same options")
+    if held["names"] and held["names"] != now["names"]:
+        raise InputError(f"{out} was trained on classes {_few(held['names'])}; these are {_few(now['names'])}")
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "") or "none"
+
+
+def read(out: Path, recipe: Recipe, ds: Dataset) -> dict[str, Any]:
     """The checkpoint of ``out``, refused with the difference if it is of another recipe or other data."""
     state: dict[str, Any] = load_tree(file_of(out))
     if differences := Recipe.of(state["recipe"]).difference(recipe):
         raise InputError(f"{out} was started with another recipe: {'; '.join(differences)}")
-    if state["fingerprint"] != fingerprint:
-        raise InputError(f"{out} was started on other data (the fingerprints differ)")
+    check_data(state["data"], ds, out)
     return state
 
 

@@ -14,9 +14,10 @@ from nervure.errors import InputError
 from nervure.nets.digest import weights_digest
 from nervure.store import Action, Run
 from nervure.store import folder as runs
-from nervure.store.atomic import write_text
+from nervure.store.atomic import alone, write_text
 from nervure.train.fit import fit
 from nervure.train.recipe import Recipe
+from nervure.train.runtime import group_rank
 
 __all__ = ["cycles"]
 
@@ -61,7 +62,8 @@ def cycles(
         raise InputError(f"cycles: count = {count}; give 1 or more")
     target = None if out is None else runs.claim(out, resume=resume, overwrite=overwrite)
     side = None if target is None else target.with_name(f"{target.name}.cycles")
-    if side is not None and overwrite and not resume:
+    first = group_rank() == 0  # of several processes one writes
+    if side is not None and overwrite and not resume and first:
         for old in side.glob("[0-9]*/"):
             shutil.rmtree(old)
     current, history = net, []
@@ -69,7 +71,7 @@ def cycles(
     for cycle in range(count):
         how = recipe(cycle) if callable(recipe) else recipe
         place = None if side is None else side / str(cycle)
-        if place is not None:
+        if place is not None and first:
             _same_start(place, current.net if isinstance(current, Run) else current, resume=resume)
         run = fit(current, ds, how, out=place, resume=resume, overwrite=overwrite, **options)
         history += [{"cycle": cycle, **row} for row in run.history]
@@ -79,8 +81,12 @@ def cycles(
             current = run
     assert run is not None
     run.history = history
-    if target is not None:
-        runs.write(target, run)
+    if target is not None and first:
+        with alone(target):
+            runs.claim(target, resume=resume, overwrite=overwrite)  # what another process may have written meanwhile
+            if overwrite and not resume:
+                runs.discard(target)
+            runs.write(target, run)
     return run
 
 

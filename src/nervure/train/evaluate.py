@@ -17,14 +17,14 @@ from nervure.errors import DivergedError, InputError
 from nervure.evidence import Bars, Curve, Figure, Matrix
 from nervure.nets.cost import count
 from nervure.objectives.call import call
-from nervure.store.run import Run
+from nervure.store.run import Run, own_task
 from nervure.train import metrics
 from nervure.train.clustering import clustering
 from nervure.train.diverged import first_broken
 from nervure.train.reading import labelled, read_by
 from nervure.train.runtime import pick_device
 
-__all__ = ["Evaluation", "evaluate", "predict"]
+__all__ = ["Evaluation", "costs", "evaluate", "predict"]
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def evaluate(
     if isinstance(net, Run):
         ds, net = labelled(net, read_by(net, ds)), net.net
     at = ds.indices(split)
-    task = getattr(net, "task", ds.task)
+    task = own_task(net) or ds.task
     if task == "classification":
         assert ds.y is not None
         at = at[ds.y[at].astype(np.int64) >= 0]
@@ -107,14 +107,27 @@ def evaluate(
         values, figures = _regression(net, ds, at, batch, device)
     else:
         values, figures = _reconstruction(net, ds, at, batch, device), {}
-    values["parameters"] = float(sum(one.numel() for one in net.parameters()))
+    what = costs(net, ds)
+    return Evaluation(split, {**values, **what.metrics}, {**figures, **what.evidence})
+
+
+def costs(net: nn.Module, ds: Dataset) -> Evaluation:
+    """What a network costs, and nothing of how good it is.
+
+    >>> import nervure as nv
+    >>> ds = nv.data.load("digits")
+    >>> costs(nv.nets.build("mlp", ds, widths=[8]), ds).metrics
+    {'parameters': 610.0, 'macs': 592.0}
+    """
+    values = {"parameters": float(sum(one.numel() for one in net.parameters()))}
+    figures: dict[str, Figure] = {}
     try:
         cost = count(net, ds.in_shape)
     except InputError as error:
         log.warning("no multiply-adds are measured: %s", error)
     else:
         values["macs"], figures["cost"] = float(cost.ops), cost.table()
-    return Evaluation(split, values, figures)
+    return Evaluation("", values, figures)
 
 
 def _classification(
@@ -202,6 +215,11 @@ def _reconstruction(net: nn.Module, ds: Dataset, at: Indices, batch: int, device
     total, number = 0.0, 0
     for where, out in _outputs(net, ds, at, batch, device):
         sample = ds.batch(where)
+        if out.shape != sample.x.shape:
+            raise InputError(
+                f"the network gives outputs of shape {out.shape[1:]} for samples of {tuple(sample.x.shape[1:])}; "
+                "without labels it is measured by how it reconstructs samples"
+            )
         seen = np.ones_like(out, dtype=bool)
         if sample.mask is not None:
             seen = np.broadcast_to(sample.mask[:, None].numpy(), out.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -22,10 +23,11 @@ from nervure.store import Action, Run, load
 from nervure.store import folder as runs
 from nervure.store.atomic import alone, clear_errors
 from nervure.store.packed import check_weights
+from nervure.store.run import own_task
 from nervure.train import callbacks as callback_table
 from nervure.train import checkpoint
 from nervure.train.callbacks import Callback
-from nervure.train.evaluate import evaluate
+from nervure.train.evaluate import costs, evaluate
 from nervure.train.loop import Loop, Progress
 from nervure.train.place import Place
 from nervure.train.random import forked
@@ -35,6 +37,8 @@ from nervure.train.standing import standing
 from nervure.train.synchronise import desynchronise
 
 __all__ = ["fit"]
+
+log = logging.getLogger(__name__)
 
 
 def fit(
@@ -108,7 +112,7 @@ def fit(
     goal, ds = _prepare(given, ds, recipe, objective)
     state = None
     if out is not None and found == "checkpoint":
-        state = checkpoint.read(out, recipe, ds.fingerprint)
+        state = checkpoint.read(out, recipe, ds)
     with forked():
         start = copy.deepcopy(given if state is None else checkpoint.network_of(state, given, out, build))  # type: ignore[arg-type]
         lone = _lone_sample(start, ds, recipe)
@@ -140,13 +144,15 @@ def _prepare(
         _check_used(recipe, "one's own")
         return objective, ds
     usual = recipe.objective in ("auto", "cross-entropy")
-    if usual and getattr(net, "task", "") == "clustering" and getattr(net, "names", ()) != ds.names:
+    if usual and own_task(net) == "clustering" and getattr(net, "names", ()) != ds.names:
         raise InputError(
             f"{ds.source}: the network gives clusters, which are no classes of the data; train it on what "
             "nervure.cluster.runs.by_its_clusters(run, ds) gives, or give an objective for clusters"
         )
     name = BY_TASK[ds.task] if recipe.objective == "auto" else recipe.objective
     options = dict(recipe.objective_options)
+    if name == "reconstruction" and own_task(net) is None:
+        ds = dataclasses.replace(ds, y=None, task="none", names=())  # what it learns has nothing to do with labels
     if name != "cross-entropy":
         _check_used(recipe, repr(name))
         return make_objective(name, options), ds
@@ -228,7 +234,8 @@ def _go(loop: Loop, progress: Callable[[Progress], None] | None, stop: Callable[
     try:
         loop.run(keep, progress or (lambda where: None), stop or (lambda: False))
     except (DivergedError, InterruptedWork) as error:
-        if place is None or not checkpoint.file_of(place.out).is_file():
+        # of several processes the first one writes; it is the one that knows whether what lies there is its own
+        if place is None or not (place.kept if loop.rank == 0 else checkpoint.file_of(place.out).is_file()):
             raise
         hint = "go on with --resume" if isinstance(error, InterruptedWork) else "the last good checkpoint is kept"
         raise type(error)(f"{error}; {place.out}: {hint}") from error
@@ -253,7 +260,11 @@ def _finish(loop: Loop, out: Path | None, lineage: tuple[Action, ...]) -> Run:
 
 def _measure(run: Run, ds: Dataset, device: str) -> None:
     split = next((name for name in ("test", "validation") if _measurable(run.net, ds, name)), "train")
-    found = evaluate(run, ds, split=split, device=device)
+    try:
+        found = evaluate(run, ds, split=split, device=device)
+    except InputError as error:  # of an objective of one's own, say: what was learnt is kept all the same
+        log.warning("only costs are measured: %s", error)
+        found = costs(run.net, ds)
     run.metrics.update(found.metrics)
     samples = {f"data-{figure.name}": figure for figure in describe(ds)}
     run.evidence = {**samples, **found.evidence, **run.evidence}
@@ -264,7 +275,7 @@ def _measurable(net: nn.Module, ds: Dataset, split: str) -> bool:
     if split not in ds.splits:
         return False
     at = ds.splits[split]
-    if getattr(net, "task", ds.task) != "classification" or ds.y is None:
+    if (own_task(net) or ds.task) != "classification" or ds.y is None:
         return len(at) > 0
     return bool((ds.y[at].astype(np.int64) >= 0).any())
 
@@ -279,6 +290,5 @@ def _finished(
         raise InputError(f"{out} holds a run that was not trained; give --overwrite to replace it")
     if differences := Recipe.of(trained[-1].settings).difference(recipe):
         raise InputError(f"{out} was trained with another recipe: {'; '.join(differences)}")
-    if run.fingerprint != ds.fingerprint:
-        raise InputError(f"{out} was trained on other data (the fingerprints differ)")
+    checkpoint.check_data(checkpoint.about(run), ds, out)
     return run

@@ -138,6 +138,7 @@ def start(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            errors="replace",  # of one byte that is no text the reader would end, and the worker wait for ever
             env=environment,
             start_new_session=True,
         ) as worker:

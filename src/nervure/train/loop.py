@@ -173,7 +173,9 @@ class Loop:
             "optimizer": state_by_name(self.optimizer, self.net),
             "precision": self.fabric.strategy.precision.state_dict(),
             "best": None if self.best is None else vars(self.best),
-            "callbacks": [callback.state_dict() for callback in self.callbacks],
+            "callbacks": [
+                {"type": type(callback).__qualname__, "state": callback.state_dict()} for callback in self.callbacks
+            ],
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -190,8 +192,20 @@ class Loop:
         if scale := state.get("precision"):
             self.fabric.strategy.precision.load_state_dict(scale)
         self.best = None if state["best"] is None else Best(**state["best"])
-        for callback, held in zip(self.callbacks, state["callbacks"], strict=True):
-            callback.load_state_dict(_moved(held, self.fabric.device))
+        self._load_callbacks(state["callbacks"])
+
+    def _load_callbacks(self, held: Sequence[Mapping[str, Any]]) -> None:
+        """Hand each callback what one of its type had learnt; those that learn nothing may come and go."""
+        held = [one for one in held if one["state"]]
+        were = [one["type"] for one in held]
+        given = [one for one in self.callbacks if type(one).__qualname__ in were or one.state_dict()]
+        if were != (are := [type(one).__qualname__ for one in given]):
+            raise InputError(
+                f"training was started with the callbacks {', '.join(were) or 'none'}, and these are "
+                f"{', '.join(are) or 'none'}; give the same"
+            )
+        for callback, one in zip(given, held, strict=True):
+            callback.load_state_dict(_moved(one["state"], self.fabric.device))
 
     def _loader(self, split: str, size: int, augment: Augmentation | None = None, drop_last: bool = False) -> Loader:
         copies = self.recipe.copies

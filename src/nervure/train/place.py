@@ -41,6 +41,11 @@ class Place:
     def __init__(self, out: Path, lineage: tuple[Action, ...], fresh: bool) -> None:
         self.out, self.lineage, self._fresh = out, lineage, fresh
 
+    @property
+    def kept(self) -> bool:
+        """Whether the folder holds a checkpoint of this training, and not of one that it replaces."""
+        return not self._fresh and checkpoint.file_of(self.out).is_file()
+
     def checkpoint(self, loop: Loop) -> None:
         """Keep training as it is; the previous checkpoint is replaced."""
         self._clear()
@@ -60,4 +65,5 @@ class Place:
             runs.discard(self.out)
         elif self._fresh:
             shutil.rmtree(self.out / _SIZES, ignore_errors=True)
+            checkpoint.clear(self.out)
         self._fresh = False

@@ -8,7 +8,7 @@ import numpy as np
 
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
-from nervure.store.run import Run
+from nervure.store.run import Run, own_task
 
 __all__ = ["labelled", "read_by"]
 
@@ -44,6 +44,8 @@ def read_by(run: Run, ds: Dataset) -> Dataset:
 def labelled(run: Run, ds: Dataset) -> Dataset:
     """The data with classes numbered as the run numbers them, by their names; it may lack some.
 
+    A run that learnt without labels is measured without them.
+
     Examples
     --------
     >>> import nervure as nv, numpy as np
@@ -53,9 +55,10 @@ def labelled(run: Run, ds: Dataset) -> Dataset:
     >>> labelled(run, turned).y[:3], labelled(run, turned).names
     (array([1, 0, 1]), ('cat', 'dog'))
     """
-    own = run.task == "clustering" or hasattr(run.net, "task")  # which is not to tell the data's classes
-    if own or not run.source:
+    if run.task == "clustering" or own_task(run.net) or not run.source:  # not to tell the data's classes
         return ds
+    if run.task == "none":
+        return dataclasses.replace(ds, y=None, task="none", names=())
     if run.task != ds.task:
         raise InputError(f"{ds.source}: its task is {ds.task}, that of {_called(run)} is {run.task}")
     if ds.task != "classification" or ds.names == run.names or ds.y is None:

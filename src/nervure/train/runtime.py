@@ -1,4 +1,4 @@
-"""Devices and processes: one Fabric that joins the group it finds, as under torchrun or SLURM."""
+"""Devices and processes: one Fabric that joins the group it finds, as under torchrun."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "all_sum",
     "broadcast",
+    "group_rank",
     "group_size",
     "largest_of_ranks",
     "open_fabric",
@@ -49,6 +50,11 @@ def pick_device(device: str = "auto") -> torch.device:
 def group_size() -> int:
     """How many processes the group has that started this one; 1 for a process alone."""
     return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def group_rank() -> int:
+    """Which of the group's processes this one is, from 0; known before they meet."""
+    return int(os.environ.get("RANK", 0))
 
 
 def open_fabric(device: str = "auto", precision: str = "32-true") -> Fabric:
