@@ -139,6 +139,10 @@ def test_accuracy_and_latency_targets(base: Path) -> None:
         (("--dry-run",), "give exactly one of"),
         (("--macs", "0.5", "--keep", "0.5", "--dry-run"), "found keep and macs"),
         (("--macs", "half", "--dry-run"), "--macs 'half': give a share such as 0.5"),
+        (("--keep", "0,7", "--dry-run"), "--keep '0,7': give a share such as 0.5, or a whole number; 0.7, not 0,7"),
+        (("--keep", "features.0=0,700", "--dry-run"), "0.700, not 0,700"),
+        (("--params", "10,00", "--dry-run"), "--params '10,00': give a share"),
+        (("--macs", "1,0000", "--dry-run"), "--macs '1,0000': give a share"),
         (("--macs", "0", "--dry-run"), "macs=0"),
         (("--macs", "99999999", "--dry-run"), "the network has"),
         (("--keep", "0.5", "--criterion", "l3", "--dry-run"), "unknown criterion 'l3'; did you mean 'l"),
@@ -170,6 +174,15 @@ def test_accuracy_and_latency_targets(base: Path) -> None:
 )
 def test_bad_input_is_one_line(base: Path, given: tuple[str, ...], said: str) -> None:
     assert said in refused("prune", base, *given)
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [("7", 7), ("0.7", 0.7), ("1,000", 1000), ("12,345,678", 12345678), ("1_000", 1000), ("1.0", 1.0)],
+)
+def test_amounts(text: str, amount: float) -> None:
+    found = prune._amount(text, "--macs")
+    assert found == amount and type(found) is type(amount)
 
 
 def test_no_run_and_an_output_that_exists(base: Path, tmp_path: Path) -> None:

@@ -131,6 +131,33 @@ def test_apply_keeps_an_offending_group_whole_and_says_so(norm: Criterion, caplo
     assert kept.applied is None
 
 
+class Picky(nn.Module):
+    """One layer in two parts, the second of which takes no cut once it is made in earnest."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.one, self.two = nn.Linear(4, 24), nn.Linear(12, 2), nn.Linear(12, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).sigmoid()
+        if self.two.in_features < 6:
+            raise RuntimeError("too narrow for my taste")
+        return self.one(x[:, : self.one.in_features]) + self.two(x[:, self.one.in_features :])
+
+
+def test_only_the_part_that_must_stay_whole_does(norm: Criterion) -> None:
+    net, x = Picky(), torch.randn(3, 4)
+    plan = prune.plan(net, None, norm, prune.Target(keep=0.25), example=x)
+    small = plan.apply(net)
+    applied = plan.applied
+    assert applied is not None
+    rows = [(row.kept == before.kept, len(row.kept)) for row, before in zip(applied.rows, plan.rows, strict=True)]
+    assert rows[:2] == [(True, 3), (False, 12)]
+    assert applied.rows[0].why == plan.rows[0].why and "too narrow" in applied.rows[1].why
+    assert small.a.out_features == 15 == len(applied.kept["a"])
+    assert same(applied.apply(net)(x), small(x))
+
+
 def test_a_network_that_gives_nan_is_named(norm: Criterion) -> None:
     net = nets.build("mlp", in_shape=(4,), classes=2, widths=[8])
     plan = prune.plan(net, None, norm, Half)

@@ -209,3 +209,11 @@ def test_a_search_ends_where_no_step_fits(sizes: list[int], limit: float, multip
     for one in groups:
         more = [level for level in budget.levels(one, multiple) if level > found[one.name]]
         assert not more or cost({**found, one.name: more[0]}) > limit * whole
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6), st.data())
+def test_a_number_is_divided_over_parts(sizes: list[int], data: st.DataObject) -> None:
+    amount = data.draw(st.integers(len(sizes), sum(sizes)))
+    parts = budget.shared(amount, sizes)
+    assert sum(parts) == amount
+    assert all(1 <= part <= size for part, size in zip(parts, sizes, strict=True))

@@ -165,6 +165,34 @@ def test_one_is_a_number_and_one_point_zero_a_share() -> None:
     assert isinstance(Target.model_validate_json('{"keep": {"a": 1, "b": 1.0}}').keep["b"], float)  # type: ignore[index]
 
 
+class Halves(nn.Module):
+    """One layer whose units are read as two parts, three quarters and a quarter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.one, self.two = nn.Linear(4, 16), nn.Linear(12, 2), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(x).relu()
+        return self.one(x[:, : self.one.in_features]) + self.two(x[:, self.one.in_features :])
+
+
+@pytest.mark.parametrize("keep", [2, 3, 6, 7, 12, 15, 16])
+def test_a_number_for_a_layer_is_of_all_its_units(keep: int) -> None:
+    net = Halves()
+    plan = prune.plan(net, None, Given(), Target(keep={"a": keep}), example=torch.randn(3, 4))
+    assert plan.widths["a"] == (16, keep)
+    parts = [len(row.kept) for row in plan.rows if row.layer == "a"]
+    assert abs(parts[0] - keep * 12 / 16) < 1 and min(parts) > 0
+    assert plan.apply(net).a.out_features == keep
+
+
+def test_a_number_that_its_parts_cannot_share() -> None:
+    for keep, said in ((17, "is 17; it has 16 units"), (1, "is 1; its units lie in 2 parts, of which each keeps one")):
+        with pytest.raises(InputError, match=said):
+            prune.plan(Halves(), None, Given(), Target(keep={"a": keep}), example=torch.randn(3, 4))
+
+
 def test_excluded_and_shortcut_groups_stay_whole() -> None:
     net = nets.build("resnet20", in_shape=(3, 16, 16), classes=4, width=0.5)
     plan = prune.plan(net, None, Given(), Target(keep=0.5), shortcuts=False, exclude=["stages.1"])
@@ -536,7 +564,7 @@ def test_criteria_of_weights_need_no_data() -> None:
         ("lstm", "nisp", "fails in or after module 'rnn'"),
         ("lstm", "lrp", "no rule for the operation 'lstm' in module 'rnn'"),
         ("lstm", "thinet", "layer 'conv' is read by 'rnn', of type LSTM"),
-        ("encoder", "nisp", "no rule for the operation"),
+        ("branches", "nisp", "no rule for the operation"),
         ("squeezed", "lrp", "no relevance reached layer 'down'"),
         ("transposed", "channel-lasso", "layer '0' is read by '2', of type ConvTranspose2d"),
         ("gated", "thinet", "layer 'a': its 12 units cannot be found"),

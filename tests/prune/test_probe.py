@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,22 @@ def test_an_answer_is_kept_for_these_samples_and_labels_alone(tmp_path: Path) ->
         assert kept == prune.MaskProbe(net, graph, other, objectives.make("cross-entropy")).loss(ask) != first
     smooth = objectives.make("cross-entropy", {"label_smoothing": 0.5})
     assert prune.MaskProbe(net, graph, there, smooth, path=tmp_path / "log").loss(ask) != first
+
+
+def test_one_weight_of_many_is_another_question(tmp_path: Path) -> None:
+    net = nets.build("mlp", in_shape=(5,), classes=3, widths=[70])
+    graph, ask = trace(net, torch.zeros(2, 5)), {"classifier.0": torch.arange(3)}
+    first = prune.MaskProbe(net, graph, batches(), objectives.make("cross-entropy"), path=tmp_path / "log").loss(ask)
+    with torch.no_grad():
+        net.classifier[0].weight[0, 1] += 5
+    kept = prune.MaskProbe(net, graph, batches(), objectives.make("cross-entropy"), path=tmp_path / "log").loss(ask)
+    assert kept == prune.MaskProbe(net, graph, batches(), objectives.make("cross-entropy")).loss(ask) != first
+
+
+def test_samples_of_unknown_class_are_left_out() -> None:
+    ds = data.load("digits")
+    labels = ds.y.copy()
+    labels[::2] = -1
+    some = dataclasses.replace(ds, y=labels)
+    plan = prune.plan(nets.build("mlp", ds, widths=[6]), some, "ablation", prune.Target(keep=0.5), samples=None)
+    assert plan.judging.samples == int((labels[ds.indices("train")] >= 0).sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,10 @@ class TestSSIM:
             SSIMKMeansCriterion().judge(conv(torch.full((4, 2, 3, 3), torch.nan)), {}, {})
 
 
+def _at_0(layer: Layer) -> Layer:
+    return replace(layer, name="0")
+
+
 @pytest.mark.parametrize("kind", ALL)
 class TestWeights:
     """Each group is one filter times 1, 2, 3, 4 and 5: behind a batch norm, five equal units."""
@@ -226,6 +231,22 @@ class TestWeights:
             for weights in ("own", "folded")
         ]
         assert torch.equal(judged[0].scores, judged[1].scores)
+
+    @pytest.mark.parametrize(
+        "between", [(nn.ReLU(), nn.BatchNorm2d(15)), (nn.Flatten(), nn.BatchNorm1d(15 * 9))], ids=["relu", "flatten"]
+    )
+    def test_a_norm_further_on_is_not_folded(self, kind: type[OneOfEach], between: tuple[nn.Module, ...]) -> None:
+        """Not behind an activation, where a negative scale would turn filters round, nor where it scales positions."""
+        _, layer = self.net()
+        with torch.no_grad():
+            between[1].weight[::2] = -1  # type: ignore[operator, index]
+        batches = [Batch(torch.randn(2, 8, 5, 5), None, torch.arange(2))]
+        found = [
+            kind(weights=weights).prepare(nn.Sequential(layer.module, *between), batches, [_at_0(layer)])
+            for weights in ("own", "folded")
+        ]
+        one, two = (each.judge(_at_0(layer), {}, {}).scores for each in found)
+        assert torch.equal(one, two)
 
     @pytest.mark.parametrize("weights", ["own", "standardised", "folded"])
     def test_transposed_convolutions(self, kind: type[OneOfEach], weights: Weights) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
@@ -322,17 +323,15 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> Any:
 
 
 def _amount(text: str | None, option: str) -> int | float | None:
-    """``"0.5"`` is a share, ``"200"`` a number."""
+    """``"0.5"`` is a share, ``"200"`` a number, in which commas may stand between thousands."""
     if text is None:
         return None
-    try:
-        return int(text.replace("_", "").replace(",", ""))
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(f"{option} {text!r}: give a share such as 0.5, or a whole number") from None
+    plain = text.replace(",", "") if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text) else text
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(plain)
+    hint = f"; {text.replace(',', '.')}, not {text}" if re.fullmatch(r"0,\d+", text) else ""
+    raise InputError(f"{option} {text!r}: give a share such as 0.5, or a whole number{hint}")
 
 
 def _keep(given: list[str] | None) -> int | float | str | dict[str, Any] | None:

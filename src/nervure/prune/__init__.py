@@ -8,6 +8,11 @@
 True
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from nervure.nets.structure.layers import layers
 from nervure.nets.structure.silence import ablated
 from nervure.prune import criteria
@@ -18,4 +23,15 @@ from nervure.prune.probe import MaskProbe
 from nervure.prune.recover import recover
 from nervure.prune.target import Target
 
-__all__ = ["MaskProbe", "Plan", "Target", "ablated", "apply", "criteria", "layers", "plan", "recover"]
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from nervure.prune import training
+
+__all__ = ["MaskProbe", "Plan", "Target", "ablated", "apply", "criteria", "layers", "plan", "recover", "training"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name != "training":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.training")

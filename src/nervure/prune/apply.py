@@ -114,16 +114,13 @@ def _corrected(
     plan: Plan, graph: Graph, reasons: Mapping[str, str], thin: nn.Module | None, inputs: Sequence[Tensor]
 ) -> Plan:
     """The plan with some groups whole, and the cost of the network that came of it."""
-    there = {group.name: group for group in graph.groups}
-    whole = [(there[name], why) for name, why in reasons.items() if name in there]
     rows = []
     for row in plan.rows:
-        hit = next((pair for pair in whole if row.layer in pair[0].layers), None)
-        if hit is None:
+        if row.group not in reasons:
             rows.append(row)
             continue
-        places = np.unique(hit[0].side(row.layer).places).tolist()
-        rows.append(row.model_copy(update={"kept": tuple(places), "why": f"whole: {hit[1]}"}))
+        places = np.unique(graph.group(row.group).side(row.layer).places).tolist()
+        rows.append(row.model_copy(update={"kept": tuple(places), "why": f"whole: {reasons[row.group]}"}))
     change: dict[str, object] = {"rows": tuple(rows)}
     if thin is not None:
         example = plan.drawn(1, place_of(thin)[1]) if len(inputs) == 1 else list(inputs)

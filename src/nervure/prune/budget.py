@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from nervure.nets.cost import Cost
 from nervure.nets.structure.groups import Group
 from nervure.nets.structure.slices import effects
 
-__all__ = ["Counts", "Forecast", "Ladder", "give_back", "kept_count", "levels", "search", "uniform"]
+__all__ = ["Counts", "Forecast", "Ladder", "give_back", "kept_count", "levels", "search", "shared", "uniform"]
 
 Counts = dict[str, int]
 Rounding = Literal["floor", "round"]
@@ -121,6 +122,20 @@ def levels(group: Group, multiple: int = 1) -> list[int]:
     """
     stride = math.lcm(group.step, multiple)
     return sorted({*range(stride, group.units + 1, stride), group.units})
+
+
+def shared(amount: int, sizes: Sequence[int]) -> list[int]:
+    """``amount`` divided over parts of these sizes: in proportion, at least one each, none lost.
+
+    >>> shared(7, [12, 4]), shared(2, [12, 4])
+    ([5, 2], [1, 1])
+    """
+    ends = [0]
+    for at, end in enumerate(itertools.accumulate(sizes), 1):
+        wanted = math.floor(amount * end / sum(sizes) + 0.5)
+        # No part is left without one, at its neighbours' cost.
+        ends.append(min(max(wanted, ends[-1] + 1), amount - (len(sizes) - at)))
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 def kept_count(group: Group, share: float, multiple: int = 1, rounding: Rounding = "floor") -> int:

@@ -27,6 +27,7 @@ from nervure.nets.structure.twin import lighten
 from nervure.observe.ready import refuse_compiled
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
+from nervure.prune.criteria.running import refuse_several
 from nervure.prune.dead import dead_units
 from nervure.prune.draft import Draft, Ranking, staying
 from nervure.prune.figures import criteria_figures, findings
@@ -155,7 +156,7 @@ def plan(
     if probe is None and any(one.needs_probe for one in criteria.values()):
         probe = _probe(net, ds, graph, samples, seed, batch, objective, searched)
     batches = scores.sampled(
-        ds, criteria, samples, seed, size=batch, example=trial, objective=objective, progress=progress
+        ds, criteria, samples, seed, size=batch, example=trial, net=net, objective=objective, progress=progress
     )
     found = scores.verdicts(
         net, batches, criteria, layers, objective=objective, probe=probe, device=pick_device(device)
@@ -262,10 +263,11 @@ def _kept(draft: Draft, value: float | int | dict[str, float | int]) -> Counts:
         return {group.name: _at_most(group, value, draft.multiple) for group in draft.free}
     asked: dict[str, str] = {}
     for layer, amount in value.items():
-        for group in (one for one in draft.graph.groups if layer in one.layers):
+        groups = [one for one in draft.graph.groups if layer in one.layers]
+        for group, own in zip(groups, _parts(layer, groups, amount), strict=True):
             if group.why:
                 raise InputError(f"layer {layer!r} cannot be cut: {group.why}")
-            units = _amount(draft, layer, group, amount)
+            units = _amount(draft, layer, group, own)
             if group.name in asked and whole[group.name] != units:
                 raise InputError(f"{layer!r} and {asked[group.name]!r} share their units; ask for the same of both")
             whole[group.name], asked[group.name] = units, layer
@@ -279,6 +281,20 @@ def _natural(draft: Draft, wish: str) -> Counts:
             f"target keep={wish!r}: the criterion does not say how many units of {missing[0]!r} to keep; give a share"
         )
     return {group.name: _at_most(group, draft.natural[group.name], draft.multiple) for group in draft.free}
+
+
+def _parts(layer: str, groups: Sequence[Group], amount: float | int) -> list[float | int]:
+    """What to keep of each group of a layer: a share of each, of a number so many in proportion that it is met."""
+    if isinstance(amount, float) or len(groups) == 1:
+        return [amount] * len(groups)
+    sizes = [len(group.side(layer).places) for group in groups]
+    if amount > sum(sizes):
+        raise InputError(f"target keep of {layer!r} is {amount}; it has {sum(sizes)} units")
+    if amount < len(sizes):
+        raise InputError(
+            f"target keep of {layer!r} is {amount}; its units lie in {len(sizes)} parts, of which each keeps one"
+        )
+    return [*budget.shared(amount, sizes)]
 
 
 def _amount(draft: Draft, layer: str, group: Group, amount: float | int) -> int:
@@ -373,8 +389,10 @@ def _probe(
         raise InputError("a criterion that searches needs data to measure on")
     if ds.task == "classification" and ds.y is None:
         raise InputError("a criterion that searches needs labels, which the data has not")
-    at = scores.sample(ds, samples, seed)
+    at = scores.labelled(ds, scores.sample(ds, samples, seed))
     batches = [ds.batch(at[start : start + batch]) for start in range(0, len(at), batch)]
+    if objective is None:
+        refuse_several(net, batches[0])
     path = None
     if searched is not None:
         path = Path(searched) / "probe.jsonl"

@@ -67,7 +67,7 @@ class MaskProbe:
         self.net, self.graph, self.batches, self.objective = net, graph, batches, objective
         self.budget, self.evaluations = budget, 0
         self.path = None if path is None else Path(path)
-        self._of = [weights_digest(net), _named(objective), *map(_digest, batches)]
+        self._of = [weights_digest(net, None), _named(objective), *map(_digest, batches)]
         self._known: dict[str, float] = {}
         if self.path is not None and self.path.is_file():
             for line in self.path.read_text(encoding="utf-8").splitlines():

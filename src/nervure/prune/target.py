@@ -62,7 +62,8 @@ class Target(BaseModel, metaclass=_Readable):
     keep : float, int, "natural", "scenario-b", "scenario-c", or mapping of layer to float or int
         Units of each group that stay. ``"natural"``: as many as the criterion finds right for each layer, if it can
         tell; ``"scenario-b"``: the hardest share common to all layers that it finds right; ``"scenario-c"``: the
-        same, and harder for the last quarter of the layers. Under a mapping, all other layers stay whole.
+        same, and harder for the last quarter of the layers. Under a mapping, all other layers stay whole, and a number
+        is of all units of a layer, also where these lie in several groups.
     macs, params : float or int
         Multiply-adds of one sample, parameters of the whole network: at most so many.
     latency_ms : float

@@ -43,6 +43,15 @@ def test_a_norm_over_units_counts_those_that_stay(zoo: Zoo) -> None:
         assert torch.allclose(net(x), net[4:](rest), atol=1e-5)
 
 
+def test_what_cannot_be_followed_is_refused_and_not_silenced_wrongly(zoo: Zoo) -> None:
+    net, shape = zoo("shuffled")
+    x = torch.randn(3, *shape)
+    with pytest.raises(InputError, match="'a' cannot be cut: .*another result"):
+        prune.ablated(net, {"a": [0, 1, 2, 3, 4, 6, 7]}, example=x).__enter__()
+    with torch.no_grad(), prune.ablated(net, {"b": [0, 1]}, example=x):
+        net(x)
+
+
 def test_a_network_is_as_before_also_after_an_error(zoo: Zoo) -> None:
     net, shape = zoo("plain")
     x = torch.randn(3, *shape)

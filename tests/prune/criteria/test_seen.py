@@ -37,6 +37,9 @@ def test_places_before_and_behind_the_activation() -> None:
 def test_examples() -> None:
     empty = Batch(torch.zeros(0, 2), None, torch.arange(0))
     full = Batch(torch.ones(1, 2), None, torch.arange(1))
-    assert example_of([empty, full]).shape == (1, 2)
+    assert example_of([empty, full]).x.shape == (1, 2)
+    four = Batch(torch.ones(4, 2), torch.arange(4), torch.arange(4), torch.ones(4, 2, dtype=torch.bool))
+    assert [len(part) for part in example_of([four]) if part is not None] == [2, 2, 2, 2]
+    assert example_of([torch.ones(4, 2)]).x.shape == (2, 2)
     with pytest.raises(InputError, match="no batches"):
         example_of([empty])

@@ -90,7 +90,7 @@ def test_contract(name: str, case: Any, probe_of: Any, objective: Any, tmp_path:
                 assert evidence.load(tmp_path / "figure.npz").title == figure.title
     after = case.net.state_dict()
     assert all(torch.equal(value, after[key]) for key, value in before.items())
-    assert name == "ablation" or modes == [module.training for module in case.net.modules()]
+    assert modes == [module.training for module in case.net.modules()]
     assert all(parameter.requires_grad and parameter.grad is None for parameter in case.net.parameters())
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in case.net.modules())
     assert torch.equal(state, torch.random.get_rng_state())

@@ -8,7 +8,7 @@ import torch
 from nervure import nets
 from nervure.errors import InputError
 from nervure.nets.structure.surgery import trace
-from nervure.prune.training.dense import dense_groups, others, widths_of
+from nervure.prune.training.dense import dense_groups, others, spent_layers, widths_of
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,13 @@ def test_names_are_checked() -> None:
     for wrong in ("nothing", others(graph, dense_groups(net, graph))[0]):
         with pytest.raises(InputError, match="no hidden dense layer"):
             dense_groups(net, graph, [wrong])
+
+
+def test_layers_down_to_one_unit() -> None:
+    net = nets.build("mlp", in_shape=(5,), classes=1, widths=(1, 4))
+    graph = trace(net, torch.randn(2, 5))
+    assert spent_layers(net, graph) == ("classifier.0",)
+    assert [group.name for group in dense_groups(net, graph)] == ["classifier.2"]
+    assert dense_groups(net, graph, ["classifier.0"]) == ()
+    with pytest.raises(InputError, match=r"no hidden dense layer 'classifier\.4'"):
+        dense_groups(net, graph, ["classifier.4"])

@@ -204,5 +204,6 @@ def test_bad_input(net: nn.Module, ds: Dataset) -> None:
     for options, message in cases:
         with pytest.raises(InputError, match=message):
             train.fit(net, ds, recipe(1, **options), device="cpu")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match="no hidden dense layer"):
-        train.fit(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), ds, recipe(1), device="cpu")
+    for flat in (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), nets.build("mlp", ds, widths=(1,))):
+        with pytest.raises(InputError, match="no hidden dense layer"):
+            train.fit(flat, ds, recipe(1), device="cpu")

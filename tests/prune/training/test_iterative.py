@@ -229,6 +229,21 @@ class TestResume:
         loaded = store.load(tmp_path / "cut")
         assert bytes_of(loaded.net) == bytes_of(whole.net)
 
+    @pytest.mark.parametrize("layers", [[], ["classifier.0"]])
+    @pytest.mark.parametrize("sparse", [False, True])
+    def test_with_one_unit_left(
+        self, ds: Dataset, tmp_path: Path, sparse: bool, layers: list[str], kill_at: Any, killed: type[BaseException]
+    ) -> None:
+        net, how = nets.build("mlp", ds, widths=(4,)), recipe(4, sparse, epochs=1, remove=0.6, layers=layers)
+        whole = train.fit(net, ds, how, device="cpu")
+        assert [row["widths"] for row in whole.history] == ["4", "1", "1", "1"]
+        steps = math.ceil(len(ds.splits["train"]) / 64)
+        with pytest.raises(killed):
+            train.fit(net, ds, how, out=tmp_path / "run", device="cpu", callbacks=[kill_at(2 * steps + 1)])
+        again = train.fit(net, ds, how, out=tmp_path / "run", resume=True, device="cpu", callbacks=[kill_at(-1)])
+        assert without_durations(whole.history) == without_durations(again.history)
+        assert bytes_of(whole.net) == bytes_of(again.net)
+
     def test_the_learning_rate_falls_on_from_where_it_was(
         self, run: store.Run, ds: Dataset, tmp_path: Path, kill_at: Any, killed: type[BaseException]
     ) -> None:
@@ -321,9 +336,9 @@ class TestBadInput:
             train.fit(net, dataclasses.replace(ds, splits=splits), recipe(1), device="cpu")
 
     def test_nothing_to_prune(self, ds: Dataset) -> None:
-        flat = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-        with pytest.raises(InputError, match="no hidden dense layer"):
-            train.fit(flat, ds, recipe(1), device="cpu")
+        for net in (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), nets.build("mlp", ds, widths=(1,))):
+            with pytest.raises(InputError, match="no hidden dense layer"):
+                train.fit(net, ds, recipe(1), device="cpu")
 
 
 def test_recipe_of_the_published_runs() -> None:

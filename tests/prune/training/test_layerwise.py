@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,6 +15,9 @@ from torch import nn
 from nervure import nets, prune, store, train
 from nervure.data import Dataset
 from nervure.errors import InputError, InterruptedWork
+from nervure.features.masks import Given
+from nervure.judge import Criterion
+from nervure.prune.criteria.iou_vote import IoUVote
 from nervure.prune.training import cut_layer, layerwise
 from nervure.train import Recipe
 
@@ -149,6 +156,23 @@ class TestResume:
         layerwise(base, ds, SHORT, keep, "l1", out=out, overwrite=True, device="cpu")
         with pytest.raises(InputError, match="started from other weights"):
             layerwise(base, ds, SHORT, keep, "random", out=out, resume=True, device="cpu")
+
+    def test_other_data_or_other_masks_are_another_plan(self, base: store.Run, ds: Dataset, tmp_path: Path) -> None:
+        def run(data: Dataset, criterion: str | Criterion, **out: Any) -> list[bytes]:
+            return bytes_of(layerwise(base.net, data, None, keep, criterion, device="cpu", **out).net)
+
+        keep = dict.fromkeys(convolutions(base.net), 0.5)
+        dark = dataclasses.replace(ds, x=ds.x[:] * 0 + np.roll(ds.x[:], 3, axis=-1), fingerprint="another")
+        halves = np.zeros((2, len(ds), 8, 8), dtype=bool)
+        halves[0, :, :4], halves[1, :, :, 6:] = True, True
+        asked = [
+            (ds, "mean-activation"), (dark, "mean-activation"), *((ds, IoUVote(masks=Given(half))) for half in halves)
+        ]  # fmt: skip
+        for data, criterion in asked:
+            (tmp_path / "run").exists() and shutil.rmtree(tmp_path / "run")  # the run is lost, its plans are not
+            found = run(data, criterion, out=tmp_path / "run", resume=True)
+            assert found == run(data, criterion)
+        assert len(list((tmp_path / "run.cycles").glob("plan-*.json"))) == 4
 
 
 class Residual(nn.Module):

@@ -105,3 +105,30 @@ def test_bad_masks(ds: Dataset) -> None:
         WeightMask({})
     with pytest.raises(InputError, match=r"classifier\.9"):
         train.fit(net, ds, Recipe(epochs=1), device="cpu", callbacks=[WeightMask({"classifier.9": [0]})])
+
+
+class Shuffled(nn.Module):
+    """Units in another order between two layers, which the graph alone does not see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.head = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 6, 3), nn.Linear(6, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.a(x).relu()
+        x = x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        return self.head(self.b(x).relu().mean((2, 3)))
+
+
+def test_units_that_cannot_be_followed_are_refused(ds: Dataset) -> None:
+    with pytest.raises(InputError, match="'a' cannot be cut: .*another result"):
+        train.fit(Shuffled(), ds, Recipe(epochs=1), device="cpu", callbacks=[WeightMask({"a": [0, 5]})])
+    train.fit(Shuffled(), ds, Recipe(epochs=1), device="cpu", callbacks=[WeightMask({"b": [0, 5]})])
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(8), nn.RMSNorm(8), nn.GroupNorm(2, 8)])
+def test_norms_that_would_count_masked_units_are_refused(ds: Dataset, norm: nn.Module) -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), norm, nn.ReLU(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 10))
+    with pytest.raises(InputError, match=f"'2' is a {type(norm).__name__}, .*cut the network instead"):
+        train.fit(net, ds, Recipe(epochs=1), device="cpu", callbacks=[WeightMask({"1": [0, 1, 6, 7]})])
+    train.fit(net, ds, Recipe(epochs=1), device="cpu", callbacks=[WeightMask({"4": [0, 5]})])

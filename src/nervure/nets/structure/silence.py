@@ -23,7 +23,7 @@ from nervure.errors import InputError
 from nervure.nets.origin import origin_of
 from nervure.nets.structure.cut import Kept, as_units, removed
 from nervure.nets.structure.groups import Group, Places
-from nervure.nets.structure.surgery import Graph, trace
+from nervure.nets.structure.surgery import Graph
 from nervure.registry import nearest
 
 __all__ = ["ablated", "attach", "by_group", "default_example", "unit_axis"]
@@ -137,7 +137,7 @@ def ablated(
         Positions, or a mask (units,); layers that are not named keep all. A layer whose outputs are added to
         another's has its units in common with it.
     example, graph : optional
-        Samples (n, ...) to trace the network with, or what :func:`nervure.nets.structure.surgery.trace` found.
+        Samples (n, ...) to examine the network with, or what :func:`nervure.nets.structure.layers.examine` found.
 
     Examples
     --------
@@ -149,7 +149,9 @@ def ablated(
     True
     """
     if graph is None:
-        graph = trace(net, default_example(net) if example is None else example)
+        from nervure.nets.structure.layers import examine  # which tries cuts beside masks, and so stands on this file
+
+        graph = examine(net, default_example(net) if example is None else example)
     handles = attach(net, graph.groups, by_group(graph.groups, keep))
     try:
         yield net

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,6 +14,7 @@ from nervure.errors import InputError
 from nervure.judge import Criterion, Layer, Wanted
 from nervure.observe.statistic import Site
 from nervure.prune.criteria.contributions import Contributions, ContributionsResult
+from nervure.prune.criteria.faithful import KINDS, unfaithful
 from nervure.prune.criteria.readers import Reader, readers_of, required
 from nervure.prune.criteria.seen import prepared
 
@@ -27,18 +28,21 @@ class NextLayer(Criterion):
     per_example: int = 10
     seed: int = 0
     _readers: Mapping[str, tuple[Reader, ...]] = prepared()
+    _odd: Collection[str] = prepared()
 
     def __post_init__(self) -> None:
         if self.per_example < 1:
             raise InputError(f"per_example = {self.per_example}; give 1 or more places")
 
     def prepare(self, net: nn.Module, batches: Iterable[Batch], layers: Sequence[Layer]) -> Self:  # noqa: D102
-        return replace(self, _readers=readers_of(net, batches, layers))
+        readers = readers_of(net, batches, layers)
+        known = [one.name for each in readers.values() for one in each if isinstance(one.module, KINDS)]
+        return replace(self, _readers=readers, _odd=unfaithful(net, batches, known))
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
         readers = required(self._readers, layer, "this criterion")
         for reader in readers:
-            if not isinstance(reader.module, nn.Linear | nn.Conv1d | nn.Conv2d):
+            if not isinstance(reader.module, KINDS) or reader.name in self._odd:
                 raise InputError(
                     f"layer {layer.name!r} is read by {reader.name!r}, of type {type(reader.module).__name__}, where "
                     "the contributions of single units are not known; exclude it, or use another criterion"

@@ -56,7 +56,7 @@ def final_scores(responses: Tensor) -> Tensor:
 class Network:
     """The network whose scores are pushed back, once for all of its layers."""
 
-    def __init__(self, net: nn.Module, example: Tensor, layers: Sequence[str]) -> None:
+    def __init__(self, net: nn.Module, example: Batch, layers: Sequence[str]) -> None:
         self.net, self.example, self.layers = net, example, layers
         self._scores: Mapping[str, Tensor] | None = None
 
@@ -68,7 +68,7 @@ class Network:
                 final = torch.ones(out.shape[1], dtype=torch.float64)
             else:
                 final = final_scores(responses)
-            self._scores = backed_scores(self.net, self.example, final, self.layers)
+            self._scores = backed_scores(self.net, self.example.x, final, self.layers)
         return self._scores
 
 

@@ -16,6 +16,7 @@ from nervure.judge import Layer
 from nervure.observe.borrowed import borrowed
 from nervure.observe.layout import examples_first, first_tensor, unit_axis
 from nervure.observe.statistic import Site
+from nervure.prune.criteria.running import run
 from nervure.prune.criteria.seen import example_of
 
 __all__ = ["Reader", "captured", "input_sums", "outgoing_sums", "readers_of", "required"]
@@ -122,11 +123,12 @@ def _plain(layer: Layer, module: nn.Module, name: str) -> Reader | None:
     return None
 
 
-def captured(net: nn.Module, x: Tensor, sites: Iterable[Site]) -> dict[Site, Tensor]:
-    """What passes ``sites`` when ``net`` evaluates ``x``, laid out as (n, units, ...).
+def captured(net: nn.Module, batch: Batch, sites: Iterable[Site]) -> dict[Site, Tensor]:
+    """What passes ``sites`` when ``net`` evaluates ``batch``, laid out as (n, units, ...).
 
     >>> net = nn.Sequential(nn.ReLU(), nn.Linear(1, 1))
-    >>> captured(net, torch.tensor([[-2.0]]), [Site("1", "input")])[Site("1", "input")]
+    >>> batch = Batch(torch.tensor([[-2.0]]), None, torch.arange(1))
+    >>> captured(net, batch, [Site("1", "input")])[Site("1", "input")]
     tensor([[0.]])
     """
     found: dict[Site, Tensor] = {}
@@ -149,7 +151,7 @@ def captured(net: nn.Module, x: Tensor, sites: Iterable[Site]) -> dict[Site, Ten
                 handle = module.register_forward_hook(lambda module, _, out, site=site: keep(site, module, out))
             stack.callback(handle.remove)
         with torch.inference_mode():
-            net(x.to(device))
+            run(net, batch.to(device))
     for site in sites:
         if site not in found:
             raise InputError(f"layer {site.module!r} was never called; does the forward pass use it?")

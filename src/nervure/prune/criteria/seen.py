@@ -8,6 +8,7 @@ from dataclasses import field
 from types import MappingProxyType
 from typing import Any, Literal, Self, get_args
 
+import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
@@ -48,17 +49,16 @@ def at(layer: Layer, statistic: Statistic, tensor: Where = "seen", trail: Trail 
     return layer.reader, Folded(statistic, layer.spread) if layer.spread > 1 else statistic
 
 
-def example_of(batches: Iterable[Batch]) -> Tensor:
-    """Two examples (or the only one) of the first batch.
+def example_of(batches: Iterable[Batch | Tensor]) -> Batch:
+    """Two examples (or the only one) of the first batch, with what belongs to them.
 
-    >>> import torch
-    >>> example_of([Batch(torch.zeros(5, 3), None, torch.arange(5))]).shape
+    >>> example_of([Batch(torch.zeros(5, 3), None, torch.arange(5))]).x.shape
     torch.Size([2, 3])
     """
-    for batch in batches:
-        x = batch if isinstance(batch, Tensor) else batch.x
-        if len(x):
-            return x[:2]
+    for item in batches:
+        batch = Batch(item, None, torch.arange(len(item))) if isinstance(item, Tensor) else item
+        if len(batch.x):
+            return Batch(*(None if part is None else part[:2] for part in batch))  # type: ignore[arg-type]
     raise InputError("no batches to trace the network on; the loader is empty")
 
 

@@ -10,9 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nervure.data.dataset import Batch
 from nervure.judge import Layer
 from nervure.observe.borrowed import borrowed
+from nervure.observe.layout import unit_axis
 from nervure.observe.statistic import Site
+from nervure.prune.criteria.running import run
 
 __all__ = ["Trail", "trails"]
 
@@ -26,12 +29,13 @@ class Trail:
     """``norm`` is the batch norm that a layer's output passes, ``active`` the place behind its activation.
 
     ``mapped`` is the last place where its units are still maps, before a flatten. Each is None where there is
-    none, before another layer reads the output or an operation that is no module changes it. ``active`` lies
-    before any pooling and flatten that follow the activation; ``read`` says that nothing follows, so that the next
-    layer reads this very tensor.
+    none, before another layer reads the output or an operation that is no module changes it. ``bare`` says that the
+    norm reads this very output, unit by unit. ``active`` lies before any pooling and flatten that follow the
+    activation; ``read`` says that nothing follows, so that the next layer reads this very tensor.
     """
 
     norm: str | None = None
+    bare: bool = False
     active: Site | None = None
     mapped: Site | None = None
     read: bool = False
@@ -49,16 +53,19 @@ class Trail:
         return layer.reader
 
 
-def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trail]:
-    """The trail of each layer when ``net`` evaluates ``x``, by layer name; ``net`` is left as it was.
+def trails(net: nn.Module, batch: Batch, layers: Sequence[Layer]) -> dict[str, Trail]:
+    """The trail of each layer when ``net`` evaluates ``batch``, by layer name; ``net`` is left as it was.
 
     >>> net = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1), nn.ReLU(), nn.Linear(1, 1))
-    >>> trails(net, torch.zeros(2, 1), [Layer("0", net[0], 1)])["0"]
-    Trail(norm='1', active=Site(module='2', side='output'), mapped=Site(module='2', side='output'), read=False)
+    >>> batch = Batch(torch.zeros(2, 1), None, torch.arange(2))
+    >>> trail = trails(net, batch, [Layer("0", net[0], 1)])["0"]
+    >>> trail.norm, trail.bare, trail.active, trail.mapped == trail.active, trail.read
+    ('1', True, Site(module='2', side='output'), True, False)
     """
     found = {layer.name: Trail() for layer in layers}
     readers = {layer.reader: layer.name for layer in layers if layer.reader is not None}
     owners: dict[int, tuple[str, Tensor]] = {}
+    own: dict[str, tuple[Tensor, int]] = {}
     active: dict[str, Tensor] = {}
     axes: dict[str, int] = {}
 
@@ -69,6 +76,8 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
             return
         if name in found:
             owners[id(out)], axes[name] = (name, out), out.ndim
+            if unit_axis(module) % out.ndim == 1:
+                own[name] = out, out._version
             return
         owner = owners.get(id(args[0])) if args else None
         if owner is None or isinstance(module, WEIGHTED):
@@ -76,6 +85,10 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
         # Tensors are kept while the trail is followed, so that no other can take over an identity.
         owners[id(out)] = (owner[0], out)
         trail = found[owner[0]]
+        if trail.norm is None and isinstance(module, NORMS):
+            given, version = own.get(owner[0], (None, 0))
+            # What was written to in place meanwhile is the same tensor, in another version.
+            trail.bare = given is not None and given is args[0] and given._version == version
         _step(trail, name, module, args[0].shape, out.shape, flat=out.ndim != axes[owner[0]])
         if trail.active == Site(name):
             active[owner[0]] = out
@@ -86,8 +99,9 @@ def trails(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> dict[str, Trai
             if name in found or not any(True for _ in module.children()):
                 hook = module.register_forward_hook(lambda module, args, out, name=name: after(name, module, args, out))
                 stack.callback(hook.remove)
-        with torch.inference_mode():
-            net(x.to(device))
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        run(net, batch.to(device))
     return found
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.nets.structure.twin import tensors
 from nervure.observe.borrowed import device_of
 from nervure.observe.crossgram import CrossGramResult, Window, patches, picked_positions
 from nervure.prune.criteria.contributions import gathered
+from nervure.prune.criteria.faithful import unfaithful
+from nervure.prune.criteria.seen import example_of
 from nervure.prune.recover.estimate import NormalEquations
 from nervure.prune.recover.passes import visit
 from nervure.prune.recover.recovery import Given
@@ -37,10 +41,11 @@ class Pairs:
     """Normal equations of each layer that lost inputs: patches from the cut network, targets from the uncut one.
 
     Targets, at the positions that are read, are kept from one pass of the uncut network, up to ``CACHE_BYTES``.
-    Where they all fit, and the samples are few enough for ``WHOLE_BYTES``, one pass of the cut network is enough: it
-    stops at each layer, which is estimated on the spot, and goes on with the new weights. Otherwise the cut network
-    is passed once a layer, as far as that layer, and the uncut one too where a layer's targets were not kept; then no
-    more than one batch is held. Beside this come the normal equations of one layer, in float64.
+    Where they all fit, each layer reads a row a sample, and the samples are few enough for ``WHOLE_BYTES``, one pass of
+    the cut network is enough: it stops at each layer, which is estimated on the spot, and goes on with the new weights.
+    Otherwise the cut network is passed once a layer, as far as that layer, and the uncut one too where a layer's
+    targets were not kept; then no more than one batch is held. Beside this come the normal equations of one layer, in
+    float64.
 
     Parameters
     ----------
@@ -57,17 +62,16 @@ class Pairs:
         self.net, self.given, self.positions, self.apart = net, given, positions, apart
         self.device = device_of(net)
         self._drawn: dict[tuple[int, int, int], Tensor] = {}
-        readers = (*given.consumers, *given.other_consumers)
-        wanted = [name for name in readers if _known(name, net.get_submodule(name))]
-        first = next(given.batches())
-        two = Batch(*(None if part is None else part[:2] for part in first))  # type: ignore[arg-type]
-        self.calls, sizes, live = _sizes(net, two, wanted, positions)
+        two = example_of(given.batches())
+        wanted = _known((*given.consumers, *given.other_consumers), (net, given.original), two)
+        self.calls, sizes, live, self._unclear = _sizes(net, two, wanted, positions)
         self.order = tuple(self.calls)
         self.kept = {name: given.outputs(name).to(self.device) for name in self.order}
         samples = len(given.at) / len(two.x)
         self.cached = self._remember({layer: math.ceil(size * samples) for layer, size in sizes.items()})
         once = all(number == 1 for number in self.calls.values())
-        self.whole = once and len(self.cached) == len(self.order) and live * samples <= WHOLE_BYTES
+        room = len(self.cached) == len(self.order) and live * samples <= WHOLE_BYTES
+        self.whole = once and room and not self._unclear
 
     def each(self, estimate: Estimate) -> None:
         """Call ``estimate(layer, parts)`` for each layer in order: an entry a group, for the fit and the hold-out.
@@ -140,7 +144,7 @@ class Pairs:
                 flat = flat.gather(2, at[:, None].expand(-1, flat.shape[1], -1))
             keep(layer, flat.transpose(1, 2))
 
-        visit(self.given.original, batches, calls, take, device=self.device)
+        self._unclear |= visit(self.given.original, batches, calls, take, device=self.device)
 
 
 class _Equations:
@@ -205,34 +209,50 @@ class Places:
         return self._drawn[key]
 
 
-def _known(layer: str, module: nn.Module) -> bool:
-    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
-        return True
-    log.warning("%s stays as it was cut: kernels of %s cannot be estimated", layer, type(module).__name__)
-    return False
+def _known(layers: Sequence[str], nets: Sequence[nn.Module], batch: Batch) -> list[str]:
+    """The layers whose kernels can be estimated; of the others a warning says why not."""
+    modules = {layer: nets[0].get_submodule(layer) for layer in layers}
+    kinds = [layer for layer, module in modules.items() if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d)]
+    odd = {layer for net in nets for layer in unfaithful(net, [batch], kinds)}
+    for layer, module in modules.items():
+        kind = type(module).__name__
+        if layer in odd:
+            said = f"this {kind} gives something else than its weights make of what it reads"
+            log.warning("%s stays as it was cut: %s", layer, said)
+        elif layer not in kinds:
+            log.warning("%s stays as it was cut: kernels of %s cannot be estimated", layer, kind)
+    return [layer for layer in kinds if layer not in odd]
 
 
 def _sizes(
     net: nn.Module, batch: Batch, wanted: Sequence[str], positions: int | None
-) -> tuple[dict[str, int], dict[str, int], int]:
-    """Calls of each wanted layer, in order; bytes of its targets; bytes of all activations: for one batch."""
+) -> tuple[dict[str, int], dict[str, int], int, set[str]]:
+    """For one batch: calls of each wanted layer, in order; bytes of its targets; bytes of all activations.
+
+    And the layers of which :func:`visit` finds the samples unclear.
+    """
     calls: dict[str, int] = {}
     sizes: dict[str, int] = {}
     live = 0
-    leaves = {name: None for name, module in net.named_modules() if not any(module.children())}
+
+    def weigh(module: nn.Module, args: object, output: object) -> None:
+        nonlocal live
+        live += sum(one.numel() * one.element_size() for one in tensors(output))
 
     def note(layer: str, value: Tensor) -> None:
-        nonlocal live
-        live += value.numel() * value.element_size()
-        if layer in wanted:
-            calls[layer] = calls.get(layer, 0) + 1
-            places = value[0, 0].numel()
-            rows = len(value) * (places if positions is None else min(places, positions))
-            sizes[layer] = sizes.get(layer, 0) + rows * value.shape[1] * 4
+        calls[layer] = calls.get(layer, 0) + 1
+        places = value[0, 0].numel()
+        rows = len(value) * (places if positions is None else min(places, positions))
+        sizes[layer] = sizes.get(layer, 0) + rows * value.shape[1] * 4
 
-    if wanted:
-        visit(net, [batch], leaves, note)
-    return calls, sizes, live
+    if not wanted:
+        return calls, sizes, live, set()
+    with ExitStack() as stack:
+        for module in net.modules():
+            if not any(module.children()):
+                stack.callback(module.register_forward_hook(weigh).remove)
+        unclear = visit(net, [batch], dict.fromkeys(wanted), note)
+    return calls, sizes, live, unclear
 
 
 def _sides(value: Tensor, window: Window) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from nervure.errors import InputError
 from nervure.nets.seed import seeded
 from nervure.objectives.call import call
 from nervure.observe.borrowed import borrowed
-from nervure.observe.layout import examples_first, first_tensor, unit_axis
+from nervure.observe.layout import examples_first, first_tensor, laid_out_as, time_first, unit_axis
 
 __all__ = ["visit"]
 
@@ -31,7 +31,7 @@ def visit(
     *,
     side: Literal["input", "output"] = "output",
     device: torch.device | str | None = None,
-) -> None:
+) -> set[str]:
     """Evaluate ``net`` on each batch, and give ``take`` what passes the layers, laid out as (n, units, ...).
 
     Parameters
@@ -42,16 +42,30 @@ def visit(
     take : callable
         ``take(layer, value)``; the value may be overwritten afterwards.
 
+    Returns
+    -------
+    set of str
+        Layers where n was not the number of samples, as where time is folded into it, or might be another axis.
+
     >>> net = nn.Sequential(nn.ReLU(), nn.Linear(1, 1))
     >>> batch = Batch(torch.tensor([[-2.0]]), None, torch.arange(1))
     >>> visit(net, [batch], {"1": 1}, lambda layer, value: print(layer, value), side="input")
     1 tensor([[0.]])
+    set()
     """
     left: dict[str, int] = {}
+    samples = 0
+    unclear: set[str] = set()
+    around = {name: laid_out_as(net, name) for name in calls}
     counted = {name: number for name, number in calls.items() if number is not None}
 
-    def arrived(name: str, module: nn.Module, value: object) -> None:
-        take(name, examples_first(first_tensor(value, name), module, unit_axis(module), name))
+    def arrived(name: str, value: object) -> None:
+        first, lies = first_tensor(value, name), around[name]
+        swapped = time_first(first, lies, unit_axis(lies), samples)
+        laid = examples_first(first, lies, unit_axis(lies), name, swapped or False)
+        if swapped is None or len(laid) != samples:
+            unclear.add(name)
+        take(name, laid)
         if len(counted) == len(calls):
             left[name] -= 1
             if not any(left.values()):
@@ -59,12 +73,12 @@ def visit(
 
     def before(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            arrived(name, module, args[0] if args else kwargs)
+            arrived(name, args[0] if args else kwargs)
 
         return hook
 
     def after(name: str) -> Callable[..., None]:
-        return lambda module, args, output: arrived(name, module, output)
+        return lambda module, args, output: arrived(name, output)
 
     with ExitStack() as stack:
         there = stack.enter_context(borrowed(net, device))
@@ -78,7 +92,7 @@ def visit(
             )
             stack.callback(handle.remove)
         for batch in batches:
-            left = dict(counted)
+            left, samples = dict(counted), len(batch.x)
             with seeded(0):
                 try:
                     call(net, batch.to(there))
@@ -87,3 +101,4 @@ def visit(
             if counted and len(counted) == len(calls):
                 name = next(name for name, number in left.items() if number)
                 raise InputError(f"layer {name!r} was called less often than before: its calls hang on values")
+    return unclear

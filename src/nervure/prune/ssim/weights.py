@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from nervure.data.dataset import Batch
 from nervure.judge import Layer
 from nervure.prune.criteria.trail import NORMS, trails
 
@@ -45,16 +46,19 @@ def folded(weight: Tensor, scale: Tensor) -> Tensor:
     return weight * scale.to(weight).reshape(-1, *[1] * (weight.ndim - 1))
 
 
-def scales(net: nn.Module, x: Tensor, layers: Sequence[Layer]) -> Mapping[str, Tensor]:
-    """``gamma / sqrt(variance + eps)`` of the batch norm that each layer's output passes, where there is one.
+def scales(net: nn.Module, batch: Batch, layers: Sequence[Layer]) -> Mapping[str, Tensor]:
+    """``gamma / sqrt(variance + eps)`` of the batch norm that reads what each layer gives, where there is one.
+
+    Behind an activation a norm cannot be folded, and behind a flatten it has a scale for each position.
 
     >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3, eps=3.0), nn.ReLU(), nn.Linear(3, 1))
-    >>> scales(net, torch.zeros(2, 2), [Layer("0", net[0], 3), Layer("3", net[3], 1)])
+    >>> batch = Batch(torch.zeros(2, 2), None, torch.arange(2))
+    >>> scales(net, batch, [Layer("0", net[0], 3), Layer("3", net[3], 1)])
     {'0': tensor([0.5000, 0.5000, 0.5000])}
     """
     found = {}
-    for name, trail in trails(net, x, layers).items():
-        norm = None if trail.norm is None else net.get_submodule(trail.norm)
+    for name, trail in trails(net, batch, layers).items():
+        norm = net.get_submodule(trail.norm) if trail.norm is not None and trail.bare else None
         if isinstance(norm, NORMS) and norm.running_var is not None:
             gamma = 1.0 if norm.weight is None else norm.weight.detach()
             found[name] = gamma / (norm.running_var.detach() + norm.eps).sqrt()

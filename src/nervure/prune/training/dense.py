@@ -11,7 +11,7 @@ from nervure.nets.structure.groups import Group
 from nervure.nets.structure.surgery import Graph
 from nervure.registry import nearest
 
-__all__ = ["dense_groups", "others", "widths_of"]
+__all__ = ["dense_groups", "others", "spent_layers", "widths_of"]
 
 
 def dense_groups(net: nn.Module, graph: Graph, only: Sequence[str] = ()) -> tuple[Group, ...]:
@@ -24,7 +24,7 @@ def dense_groups(net: nn.Module, graph: Graph, only: Sequence[str] = ()) -> tupl
     net, graph : Module, Graph
         A network, and what was traced in it.
     only : sequence of str
-        Leave out layers that are not named.
+        Leave out layers that are not named; one that is down to its last unit may be named, though it has no group.
 
     Examples
     --------
@@ -36,11 +36,25 @@ def dense_groups(net: nn.Module, graph: Graph, only: Sequence[str] = ()) -> tupl
     """
     modules = dict(net.named_modules())
     found = [group for group in graph.free if all(isinstance(modules[layer], nn.Linear) for layer in group.layers)]
-    known = tuple(layer for group in found for layer in group.layers)
+    known = (*(layer for group in found for layer in group.layers), *spent_layers(net, graph))
     for name in only:
         if name not in known:
             raise InputError(f"no hidden dense layer {name!r} that can be cut; {nearest(name, known)}")
     return tuple(group for group in found if not only or any(layer in only for layer in group.layers))
+
+
+def spent_layers(net: nn.Module, graph: Graph) -> tuple[str, ...]:
+    """Dense layers of a single unit, the last one aside: cuts may have left them so, and no group is made of them.
+
+    >>> import torch
+    >>> from nervure.nets.structure.surgery import trace
+    >>> net = nn.Sequential(nn.Linear(4, 1), nn.ReLU(), nn.Linear(1, 3))
+    >>> spent_layers(net, trace(net, torch.randn(2, 4)))
+    ('0',)
+    """
+    modules = dict(net.named_modules())
+    called = [name for name in graph.order if isinstance(modules[name], nn.Linear)]
+    return tuple(name for name in called[:-1] if modules[name].out_features == 1)
 
 
 def others(graph: Graph, chosen: Sequence[Group]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nervure.data.counter import key
+from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.cost import weights
 from nervure.nets.structure.layers import examine
@@ -89,8 +90,6 @@ class SparseEvolution(Masked):
         if any(isinstance(one, IterativeVotes) for one in after):
             raise InputError("name the callback 'iterative-votes' before 'set': units go before connections move")
         groups = dense_groups(loop.net, examine(loop.net, example_of(loop)), self.layers)
-        if not groups:
-            raise InputError(f"set: {type(loop.net).__name__} has no hidden dense layer")
         names = [layer for group in groups for layer in group.layers]
         self._chain = tuple((layer, to) for group in groups for layer in group.layers for to in group.consumers)
         self.masks = {}
@@ -99,6 +98,12 @@ class SparseEvolution(Masked):
             drawn = random_mask(weight.shape[0], weight.shape[1], self.epsilon, self._draw(loop, name, 0))
             self.masks[f"{name}.weight"] = drawn.to(weight.device)
         self.hold(loop)
+
+    def after_backward(self, loop: Loop, batch: Batch) -> None:
+        """Mask the gradients."""
+        if not self.masks:  # neither drawn at the start nor known from a checkpoint, whose layers may be cut to the end
+            raise InputError(f"set: {type(loop.net).__name__} has no hidden dense layer")
+        super().after_backward(loop, batch)
 
     def after_epoch(self, loop: Loop, row: dict[str, float | int | str | None]) -> Change | None:
         """Count the connections, and move them unless training ends here."""
@@ -173,10 +178,11 @@ class SparseEvolution(Masked):
         return torch.Generator().manual_seed(key(loop.recipe.seed, _DRAW, epoch, place))
 
     def state_dict(self) -> dict[str, Any]:
-        """The masks, and those of the best epoch."""
-        return {**super().state_dict(), "best": dict(self._best)}
+        """The masks, those of the best epoch, and which layer reads which."""
+        return {**super().state_dict(), "best": dict(self._best), "chain": [list(pair) for pair in self._chain]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from a checkpoint."""
         super().load_state_dict(state)
         self._best = dict(state["best"])
+        self._chain = tuple((one, two) for one, two in state.get("chain", self._chain))

@@ -136,13 +136,13 @@ class IterativeVotes(Callback):
         if self.keep_sizes and loop.place is None:
             raise InputError("iterative-votes: keep_sizes writes beside the run; give out, a folder for the run")
         groups = dense_groups(loop.net, examine(loop.net, self._inputs(loop)), self.layers)
-        if not groups:
-            raise InputError(f"iterative-votes: {type(loop.net).__name__} has no hidden dense layer that can be cut")
         self.names = tuple(layer for group in groups for layer in group.layers)
         self.machine.best = -math.inf if loop.recipe.monitor == "loss" else 0.0
 
     def after_backward(self, loop: Loop, batch: object) -> None:
         """Set the learning rate of the coming step."""
+        if not self.names:  # neither found at the start nor known from a checkpoint, whose layers may be cut to the end
+            raise InputError(f"iterative-votes: {type(loop.net).__name__} has no hidden dense layer that can be cut")
         factor = self._scale / (1 + self.lr_time_decay * (loop.epoch * loop.steps + loop.step))
         for group in loop.optimizer.param_groups:
             group["lr"] *= factor

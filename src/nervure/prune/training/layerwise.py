@@ -28,6 +28,7 @@ from nervure.nets.structure.layers import examine
 from nervure.nets.structure.silence import by_group
 from nervure.nets.structure.surgery import Graph, trace
 from nervure.prune import scores
+from nervure.prune.identity import identity
 from nervure.prune.plan import Plan
 from nervure.prune.planner import Recovery, plan
 from nervure.prune.recover import check
@@ -264,7 +265,7 @@ class _March:
     def _plan(self, net: nn.Module, amounts: dict[str, float | int], name: str) -> Plan:
         """The plan for some layers; kept beside the run, for a search may take long, and read where asked for again."""
         judges = scores.named(self.criterion, self.judging["seed"])
-        asked = [{one: scores.settings_of(judge) for one, judge in judges.items()}, self.judging, amounts]
+        asked = [identity(judges), self.ds.fingerprint, self.judging, amounts]
         key = hashlib.sha256(json.dumps([asked, weights_digest(net, None)]).encode()).hexdigest()[:8]
         file = None if self.side is None else self.side / f"{name}-{key}.json"
         if file is not None and self.resume and file.is_file():

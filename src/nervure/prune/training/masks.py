@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.structure.cut import Kept as Units
+from nervure.nets.structure.cut import removed
+from nervure.nets.structure.layers import examine
 from nervure.nets.structure.silence import by_group
-from nervure.nets.structure.surgery import trace
 from nervure.prune.training.carry import parameter_masks
 from nervure.train.callbacks import Callback
 from nervure.train.optimizer import Change
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from nervure.train.loop import Loop
 
 __all__ = ["Masked", "WeightMask", "example_of"]
+
+_OVER_UNITS = (nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
 def example_of(loop: Loop) -> Tensor:
@@ -92,7 +95,8 @@ class WeightMask(Masked):
     """Keeps all weights of cut units at zero, in a network of the old size.
 
     Incoming weights, biases, entries in norms and outgoing weights: training then gives the weights that training of
-    the cut network gives. It proves that, and serves methods that prune by mask; a smaller network trains faster.
+    the cut network gives. It proves that, and serves methods that prune by mask; a smaller network trains faster. A
+    norm over units would count those at zero too, so units that pass one are refused.
 
     Parameters
     ----------
@@ -118,7 +122,14 @@ class WeightMask(Masked):
 
     def start(self, loop: Loop) -> None:
         """Find the weights of the cut units, and zero them."""
-        groups = trace(loop.net, example_of(loop)).groups
-        found = parameter_masks(loop.net, groups, by_group(groups, self.keep))
+        groups = examine(loop.net, example_of(loop)).groups
+        kept = by_group(groups, self.keep)
+        for name, kind in removed(groups, kept)[0]:
+            if kind == "through" and isinstance(norm := loop.net.get_submodule(name), _OVER_UNITS):
+                raise InputError(
+                    f"weight-mask: {name!r} is a {type(norm).__name__}, which would count masked units too; "
+                    "cut the network instead, or keep all units that pass it"
+                )
+        found = parameter_masks(loop.net, groups, kept)
         self.masks = {name: mask.to(loop.fabric.device) for name, mask in found.items()}
         self.hold(loop)
