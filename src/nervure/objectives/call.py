@@ -18,8 +18,8 @@ _TAKES_MASK: dict[type[nn.Module], bool] = {}
 def call(net: nn.Module, batch: Batch) -> Tensor:
     """The network's output for a batch; unequal lengths reach networks whose ``forward`` takes ``mask``.
 
-    Of several outputs the first tensor is taken. Weights of another type of number than the batch are named, where
-    that makes the network fail.
+    Of several outputs the first tensor is taken. A network that reads several tensors, and weights of another type of
+    number than the batch, are named where they make it fail.
 
     >>> import torch
     >>> batch = Batch(torch.ones(2, 3), None, torch.arange(2))
@@ -31,11 +31,24 @@ def call(net: nn.Module, batch: Batch) -> Tensor:
             out = net(batch.x, mask=batch.mask)
         else:
             out = net(batch.x)
+    except TypeError as error:
+        if (needed := _needed(net, batch)) < 2:
+            raise
+        raise InputError(f"{type(net).__name__} reads {needed} tensors, and a batch of samples is one") from error
     except RuntimeError as error:
         if (said := _other_numbers(net, batch.x)) is None:
             raise
         raise InputError(said) from error
     return first_tensor(out)
+
+
+def _needed(net: nn.Module, batch: Batch) -> int:
+    """How many tensors the network's ``forward`` must be given, but for the mask of a batch that has one."""
+    plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(
+        one.kind in plain and one.default is one.empty and (name != "mask" or batch.mask is None)
+        for name, one in inspect.signature(net.forward).parameters.items()
+    )
 
 
 def _other_numbers(net: nn.Module, x: Tensor) -> str | None:

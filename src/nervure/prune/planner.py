@@ -27,7 +27,6 @@ from nervure.nets.structure.twin import lighten
 from nervure.observe.ready import refuse_compiled
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
-from nervure.prune.criteria.running import refuse_several
 from nervure.prune.dead import dead_units
 from nervure.prune.draft import Draft, Ranking, staying
 from nervure.prune.figures import criteria_figures, findings
@@ -156,7 +155,7 @@ def plan(
     if probe is None and any(one.needs_probe for one in criteria.values()):
         probe = _probe(net, ds, graph, samples, seed, batch, objective, searched)
     batches = scores.sampled(
-        ds, criteria, samples, seed, size=batch, example=trial, net=net, objective=objective, progress=progress
+        ds, criteria, samples, seed, size=batch, example=trial, objective=objective, progress=progress
     )
     found = scores.verdicts(
         net, batches, criteria, layers, objective=objective, probe=probe, device=pick_device(device)
@@ -391,8 +390,6 @@ def _probe(
         raise InputError("a criterion that searches needs labels, which the data has not")
     at = scores.labelled(ds, scores.sample(ds, samples, seed))
     batches = [ds.batch(at[start : start + batch]) for start in range(0, len(at), batch)]
-    if objective is None:
-        refuse_several(net, batches[0])
     path = None
     if searched is not None:
         path = Path(searched) / "probe.jsonl"

@@ -18,7 +18,6 @@ from nervure.judge import Criterion, Judgement, Layer, Probe, judge, rounded, se
 from nervure.nets.structure.groups import Group, Places
 from nervure.prune.criteria import criteria as table
 from nervure.prune.criteria import make
-from nervure.prune.criteria.running import refuse_several
 
 __all__ = [
     "Combine",
@@ -124,8 +123,7 @@ class Sample:
     """Batches of a sample that can be read again and again; ``read`` tells whether anyone did.
 
     Without data it has one batch of what the network was traced with, for criteria that trace it themselves;
-    whoever reads on wants data, which is an error. So is reading for a ``net`` that needs more than samples of one
-    tensor.
+    whoever reads on wants data, which is an error.
     """
 
     def __init__(
@@ -135,9 +133,8 @@ class Sample:
         size: int,
         example: Sequence[Tensor],
         progress: Callable[[int, int], None] | None = None,
-        net: nn.Module | None = None,
     ) -> None:
-        self.ds, self.at, self.size, self.example, self.progress, self.net = ds, at, size, example, progress, net
+        self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
         self.read = False
 
     def __iter__(self) -> Iterator[Batch]:
@@ -148,10 +145,7 @@ class Sample:
             raise InputError("this criterion looks at activations, not at weights alone; give data")
         self.read = True
         for start in range(0, len(self.at), self.size):
-            batch = self.ds.batch(self.at[start : start + self.size])
-            if self.net is not None:
-                refuse_several(self.net, batch)
-            yield batch
+            yield self.ds.batch(self.at[start : start + self.size])
             if self.progress is not None:
                 self.progress(min(start + self.size, len(self.at)), len(self.at))
 
@@ -164,11 +158,10 @@ def sampled(
     *,
     size: int,
     example: Sequence[Tensor],
-    net: nn.Module | None = None,
     objective: Loss | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Sample:
-    """The sample that these criteria are to judge ``net`` on: with labels where they need them."""
+    """The sample that these criteria are to judge on: with labels where they need them."""
     labels = [name for name, one in criteria.items() if one.needs_labels or one.needs_gradient]
     if ds is None:
         if labels:
@@ -177,9 +170,7 @@ def sampled(
     if labels and ds.y is None and objective is None:
         raise InputError(f"criterion {labels[0]!r} needs labels, which the data has not; take one that does without")
     at = sample(ds, count, seed)
-    at = labelled(ds, at) if labels else at
-    runs_it = objective is not None and any(one.needs_gradient for one in criteria.values())
-    return Sample(ds, at, size, example, progress, None if runs_it else net)
+    return Sample(ds, labelled(ds, at) if labels else at, size, example, progress)
 
 
 def labelled(ds: Dataset, at: Indices) -> Indices:

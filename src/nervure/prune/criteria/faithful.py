@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.nets.seed import seeded
+from nervure.objectives.call import call
 from nervure.observe.borrowed import borrowed
-from nervure.prune.criteria.running import run
 from nervure.prune.criteria.seen import example_of
 
 __all__ = ["unfaithful"]
@@ -52,7 +52,7 @@ def unfaithful(net: nn.Module, batches: Iterable[Batch], layers: Sequence[str]) 
             handle = net.get_submodule(name).register_forward_hook(after(name), with_kwargs=True)
             stack.callback(handle.remove)
         with seeded(0):
-            run(net, example_of(batches).to(there))
+            call(net, example_of(batches).to(there))
     return found
 
 

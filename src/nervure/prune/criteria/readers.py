@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.judge import Layer
+from nervure.objectives.call import call
 from nervure.observe.borrowed import borrowed
 from nervure.observe.layout import examples_first, first_tensor, unit_axis
 from nervure.observe.statistic import Site
-from nervure.prune.criteria.running import run
 from nervure.prune.criteria.seen import example_of
 
 __all__ = ["Reader", "captured", "input_sums", "outgoing_sums", "readers_of", "required"]
@@ -151,7 +151,7 @@ def captured(net: nn.Module, batch: Batch, sites: Iterable[Site]) -> dict[Site, 
                 handle = module.register_forward_hook(lambda module, _, out, site=site: keep(site, module, out))
             stack.callback(handle.remove)
         with torch.inference_mode():
-            run(net, batch.to(device))
+            call(net, batch.to(device))
     for site in sites:
         if site not in found:
             raise InputError(f"layer {site.module!r} was never called; does the forward pass use it?")

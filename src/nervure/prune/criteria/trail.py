@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.judge import Layer
+from nervure.objectives.call import call
 from nervure.observe.borrowed import borrowed
 from nervure.observe.layout import unit_axis
 from nervure.observe.statistic import Site
-from nervure.prune.criteria.running import run
 
 __all__ = ["Trail", "trails"]
 
@@ -101,7 +101,7 @@ def trails(net: nn.Module, batch: Batch, layers: Sequence[Layer]) -> dict[str, T
                 stack.callback(hook.remove)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
-        run(net, batch.to(device))
+        call(net, batch.to(device))
     return found
 
 

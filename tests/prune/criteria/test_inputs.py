@@ -50,7 +50,7 @@ def test_networks_of_two_inputs_are_judged_or_refused(
     if name == "ablation" and objective is not None:
         assert prune.plan(Two(), ds, name, **how).widths["a"] == (8, 4)  # type: ignore[arg-type]
         return
-    with pytest.raises(InputError, match="^this criterion runs the network, which reads 2 tensors, not one$"):
+    with pytest.raises(InputError, match="Two reads 2 tensors, and a batch of samples is one"):
         prune.plan(Two(), ds, name, **how)  # type: ignore[arg-type]
 
 
