@@ -94,8 +94,21 @@ def test_brightness_and_contrast_factors():
     factor = (found.x / batch.x)[:, 0, 0, 0]
     assert 0.6 <= factor.min() < 0.62
     assert 1.38 < factor.max() <= 1.4
-    _, found = change(ds, Augmentation(contrast=0.9))
-    torch.testing.assert_close(found.x, ds.batch(ds.splits["train"]).x)
+
+
+@pytest.mark.parametrize(
+    ("standardize", "middle"), [("unit", 0.5), ("each-min-max", 0.5), ("min-max", 0.5), ("standard", 0.0)]
+)
+def test_contrast_turns_about_the_middle(standardize, middle):
+    """What lies there stays, and another value goes from it or to it by the factor."""
+    shift = 0 if standardize == "unit" else 3
+    x = np.tile(np.linspace(0, 1, 5) + shift, (400, 1, 4, 1))
+    ds = from_arrays(x, standardize=standardize, kind="image")
+    batch, found = change(ds, Augmentation(contrast=0.4))
+    torch.testing.assert_close(found.x[..., 2], torch.full_like(found.x[..., 2], middle), atol=1e-5, rtol=0)
+    factor = (found.x - middle)[..., 1] / (batch.x - middle)[..., 1]
+    assert 0.6 <= factor.min() < 0.62
+    assert 1.38 < factor.max() <= 1.4
 
 
 class TestSeries:

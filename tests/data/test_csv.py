@@ -156,6 +156,12 @@ def test_windows_over_all_columns_with_stride_and_with_labels(write):
         ("u,v\n1,2\n3,4,5\n", {"kind": "table"}, "line 3: 3 cells where there should be 2"),
         (",u,label\n0,1,a\n1,2,b\n", {}, "column 0 has no name in the header; .* skip=0"),
         ('u,label\n1,"a\n2,b\n', {}, "cannot be read as .csv"),
+        ("t0,t1,label\n1,2,a\n3,b\n", {}, "line 3: ends before column 'label'"),
+        ("t0,t1,label\n\n1,2,a\n\n3,x,b\n", {}, "line 5: column 't1' is 'x'"),
+        ('t0,label\n1,"a\n\nb"\nx,c\n', {}, "line 5: column 't0' is 'x'"),
+        ("age,income\n\n1,2\n3,\n", {}, "line 4: column 'income' is ''"),
+        ("a,b\n\n1,2\n3,\n", {"window": 1}, "line 4: a value is missing"),
+        ("a,b\n\n1,2\n3\n", {"window": 1}, "line 4: 1 cells where there should be 2"),
     ],
 )
 def test_bad_files_and_options(write, text, options, message):

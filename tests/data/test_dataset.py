@@ -46,6 +46,26 @@ def test_subset_renumbers_splits(waves):
     assert small.fingerprint not in (waves.fingerprint, waves.subset(at[::-1]).fingerprint)
 
 
+def test_truth_values_are_samples(waves):
+    ones = waves.y == 1
+    at = np.flatnonzero(ones)
+    np.testing.assert_array_equal(waves.subset(ones).x, waves.x[at])
+    assert waves.subset(ones).fingerprint == waves.subset(at).fingerprint
+    assert waves.batch(ones).index.tolist() == at.tolist()
+    assert torch.equal(waves.raw(ones.tolist()), waves.raw(at))
+    assert len(waves.subset([])) == 0
+    for wrong in (ones[:5], [0.0, 1.0], [[0, 1]], 3):
+        for take in (waves.subset, waves.batch, waves.raw):
+            with pytest.raises(InputError, match="arrays: indices must be positions of samples, or 60 truth values"):
+                take(wrong)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.uint64, np.int32])
+def test_large_whole_numbers_stay_apart(kind):
+    x = (np.arange(20) + 2_000_000_000).astype(kind)[:, None]
+    assert len(from_arrays(x).batch(range(20)).x.unique()) == 20
+
+
 def test_names_of_columns_stay_with_a_subset():
     named = from_arrays(np.random.default_rng(0).random((8, 2)), columns=["age", "height"])
     for ds in (named.subset([3, 1]), dataclasses.replace(named, source="elsewhere")):

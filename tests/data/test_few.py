@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nervure.data.batches import permutation
 from nervure.data.few import keep_labels, parent_labels
 from nervure.errors import InputError
 
@@ -43,6 +44,12 @@ def test_shares_and_numbers_agree() -> None:
     assert np.array_equal(keep_labels(y, 1.0), y)
     assert (keep_labels(y, 0.0) == -1).all()
     assert not np.array_equal(keep_labels(y, 0.2, 1), keep_labels(y, 0.2, 2))
+
+
+def test_what_is_kept_comes_first_in_no_epoch() -> None:
+    kept = keep_labels(np.arange(1000) % 2, 0.1) >= 0
+    for epoch in range(20):
+        assert kept[permutation(1000, 0, epoch)][:100].mean() < 0.3
 
 
 def test_parents() -> None:

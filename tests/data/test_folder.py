@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -150,6 +151,9 @@ def test_mixed_sizes_need_a_size(write):
     assert load(write.folder / "a", size=(9, 12)).in_shape == (1, 9, 12)
     with pytest.raises(InputError, match="size = 0"):
         load(write.folder / "a", size=0)
+    for size in ([1, 2, 3], [4]):
+        with pytest.raises(InputError, match="give a side, or height and width"):
+            load(write.folder / "a", size=size)
 
 
 def test_resizing_agrees_with_a_mean(write):
@@ -176,6 +180,32 @@ def test_a_corrupt_image_is_named_and_skipped_only_if_asked(write, caplog):
     assert "left out 2 of 10" in caplog.text
     with pytest.raises(InputError, match="on_corrupt = 'ignore'"):
         load(write.folder / "a", on_corrupt="ignore")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [TypeError(), KeyError(274), IndexError(), ZeroDivisionError()])
+def test_damaged_metadata_is_a_corrupt_image(write, monkeypatch, error):
+    write.classes("a")
+    whole = Image.Image.getexif
+    calls = iter([error])
+
+    def getexif(picture):
+        for one in calls:
+            raise one
+        return whole(picture)
+
+    monkeypatch.setattr(Image.Image, "getexif", getexif)
+    assert len(load(write.folder / "a", on_corrupt="skip")) == 9
+
+
+def test_a_turned_picture_whose_exif_cannot_be_written_again(write):
+    entries = [(0x0100, 2, 4, b"abc\0"), (0x0112, 3, 1, b"\0\6\0\0")]  # a width in words; turned
+    rows = b"".join(struct.pack(">HHI", *head) + value for *head, value in entries)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, len(entries)) + rows + bytes(4)
+    for number in range(4):
+        write.image(f"a/{number}.jpg", np.full((6, 6), 60 * number, np.uint8), **({"exif": exif} if number else {}))
+    with pytest.raises(InputError, match=r"a: 1\.jpg .* and 2 more cannot be decoded"):
+        load(write.folder / "a")
+    assert load(write.folder / "a", on_corrupt="skip", validation=0, test=0).items == ("0.jpg",)
 
 
 def test_nothing_left_after_skipping(write):

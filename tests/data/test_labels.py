@@ -34,6 +34,17 @@ def test_words_of_a_data_frame():
     assert encode(np.array([0.5, 5], dtype=object), 2, (), None, "here")[2] == "regression"
 
 
+@pytest.mark.parametrize("nothing", [None, float("nan")])
+def test_whole_numbers_of_a_data_frame(nothing):
+    for held in ([2, nothing, 5], [np.int64(2), nothing, np.int64(5)]):
+        y, names, _ = encode(np.array(held, dtype=object), 3, (), None, "here")
+        assert (y.tolist(), names) == ([0, -1, 1], ("2", "5"))
+    assert encode(np.array([True, nothing, False], dtype=object), 3, (), None, "here")[0].tolist() == [1, -1, 0]
+    for held, task in (([2, nothing, 5], "regression"), ([2.5, nothing, 5], "regression")):
+        with pytest.raises(InputError, match="target of sample 1 is NaN"):
+            encode(np.array(held, dtype=object), 3, (), task, "here")
+
+
 def test_bytes_that_are_no_ascii_are_words():
     assert encode(np.array(["é".encode(), b"b"]), 2, (), None, "here")[1] == ("b", "é")
 

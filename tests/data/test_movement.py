@@ -71,6 +71,11 @@ def test_as_a_source() -> None:
     assert again.fingerprint == folded.fingerprint
 
 
+def test_a_share_too_small_for_a_window_gives_no_split() -> None:
+    ds = load("movement", n=3000, folds=5, validation=0.002)
+    assert sorted(ds.splits) == ["test", "train"]
+
+
 def test_bad_input() -> None:
     with pytest.raises(InputError, match="n = 0"):
         movement(0)

@@ -8,7 +8,7 @@ from nervure.errors import InputError
 
 
 def sheet(names: str, *rows: str) -> Sheet:
-    return Sheet(names.split(), [row.split() for row in rows], 2, len(names.split()), "here")
+    return Sheet(names.split(), [row.split() for row in rows], range(2, 2 + len(rows)), len(names.split()), "here")
 
 
 TWINS = sheet("u y y", "1 a 0", "2 b 1")
@@ -50,5 +50,20 @@ def test_a_column_without_any_number_is_none():
 
 def test_a_wanted_name_makes_a_header(write):
     path = write.text("a.csv", "0,1,state\n2,3,on\n")
-    assert read_sheet(path).first == 1
+    assert read_sheet(path).lines == [1, 2]
     assert read_sheet(path, wanted=["state"]).names == ["0", "1", "state"]
+
+
+def test_lines_within_cells_are_kept_and_counted(write):
+    path = write.folder / "a.csv"
+    path.write_bytes('u,label\r\n\r\n1,"up\nside"\r\n2,"a\u2028b\u0085c\x0cd"\r\n3,e\r\n'.encode())
+    found = read_sheet(path)
+    assert found.cells("label") == ["up\nside", "a\u2028b\u0085c\x0cd", "e"]
+    assert found.lines == [3, 5, 6]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_lines_end_as_on_any_machine(write, name, end):
+    found = read_sheet(write.text(name, end.join(["u,v", "1,2", "3,4"])))
+    assert (found.rows, found.lines) == ([["1", "2"], ["3", "4"]], [2, 3])

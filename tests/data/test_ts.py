@@ -95,3 +95,9 @@ def test_a_pair_with_labels_in_one_file_only(write):
     write.text("W_TEST.ts", "@data\n1:2\n")
     with pytest.raises(InputError, match="one of its two files has labels"):
         load(write.folder / "W_TRAIN.ts")
+
+
+def test_a_mark_within_a_line_does_not_end_it(write):
+    text = "# a\u2028b\x0cc\n" + HEAD + "1,x:3,4:10\n"
+    with pytest.raises(InputError, match="line 8: 'x' is not a number"):
+        load(write.text("a.ts", text))

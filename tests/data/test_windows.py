@@ -157,6 +157,12 @@ class TestFolds:
             assert not crossing.any()
         assert tested.max() == 1
 
+    def test_unknown_points_are_spread_however_few(self) -> None:
+        labels = [0] * 9 + [-1, -1] + [1] * 9
+        assert folds_of(labels, 5)[9:11].tolist() == [0, 2]
+        found, _ = windows_of_folds(points(20), labels, length=2, stride=1)
+        assert len(found.starts)
+
     def test_windows_are_the_same_whichever_fold_is_tested(self) -> None:
         cuts = [windows_of_folds(points(600), bouts(600), length=9, stride=4, fold=fold)[0] for fold in (0, 3)]
         assert np.array_equal(cuts[0].starts, cuts[1].starts)

@@ -63,8 +63,8 @@ class Augmentation:
     turn : float
         Square images: chance of being turned by one, two or three right angles, exactly.
     brightness, contrast, saturation : float
-        Images: times a factor from 1-b to 1+b; contrast about the mean of the training data, saturation about
-        the pixel's own grey.
+        Images: times a factor from 1-b to 1+b; contrast about the mean of the training data, or the
+        middle of its range, saturation about the pixel's own grey.
     hue : float
         Images: chroma turned by up to this share of a full turn (in YIQ, where that is linear).
     noise : float
@@ -203,9 +203,11 @@ class Augmentation:
             saturate = colour.saturation_matrix(1 + self.saturation * _both_ways(draw["saturation"]))
             turn = colour.hue_matrix(self.hue * _both_ways(draw["hue"]))
             matrix = (saturate[:, :, :, None] * turn[:, None]).sum(2)
-        mean = preprocessing.mean or (0.5,)
-        weights = colour.LUMA if len(mean) == 3 else (1 / len(mean),) * len(mean)
-        pivot = sum(weight * value for weight, value in zip(weights, mean, strict=True))
+        middle = preprocessing.mean or (0.5,)
+        if preprocessing.clip:  # mean and std are the lower end and the width of a range
+            middle = tuple(low + width / 2 for low, width in zip(middle, preprocessing.std, strict=True))
+        weights = colour.LUMA if len(middle) == 3 else (1 / len(middle),) * len(middle)
+        pivot = sum(weight * value for weight, value in zip(weights, middle, strict=True))
         contrast, brightness = (
             1 + amount * _both_ways(draw[name])
             for amount, name in ((self.contrast, "contrast"), (self.brightness, "brightness"))

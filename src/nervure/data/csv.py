@@ -18,7 +18,8 @@ One time step a row, uncut: :func:`read_points` gives values, classes and record
 The first row is a header when none of its cells is a number, when it names ``label`` or ``target``, or when it reads
 0, 1, 2, ... to its end, after an empty cell or not, and but for a column headed ``label`` or ``class``; ``header=``
 settles it. A column without a name in it, as the row numbers of a data frame are written, must be named or left out.
-Cells end at commas, semicolons or tabs, whichever the first row has most of.
+Cells end at commas, semicolons or tabs, whichever the first row has most of. Of files that are called as those of the
+UCR archive, :mod:`nervure.data.ucr` says how rows are read.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from nervure.data import ucr
 from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Indices
 from nervure.data.header import kind_of
@@ -47,7 +49,10 @@ _CLOCKS = ("t", "time", "timestamp")
 
 
 class Points(NamedTuple):
-    """Values (time, channels) float32, classes (time,) int64 or None and their names, recordings (time,), channels."""
+    """Values (time, channels), classes (time,) int64 or None and their names, recordings (time,), channels.
+
+    Values are float32, or float64 where whole numbers are too large for that.
+    """
 
     values: Array
     labels: Indices | None
@@ -74,7 +79,8 @@ def read(
 
     Columns are given by name or number. Without ``label``, ``target`` and ``horizon`` a column headed ``label`` or
     ``class`` holds the classes. In windows, columns that hold no number and those called ``t``, ``time`` or
-    ``timestamp`` are no channels.
+    ``timestamp`` are no channels. ``*_TRAIN.tsv`` and ``*_TEST.tsv`` without a header hold the class first, as those of
+    the UCR archive do, and the one is read with the other beside it as test split.
 
     Parameters
     ----------
@@ -122,7 +128,8 @@ def read(
         for name, value in (("horizon", horizon), ("recording", recording)):
             if value is not None:
                 raise InputError(f"{path}: {name}= needs window=, the number of rows of a sample")
-        return _rows(sheet, label, targets, kind)
+        plain = label in (None, 0, "0") and kind != "table" and not (targets or skipped)
+        return ucr.read(path, sheet) if plain and ucr.is_archive(path, sheet) else _rows(sheet, label, targets, kind)
     return _windows(sheet, label, targets, window, horizon, stride, recording, label_by)
 
 
@@ -190,18 +197,19 @@ def _rows(sheet: Sheet, label: Column | None, targets: tuple[Column, ...], kind:
     whole = (kind or kind_of([sheet.names[place] for place in rest], sheet.where)) == "table"
     if whole:
         sheet.even()
+    words = None if label is None else sheet.cells(label)
     full = [row + [""] * (len(sheet.names) - len(row)) for row in sheet.rows]
     x = np.stack([sheet.across(row, rest, number) for number, row in enumerate(full)])
     if whole and not np.isfinite(x).all():
         number, place = np.argwhere(~np.isfinite(x))[0]
         raise InputError(
-            f"{sheet.where}, line {number + sheet.first}: column {sheet.names[rest[place]]!r} is "
+            f"{sheet.where}, line {sheet.lines[number]}: column {sheet.names[rest[place]]!r} is "
             f"{full[number][rest[place]]!r}; fill it in, leave out the line, or the column with skip= "
             "(with kind='series' a row may end early)"
         )
     y: Array | None = None
-    if label is not None:
-        y = classes(sheet.cells(label), sheet.where)
+    if words is not None:
+        y = classes(words, sheet.where)
     elif targets:
         y = np.stack([sheet.across(row, aside, number) for number, row in enumerate(full)])
         y = y[:, 0] if len(aside) == 1 else y
@@ -284,7 +292,6 @@ def _columns(
     values = np.stack(list(found.values()), axis=1)
     bad = ~np.isfinite(values).all(axis=1)
     if bad.any():
-        raise InputError(
-            f"{sheet.where}, line {int(np.argmax(bad)) + sheet.first}: a value is missing or infinite; fill it in"
-        )
+        line = sheet.lines[int(np.argmax(bad))]
+        raise InputError(f"{sheet.where}, line {line}: a value is missing or infinite; fill it in")
     return values, list(found)

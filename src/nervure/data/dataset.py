@@ -9,13 +9,13 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from nervure.data.stretch import stretch
 from nervure.errors import InputError
 
-__all__ = ["Batch", "Dataset", "Each", "Indices", "Kind", "Preprocessing", "Task", "hash_arrays"]
+__all__ = ["Batch", "Dataset", "Each", "Indices", "Kind", "Preprocessing", "Task", "hash_arrays", "positions"]
 
 Indices = NDArray[np.int64]
 Kind = Literal["image", "series", "table"]
@@ -23,7 +23,7 @@ Task = Literal["classification", "regression", "clustering", "none"]
 """What is asked: ``clustering`` is a network's task alone; data has the others."""
 Each = Literal["", "min-max"]
 
-WIDE = (torch.float64, torch.int64, torch.int32)
+WIDE = (torch.float64, torch.int64, torch.int32, torch.uint64, torch.uint32)
 """Number types whose values float32 cannot tell apart where they are large."""
 
 
@@ -213,14 +213,14 @@ class Dataset:
             there = ", ".join(self.splits) or "none"
             raise InputError(f"{self.source}: no split named {split!r}; there are: {there}") from None
 
-    def batch(self, indices: Sequence[int] | Indices) -> Batch:
-        """The samples at ``indices`` as network input, in that order."""
-        at = np.asarray(indices, dtype=np.int64)
+    def batch(self, indices: Sequence[int] | Indices | NDArray[np.bool_]) -> Batch:
+        """The samples at ``indices``, positions or truth values of all, as network input, in that order."""
+        at = self._at(indices)
         y = None if self.y is None else torch.from_numpy(np.ascontiguousarray(self.y[at]))
         mask = None if self.mask is None else torch.from_numpy(np.ascontiguousarray(self.mask[at]))
         return Batch(self.preprocessing(self.raw(at), mask), y, torch.from_numpy(at), mask)
 
-    def raw(self, indices: Sequence[int] | Indices) -> Tensor:
+    def raw(self, indices: Sequence[int] | Indices | NDArray[np.bool_]) -> Tensor:
         """The samples at ``indices`` as they are stored, before preprocessing, as torch holds them.
 
         >>> from nervure import data
@@ -228,7 +228,10 @@ class Dataset:
         torch.Size([2, 1, 8, 8])
         """
         native = self.x.dtype.newbyteorder("=")  # torch holds no other order of bytes
-        return torch.from_numpy(np.ascontiguousarray(self.x[np.asarray(indices, dtype=np.int64)], dtype=native))
+        return torch.from_numpy(np.ascontiguousarray(self.x[self._at(indices)], dtype=native))
+
+    def _at(self, indices: ArrayLike) -> Indices:
+        return positions(indices, len(self), f"{self.source}: indices")
 
     def called(self, place: int) -> str:
         """What a sample is called: its file, if it has one.
@@ -249,9 +252,15 @@ class Dataset:
         word = {"table": "feature", "series": "variate", "image": "channel"}[self.kind]
         return self.columns[place] if self.columns else f"{word} {place}"
 
-    def subset(self, indices: Sequence[int] | Indices) -> Dataset:
-        """A data set of the samples at ``indices``, with splits renumbered; its fingerprint is derived."""
-        at = np.asarray(indices, dtype=np.int64)
+    def subset(self, indices: Sequence[int] | Indices | NDArray[np.bool_]) -> Dataset:
+        """A data set of the samples at ``indices``, with splits renumbered; its fingerprint is derived.
+
+        >>> from nervure import data
+        >>> ds = data.load("digits")
+        >>> len(ds.subset([4, 7])), len(ds.subset(ds.y == 3))
+        (2, 183)
+        """
+        at = self._at(indices)
         place = np.full(len(self), -1, dtype=np.int64)
         place[at] = np.arange(len(at))
         splits = {name: place[where][place[where] >= 0] for name, where in self.splits.items()}
@@ -265,6 +274,20 @@ class Dataset:
             fingerprint=digest,
             items=tuple(self.items[place] for place in at) if self.items else (),
         )
+
+
+def positions(at: ArrayLike, n: int, what: str) -> Indices:
+    """Positions as they are, or those at which an array of ``n`` truth values is True.
+
+    >>> positions([2, 0], 3, "these").tolist(), positions([True, False, True], 3, "these").tolist()
+    ([2, 0], [0, 2])
+    """
+    found = np.asarray(at)
+    if found.dtype == bool and found.shape == (n,):
+        return np.flatnonzero(found)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "ui"):
+        raise InputError(f"{what} must be positions of samples, or {n} truth values")
+    return found.astype(np.int64, copy=False)
 
 
 def hash_arrays(*arrays: NDArray[np.generic] | None) -> str:

@@ -14,6 +14,8 @@ from nervure.errors import InputError
 
 __all__ = ["keep_labels", "parent_labels"]
 
+_DRAW = 0xFE3  # no epoch's number, so that what is drawn comes first in none
+
 
 def keep_labels(y: ArrayLike, keep: float | int, seed: int = 0) -> Indices:
     """Labels (n,) of which only some are known, the rest -1: the same share of every class.
@@ -39,7 +41,7 @@ def keep_labels(y: ArrayLike, keep: float | int, seed: int = 0) -> Indices:
     given = _labels(y)
     known = np.flatnonzero(given >= 0)
     count = _count(keep, len(known))
-    shuffled = known[order(len(known), seed, 4)]
+    shuffled = known[order(len(known), seed, _DRAW)]
     place = np.empty(len(shuffled))
     for name in np.unique(given[known]):
         mine = np.flatnonzero(given[shuffled] == name)

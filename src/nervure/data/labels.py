@@ -40,7 +40,7 @@ def encode(
         if task in ("classification", "regression"):
             raise InputError(f"{where}: task {task!r} needs labels, and there are none")
         return None, (), "none"
-    y = _from_objects(np.asarray(y))
+    y = _from_objects(np.asarray(y), task != "regression")
     if y.ndim == 0 or len(y) != n:
         count = "no list of" if y.ndim == 0 else len(y)
         raise InputError(f"{where}: {n} samples but {count} labels; give one label a sample")
@@ -100,13 +100,24 @@ def words(y: Array) -> Array:
     return np.char.decode(y, "utf-8", "replace") if y.dtype.kind == "S" else y.astype(np.str_)
 
 
-def _from_objects(y: Array) -> Array:
-    """Python objects, as data frames hold words, as the numbers or words that they are; None and NaN are unknown."""
+def _from_objects(y: Array, classes: bool) -> Array:
+    """Python objects, as data frames hold words, as the numbers or words that they are.
+
+    None and NaN are unknown beside words and, where ``classes`` may be meant, beside whole numbers.
+    """
     if y.dtype != object:
         return y
     held = y.tolist()
-    if isinstance(held, list) and any(isinstance(one, str) for one in held):
-        held = ["?" if one is None or (isinstance(one, float) and math.isnan(one)) else one for one in held]
+    if isinstance(held, list):
+        lacks = [one is None or (isinstance(one, float) and math.isnan(one)) for one in held]
+        known = [one for one, lack in zip(held, lacks, strict=True) if not lack]
+        unknown: str | int | None = None
+        if any(isinstance(one, str) for one in known):
+            unknown = "?"
+        elif classes and all(isinstance(one, int | np.integer) for one in known):
+            unknown = -1
+        if unknown is not None:
+            held = [unknown if lack else one for one, lack in zip(held, lacks, strict=True)]
     try:
         return np.array(held)
     except ValueError:  # lists of unlike lengths

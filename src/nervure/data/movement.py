@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nervure.data.contents import Contents
 from nervure.data.dataset import Indices
-from nervure.data.windows import contents_of, slide, vedba, windows_of_folds
+from nervure.data.windows import SPLITS, contents_of, slide, vedba, windows_of_folds
 from nervure.errors import InputError
 
 __all__ = ["BEHAVIOURS", "Movement", "movement", "read"]
@@ -123,4 +123,6 @@ def read(
             values, made.labels, length=window, stride=stride, folds=folds, fold=fold, validation=validation,
             drop_mixed=drop_mixed,
         )  # fmt: skip
+        # A split that no window fits into stays empty: windows drawn for it would overlap those of training.
+        splits = {name: splits.get(name, np.empty(0, np.int64)) for name in SPLITS}
     return contents_of(found, BEHAVIOURS, splits, window, stride, "movement")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -73,16 +74,18 @@ def read_pictures(
 def _sides(size: Size) -> tuple[int, int] | None:
     if size is None:
         return None
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
-    if height < 1 or width < 1:
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2 or min(sides) < 1:
         raise InputError(f"size = {size}; give a side, or height and width, of at least 1")
-    return height, width
+    return sides
 
 
 def _errors() -> tuple[type[Exception], ...]:
+    """What PIL raises for a damaged picture; the second line is of damaged metadata."""
     from PIL import Image
 
-    return (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+    return (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError,
+            struct.error, TypeError, LookupError, ArithmeticError)  # fmt: skip
 
 
 def _decode(file: Path | IO[bytes], wanted: tuple[int, int] | None) -> tuple[tuple[tuple[int, int], bool], Array]:

@@ -1,8 +1,9 @@
-"""What the text formats of series share: reading lines, the test file beside a training file, padding."""
+"""What the text formats share: lines, numbers, the test file beside a training file, padding."""
 
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nervure.data.contents import Array, Contents, ranges
+from nervure.data.contents import Array, Contents, chunks, ranges
 from nervure.data.dataset import Task
 from nervure.errors import InputError
 
-__all__ = ["Cases", "classes", "joined", "numbers", "pad", "read_lines", "read_pair"]
+__all__ = ["Cases", "classes", "joined", "narrowed", "numbers", "pad", "read_lines", "read_pair", "read_text"]
 
 MISSING = frozenset({"", "?", "nan", "na", "null"})
+
+WHOLE = 1 << 24
+"""Up to here float32 holds every whole number."""
 
 LONGEST = 200
 """Characters of a label, at most: an array of words gives every one the room of the longest."""
@@ -32,6 +36,23 @@ class Cases(NamedTuple):
     task: Task | None
 
 
+def read_text(path: Path) -> str:
+    """What a text file holds, plain or gzipped, with its line ends as they are.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "a.txt").write_bytes(b"one\\r\\ntwo")
+    ...     read_text(Path(folder) / "a.txt")
+    'one\\r\\ntwo'
+    """
+    opened = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            return file.read()
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+        raise InputError(f"{path}: cannot be read as text ({error})") from error
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, plain or gzipped.
 
@@ -41,33 +62,44 @@ def read_lines(path: Path) -> list[str]:
     ...     read_lines(Path(folder) / "a.txt")
     ['one', 'two']
     """
-    try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as file:
-                return file.read().splitlines()
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read as text ({error})") from error
+    return [line.rstrip("\n") for line in io.StringIO(read_text(path), newline=None)]
+
+
+def narrowed(values: Array) -> Array:
+    """Numbers as float32; as float64 where one beyond 2**24 is none of float32's, so that whole numbers stay apart.
+
+    >>> narrowed(np.array([0.1, 5])).dtype, narrowed(np.array([1_000_000_001])).dtype
+    (dtype('float32'), dtype('float64'))
+    """
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32, copy=False)
+    if narrow is values or not any(_moves(one, narrow[at]) for at, one in chunks(values)):
+        return narrow
+    return np.where(np.isinf(narrow), narrow, values.astype(np.float64, copy=False))
+
+
+def _moves(values: Array, narrow: Array) -> bool:
+    """Whether a number beyond 2**24 is another in float32, and not an infinite one."""
+    return bool(((np.abs(values) > WHOLE) & (values != narrow) & np.isfinite(narrow)).any())
 
 
 def numbers(words: Sequence[str], where: str) -> Array:
-    """Words to float32; empty, ``?`` and ``nan`` are NaN.
+    """Words to numbers, of the type that :func:`narrowed` gives them; empty, ``?`` and ``nan`` are NaN.
 
     >>> numbers(["1", " 2.5", "?"], "here").tolist()
     [1.0, 2.5, nan]
     """
     try:
-        with np.errstate(over="ignore"):
-            return np.array(words, dtype=object).astype(np.float32)
+        return narrowed(np.array(words, dtype=object).astype(np.float64))
     except ValueError:
         pass
-    values = np.empty(len(words), dtype=np.float32)
+    values = np.empty(len(words), dtype=np.float64)
     for place, word in enumerate(words):
         try:
             values[place] = np.nan if word.strip().lower() in MISSING else float(word)
         except ValueError:
             raise InputError(f"{where}: {word.strip()!r} is not a number") from None
-    return values
+    return narrowed(values)
 
 
 def classes(words: Sequence[str], where: str) -> Array:
@@ -95,7 +127,8 @@ def pad(series: Sequence[Array], where: str) -> Array:
         raise InputError(f"{where}: holds no samples")
     channels = len(series[0])
     steps = max(one.shape[1] for one in series)
-    x = np.full((len(series), channels, steps), np.nan, dtype=np.float32)
+    wide = any(one.dtype == np.float64 for one in series)
+    x = np.full((len(series), channels, steps), np.nan, dtype=np.float64 if wide else np.float32)
     for number, one in enumerate(series):
         if len(one) != channels:
             raise InputError(f"{where}: series {number} has {len(one)} channels where the first has {channels}")
@@ -116,7 +149,7 @@ def joined(x: ArrayLike | Sequence[object], where: str) -> Array:
     except ValueError:  # of unequal lengths
         pass
     try:
-        series = [np.atleast_2d(np.asarray(one, dtype=np.float32)) for one in cast(Sequence[ArrayLike], x)]
+        series = [narrowed(np.atleast_2d(np.asarray(one, dtype=np.float64))) for one in cast(Sequence[ArrayLike], x)]
     except (TypeError, ValueError):
         raise InputError(f"{where}: samples do not make one array; give numbers, (channels, time) for each") from None
     if any(one.ndim != 2 for one in series):

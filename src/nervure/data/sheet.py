@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from nervure.data.contents import Array
 from nervure.data.header import LABELS, counts
-from nervure.data.series import MISSING, numbers, read_lines
+from nervure.data.series import MISSING, numbers, read_text
 from nervure.errors import InputError
 from nervure.registry import nearest
 
@@ -21,16 +22,16 @@ _MARKS = str.maketrans("", "", ",;")
 
 
 class Sheet(NamedTuple):
-    """Names of columns, rows of cells, the line of the first row, how many cells that has, and the file.
+    """Names of columns, rows of cells, the line where each begins, how many cells the first has, and the file.
 
-    >>> sheet = Sheet(["u", "label"], [["1", "a"], ["2", "b"]], 2, 2, "a.csv")
+    >>> sheet = Sheet(["u", "label"], [["1", "a"], ["2", "b"]], [2, 3], 2, "a.csv")
     >>> sheet.label(None), sheet.cells("label"), sheet.without(["u"]).names
     (1, ['a', 'b'], ['label'])
     """
 
     names: list[str]
     rows: list[list[str]]
-    first: int
+    lines: Sequence[int]
     width: int
     where: str
 
@@ -81,9 +82,12 @@ class Sheet(NamedTuple):
         return self._replace(names=[self.names[place] for place in kept], rows=rows, width=width)
 
     def cells(self, which: Column) -> list[str]:
-        """What stands in a column, row by row; nothing where a row ends before it."""
+        """What stands in a column, row by row; a row that ends before it is refused."""
         place = self.column(which)
-        return [row[place].strip() if place < len(row) else "" for row in self.rows]
+        for line, row in zip(self.lines, self.rows, strict=True):
+            if place >= len(row):
+                raise InputError(f"{self.where}, line {line}: ends before column {self.names[place]!r}; fill it in")
+        return [row[place].strip() for row in self.rows]
 
     def called(self, places: Sequence[int]) -> tuple[str, ...]:
         """The names of columns; nothing where they are but numbers."""
@@ -101,11 +105,9 @@ class Sheet(NamedTuple):
 
     def even(self) -> Sheet:
         """The sheet, if its rows are of one length."""
-        for number, row in enumerate(self.rows):
+        for line, row in zip(self.lines, self.rows, strict=True):
             if len(row) != self.width:
-                raise InputError(
-                    f"{self.where}, line {number + self.first}: {len(row)} cells where there should be {self.width}"
-                )
+                raise InputError(f"{self.where}, line {line}: {len(row)} cells where there should be {self.width}")
         return self
 
     def across(self, row: Sequence[str], places: Sequence[int], number: int) -> Array:
@@ -134,7 +136,7 @@ class Sheet(NamedTuple):
         if _numeral(word):
             way = "write decimals with a point, and no other mark within a number"
         return InputError(
-            f"{self.where}, line {number + self.first}: column {name!r} is {repr(word)[:60]}, not a number; {way}; "
+            f"{self.where}, line {self.lines[number]}: column {name!r} is {repr(word)[:60]}, not a number; {way}; "
             f"skip={name!r} leaves the column out"
         )
 
@@ -146,13 +148,14 @@ def read_sheet(path: Path, header: bool | None = None, wanted: Sequence[str] = (
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     _ = (Path(folder) / "a.csv").write_text("u;v\\n1;2")
     ...     read_sheet(Path(folder) / "a.csv")[:3]
-    (['u', 'v'], [['1', '2']], 2)
+    (['u', 'v'], [['1', '2']], [2])
     """
-    lines = read_lines(path)
-    begin = next((line for line in lines if line.strip()), "")
+    text = io.StringIO(read_text(path), newline="")
+    begin = next((line for line in text if line.strip()), "")
+    text.seek(0)
     delimiter = "\t" if path.name.removesuffix(".gz").endswith(".tsv") else max(";\t,", key=begin.count)
     try:
-        rows = [row for row in csv.reader(lines, delimiter=delimiter, strict=True) if any(map(str.strip, row))]
+        rows, lines = _rows(text, delimiter)
     except csv.Error as error:
         raise InputError(f"{path}: cannot be read as .csv ({error})") from error
     if not rows:
@@ -161,12 +164,24 @@ def read_sheet(path: Path, header: bool | None = None, wanted: Sequence[str] = (
     if header is None:
         named = any(word in top and not _numeric(word) for word in wanted)
         header = named or counts(top) or not any(_numeric(word) for word in top if word)
-    rows = rows[1:] if header else rows
+    rows, lines = (rows[1:], lines[1:]) if header else (rows, lines)
     if not rows:
         raise InputError(f"{path}: holds no samples below its header")
     width = max(map(len, rows))
     names = top + [str(place) for place in range(len(top), width)] if header else [str(n) for n in range(width)]
-    return Sheet(names, rows, 2 if header else 1, len(top), str(path))
+    return Sheet(names, rows, lines, len(top), str(path))
+
+
+def _rows(text: io.StringIO, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """The rows that hold anything, and the line where each begins, as an editor counts them."""
+    rows, lines, begins = [], [], 1
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    for row in reader:
+        if any(map(str.strip, row)):
+            rows.append(row)
+            lines.append(begins)
+        begins = reader.line_num + 1
+    return rows, lines
 
 
 def _numeric(word: str) -> bool:

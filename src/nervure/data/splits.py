@@ -15,7 +15,7 @@ import numpy as np
 
 from nervure.data.contents import Array
 from nervure.data.counter import order
-from nervure.data.dataset import Indices
+from nervure.data.dataset import Indices, positions
 from nervure.errors import InputError
 
 __all__ = ["apportion", "make_splits", "named_splits"]
@@ -64,7 +64,7 @@ def make_splits(
     for name, share in (("validation", validation), ("test", test)):
         if not 0 <= share < 1:
             raise InputError(f"{name} = {share}; give a share from 0 to below 1")
-    splits = {name: _positions(at, n, name, where) for name, at in given.items()}
+    splits = {name: positions(at, n, f"{where}: split {name!r}") for name, at in given.items()}
     _check(splits, n, where)
     taken = np.zeros(n, dtype=bool)
     for name, at in splits.items():
@@ -134,16 +134,6 @@ def _in_time(pool: Indices, shares: Mapping[str, float], gap: int) -> dict[str, 
         found[name] = pool[max(0, start) : end]
         end = max(0, start - gap)
     return found | {"train": pool[:end]}
-
-
-def _positions(at: Array, n: int, name: str, where: str) -> Indices:
-    """Positions as they are, or those at which an array of n truth values is True."""
-    at = np.asarray(at)
-    if at.dtype == bool and at.shape == (n,):
-        return np.flatnonzero(at)
-    if at.ndim != 1 or (at.size and at.dtype.kind not in "ui"):
-        raise InputError(f"{where}: split {name!r} must be positions of samples, or {n} truth values")
-    return at.astype(np.int64)
 
 
 def _check(splits: Mapping[str, Indices], n: int, where: str) -> None:

@@ -18,6 +18,7 @@ from nervure.data.contents import Array, Contents
 from nervure.data.dataset import Dataset, Indices
 from nervure.data.labels import encode
 from nervure.data.measure import Scaling
+from nervure.data.series import narrowed
 from nervure.errors import InputError
 
 __all__ = [
@@ -165,6 +166,8 @@ def overlap_average(values: ArrayLike, starts: Indices, time: int) -> Float:
 def folds_of(labels: ArrayLike, folds: int = 5) -> Indices:
     """The fold (time,) of each point: of every class, in order of time, as many points in a row to each.
 
+    Every class has at least a point in each fold; unknown points, -1, are spread however few they are.
+
     >>> folds_of([0, 0, 1, 1, 0, 0], 2).tolist()
     [0, 0, 0, 1, 1, 1]
     """
@@ -174,7 +177,7 @@ def folds_of(labels: ArrayLike, folds: int = 5) -> Indices:
     found = np.empty(len(given), np.int64)
     for name in np.unique(given):
         at = np.flatnonzero(given == name)
-        if len(at) < folds:
+        if name != -1 and len(at) < folds:
             raise InputError(f"class {name} has {len(at)} points, too few for {folds} folds; give fewer folds")
         found[at] = np.arange(len(at)) * folds // len(at)
     return found
@@ -377,7 +380,7 @@ def contents_of(
     if not len(found.starts):
         raise InputError(f"{where}: no stretch of one recording and split holds a window of {length} points")
     return Contents(
-        x=found.values.astype(np.float32),
+        x=narrowed(found.values),
         y=found.labels,
         kind="series",
         layout="ct",
