@@ -11,6 +11,7 @@ import numpy as np
 
 from nervure.data.contents import Array, Contents, ranges
 from nervure.data.pictures import OnCorrupt, Size, read_pictures
+from nervure.data.series import narrowed
 from nervure.data.splits import named_splits
 from nervure.errors import InputError, MissingExtra
 
@@ -130,6 +131,7 @@ def _stream(cell: Mapping[str, Any]) -> Path | io.BytesIO:
 
 def _numbers(table: Any, column: str, where: str) -> Array:
     try:
-        return np.asarray(table.with_format("numpy")[:][column], dtype=np.float32)
+        given = np.asarray(table.with_format("numpy")[:][column])
+        return narrowed(given if given.dtype.kind in "fiu" else given.astype(np.float64))
     except (TypeError, ValueError) as error:
         raise InputError(f"{where}: column {column!r} does not hold numbers of one shape ({error})") from error
