@@ -290,8 +290,9 @@ class TestBeforeTheWarmUp:
 
     @pytest.mark.parametrize("criterion", ["isparse", "wanda"])
     def test_layers_that_are_never_called_stay_whole(self, criterion: str) -> None:
-        ds = from_arrays(np.random.default_rng(0).random((60, 4), np.float32), np.arange(60) % 3)
-        sparse, run = self.trained(clusterer("centres"), ds, criterion)
+        net = clusterer("centres")
+        ds = from_arrays(np.random.default_rng(0).random((60, 4), np.float32), np.arange(60) % 3, names=net.names)
+        sparse, run = self.trained(net, ds, criterion)
         wanted = sparsify.plan(run.net, ds, criterion, 0.5)
         assert list(sparse.masks) == list(wanted.masks)
         assert sparse.left == wanted.about.notes["not_judged"] != []
