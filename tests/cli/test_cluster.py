@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 import nervure as nv
-from nervure.cli import complete
+from nervure.cli import cluster_data, complete
 from nervure.cli.app import _run
+from nervure.errors import InputError
 
 SMALL = ("--net-option", "units=[4, 8]", "--batch", 50, "--device", "cpu", "--threads", 1, "-q")
 
@@ -87,6 +88,17 @@ class TestRun:
         assert call("cluster", shop / "digits.npz", *made, "--labels", "-o", "taught").code == 0
         assert not torch.equal(weights(Path("taught"))["encoder.0.weight"], weights(groups)["encoder.0.weight"])
 
+    @pytest.mark.parametrize("asked", [False, "min-max"])
+    def test_scales_samples_as_the_data_options_say(self, call: Callable, shop: Path, asked: object) -> None:
+        made = ("-m", "ae-kmeans", "-k", 3, "--epochs", 1, "--no-figures", "--net-option", "widths=[8]", "-q")
+        option = ("--data-option", f"standardize={json.dumps(asked)}")
+        assert call("cluster", shop / "table.npz", *made, *option, "-o", "run").code == 0
+        run = nv.store.load("run")
+        assert (
+            run.preprocessing == nv.data.load(shop / "table.npz", standardize=asked, validation=0, test=0).preprocessing
+        )
+        assert run.options["standardize"] == asked
+
     def test_prints_a_table_or_json(self, call: Callable, shop: Path) -> None:
         made = ("cluster", shop / "table.npz", "-m", "dcae-kmeans", "-k", 3, "--epochs", 1, "--no-figures")
         small = ("--net-option", "widths=[8]", "--device", "cpu", "-q")
@@ -136,6 +148,18 @@ class TestSupervision:
         assert call("cluster", shop / "table.npz", *self.MADE, "--links", "links.csv", "-o", "run").code == 0
         options = nv.store.load("run").lineage[-1].settings["objective_options"]
         assert (options["must"], options["cannot"]) == ([[0, 3]], [[1, 2]])
+
+    @pytest.mark.parametrize("text", ["\ufeff0,3,must\n1,2,cannot\n", "\ufefffirst,second,kind\n0,3,1\n1,2,-1\n"])
+    def test_links_of_a_file_with_a_mark_of_its_encoding(self, text: str, tmp_path: Path) -> None:
+        (tmp_path / "links.csv").write_text(text, encoding="utf-8")
+        found = cluster_data.links(tmp_path / "links.csv")
+        assert (found["must"].tolist(), found["cannot"].tolist()) == ([[0, 3]], [[1, 2]])
+
+    @pytest.mark.parametrize("line", ["0,²,must", "#0,1,must", "0,1,maybe"])
+    def test_no_pair_is_left_out(self, line: str, tmp_path: Path) -> None:
+        (tmp_path / "links.csv").write_text(f"{line}\n1,2,cannot\n", encoding="utf-8")
+        with pytest.raises(InputError, match=f"line 1 is '{line}'"):
+            cluster_data.links(tmp_path / "links.csv")
 
 
 class TestPredict:
@@ -230,6 +254,7 @@ class TestDraw:
             (("cluster", base, "--draw"), "not of a clusterer"),
             (("cluster", shop / "table.npz", "--data", "other.npz", "-o", "new"), "goes with --draw"),
             (("cluster", "--draw"), "say what to cluster"),
+            (("cluster", "run", "--draw", "--device", "cpu"), "leave out --device"),
             (("cluster", shop / "table.npz", "--draw"), "not a run's folder"),
         ):
             said = call(*arguments)
@@ -269,7 +294,9 @@ class TestWords:
         rows = json.loads(call("cluster", "--list", "--json").out)
         assert [row["method"] for row in rows] == list(nv.cluster.clusterers.names())
         assert "dcae-gmm" in call("cluster", "--list").out
-        assert "nervure cluster digits -k 10" in " ".join(call("cluster", "--help").out.split())
+        said = " ".join(call("cluster", "--help").out.replace("│", " ").split())
+        assert "nervure cluster digits -k 10" in said
+        assert "With --draw, where the run's data is now" in said and "or other data" not in said
         found = complete.rows("cluster/__init__.py", "clusterer")("dcae-g")
         assert [name for name, _ in found] == ["dcae-gmm"]
 

@@ -70,6 +70,10 @@ def test_labels_and_links_supervise_every_seed(table: Path, tmp_path: Path, monk
     assert np.array_equal(run.evidence["seeds-agreement"].values, found.agreement)
 
 
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def seeds_fitted(monkeypatch: pytest.MonkeyPatch, stop: int | None = None) -> dict[int, dict[str, object]]:
     """Each fit of another seed, with what supervised it; Ctrl-C comes at the seed ``stop``."""
     given, fit = {}, nv.cluster.DCAEKMeans.fit_run
@@ -135,6 +139,43 @@ class TestInterrupted:
         assert command(*asked, "-o", out, "--resume") == 0
         assert stopped[0] == 0
 
+    @pytest.mark.parametrize("fits", [0, 2], ids=["in the training for the fits", "after some fits"])
+    def test_what_replaces_a_run_goes_on_too(
+        self,
+        fits: int,
+        table: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        asked, out = (table, "-k", "2-3", "--seeds", 2), tmp_path / "run"
+        assert command(table, "-k", 4, "-o", out) == 0
+        with monkeypatch.context() as patched:
+            patched.setattr(Latents, "of", interrupted)  # before anything is kept
+            assert command(*asked, "-o", out, "--overwrite") == 130
+        assert "--resume" not in capsys.readouterr().err
+        assert (out / "run.json").exists()
+        epoch, fit, made = Loop._epoch, Latents.fit, []
+
+        def training(loop: Loop, *arguments: Callable[..., object]) -> None:
+            if not fits and loop.epoch == 3:
+                raise KeyboardInterrupt
+            epoch(loop, *arguments)
+
+        def fitting(latents: Latents, k: int, seed: int) -> Fit:
+            if len(made) == fits:
+                raise KeyboardInterrupt
+            made.append(k)
+            return fit(latents, k, seed)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Loop, "_epoch", training)
+            patched.setattr(Latents, "fit", fitting)
+            assert command(*asked, "-o", out, "--overwrite") == 130
+        assert f"stopped after {f'{fits} of 4' if fits else '0'} fits; {out}: go on with" in capsys.readouterr().err
+        assert command(*asked, "-o", out, "--resume") == 0
+        assert nv.store.load(out).net.head.clusters == 3
+
     @pytest.mark.parametrize("asked", [("-k", "2-4"), ("-k", 3, "--seeds", 2)])
     def test_training_for_the_fits_goes_on_where_it_was(
         self,
@@ -168,6 +209,14 @@ class TestInterrupted:
             if name in one:
                 values = (figure.y if name == "count" else figure.values for figure in (one[name], other[name]))
                 assert np.array_equal(*values)
+
+
+def test_the_folder_that_one_is_in_has_a_name_too(table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run").mkdir()
+    monkeypatch.chdir(tmp_path / "run")
+    assert command(table, "-k", "2-3", "--seeds", 2, "-o", ".") == 0
+    assert nv.store.load(tmp_path / "run").net.head.clusters == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"table.npz", "run"}
 
 
 @pytest.mark.parametrize("wrong", ["0", "1", "1-4", "5-2", "3-3", "2-", "-3", "many", "2.5", ""])

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import nn
 
 from nervure import cluster
 from nervure.cluster.choice import by_silhouette, by_stability
 from nervure.cluster.counts import Count
 from nervure.errors import InputError
+from nervure.nets import build
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
 SMALL = {"epochs": 12, "batch_size": 16, "latent": 4, "network_options": {"widths": [16]}, "random_state": 0}
@@ -74,6 +76,24 @@ def test_latents_have_one_size_for_all_numbers(blobs: Blobs) -> None:
     model = cluster.AEKMeans(epochs=1, network_options={"widths": [8]}, random_state=0)
     assert cluster.choose(model, blobs[0], (2, 5), refit=False).latent == 5
     assert model.latent is None
+
+
+def test_latents_have_the_size_that_the_profile_gives_the_largest_number(blobs: Blobs) -> None:
+    model = cluster.DCAEGMM(epochs=2, network_options={"widths": [8]}, random_state=0)
+    found = cluster.choose(model, blobs[0], (2, 3), refit=False, seeds=2)
+    assert found.latent == model.set_params(n_clusters=3).fit(blobs[0]).net_.head.latent == 6
+
+
+def small(in_shape: tuple[int, ...], clusters: int) -> nn.Module:
+    return build("autoencoder", in_shape=in_shape, classes=clusters, latent=2, widths=[8])
+
+
+@pytest.mark.parametrize("network", ["module", f"{__name__}:small"])
+@pytest.mark.parametrize("refit", [False, True])
+def test_an_auto_encoder_of_ones_own_has_latents_of_its_own(blobs: Blobs, network: str, refit: bool) -> None:
+    given = small((4,), 3) if network == "module" else network
+    found = cluster.choose(cluster.DCAEKMeans(network=given, epochs=2), blobs[0], (2, 3), seeds=2, refit=refit)
+    assert found.latent is None
 
 
 def test_a_second_call_goes_on(blobs: Blobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,20 @@ from sklearn.metrics import silhouette_samples
 
 import nervure as nv
 from nervure.cluster import figures
-from nervure.cluster.figures import View, decoded, latents, look, members, neurons, pictures, plane, series, windows
+from nervure.cluster.figures import (
+    View,
+    decoded,
+    invariance,
+    latents,
+    look,
+    members,
+    neurons,
+    pictures,
+    plane,
+    scores,
+    series,
+    windows,
+)
 from nervure.cluster.figures.view import trouble
 from nervure.data.dataset import Dataset, Preprocessing
 from nervure.evidence import Bars, Curve, Images, Matrix, Scatter, Table
@@ -152,6 +165,44 @@ class TestView:
         assert isinstance(table, Table) and "without a member: 1, 2, 3" in table.title
         assert lost.silhouettes is None and figures.get("silhouette")(lost) == {}
 
+    def test_clusters_that_died_are_told_apart_from_those_in_use(self) -> None:
+        rng = np.random.default_rng(0)
+        x = np.concatenate([rng.normal(at, 0.3, size=(60, 3)) for at in (-5, 0, 5)])
+        model = nv.cluster.DCAEKMeans(8, latent=3, empty="die", epochs=12, batch_size=20, random_state=0).fit(x)
+        one = look(model.run_, nv.data.from_arrays(x, validation=0, test=0))
+        lives = int(model.net_.head.alive.sum())
+        table = figures.get("clusters")(one)["clusters"]
+        assert lives < 8 and len(table.rows) == lives and all(row[1] for row in table.rows)
+        assert table.title.startswith(f"{lives} of at most 8 clusters: all of them are in use")
+
+    def test_says_where_not_all_samples_were_looked_at(
+        self, view: View, scored: View, waves: View, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = figures.get("silhouette")(view)["silhouette"].title, figures.get("clusters")(view)["clusters"].title
+        assert whole[0].endswith("over 100 of 160 samples") and whole[1].startswith("4 clusters: ")
+        monkeypatch.setattr("nervure.cluster.figures.view.LOOKED_AT", 30)
+        for name, one in (
+            ("clusters", view),
+            ("members", view),
+            ("centres", view),
+            ("neurons", scored),
+            ("series", waves),
+        ):
+            few = look(one.run, one.ds, most=30)
+            figure = next(iter(figures.get(name)(few).values()))
+            assert f"(30 of {len(one.ds)} samples looked at)" in figure.title
+        assert "30 of 160 samples" in figures.get("silhouette")(look(view.run, view.ds, most=30))["silhouette"].title
+
+    def test_measures_are_of_the_split_that_the_run_is_measured_on(self, view: View) -> None:
+        splits = {"train": np.arange(100), "test": np.arange(100, 160)}
+        ds = dataclasses.replace(view.ds, splits=splits)
+        found, measures = figures.evidence_of(view.run, ds)
+        rows = view.clusters[100:]
+        assert measures["silhouette"] == pytest.approx(
+            silhouette_samples(view.latents[100:].astype(float), rows).mean()
+        )
+        assert found["silhouette"].title.endswith("over all training samples")
+
 
 class TestLatents:
     def test_neighbours_stay_neighbours(self) -> None:
@@ -175,16 +226,22 @@ class TestLatents:
         for row, group in zip(view.some, by_cluster.groups, strict=True):
             assert by_cluster.labels[group].startswith(f"cluster {view.clusters[row]}")
         table = figures.get("clusters")(view)["clusters"]
-        assert set(by_cluster.labels) == {f"{row[0]} ({row[5]})" if row[1] else row[0] for row in table.rows}
+        assert set(by_cluster.labels) - {""} == {f"{row[0]} ({row[5]})" if row[1] else row[0] for row in table.rows}
         assert by_cluster.thumbnails.shape == (100, 1, 8, 8)
         assert f"sample {view.at[view.some[0]]}" in by_cluster.hover[0]
+
+    def test_a_label_without_a_cluster_leaves_its_colour_out(self, view: View) -> None:
+        y = np.array([8, 1, 6, 9])[view.clusters]
+        found = latents.latents(dataclasses.replace(view, ds=dataclasses.replace(view.ds, y=y)))
+        assert (found["latents-by-cluster"].groups == found["latents-by-label"].groups).all()
+        assert found["latents-by-cluster"].labels[8] == "cluster 0 (8)"
 
     def test_clusters_are_not_named_after_labels_that_they_lack(self, view: View) -> None:
         logs = np.zeros_like(view.logs)
         logs[np.arange(160), np.where(np.arange(160) < 80, 0, 1)] = 1  # the others are empty
         y = np.where(np.arange(160) < 80, 7, np.where(np.arange(160) < 130, -1, 7))
         one = dataclasses.replace(view, logs=logs, ds=dataclasses.replace(view.ds, y=y))
-        assert set(latents.latents(one)["latents-by-cluster"].labels) == {
+        assert set(latents.latents(one)["latents-by-cluster"].labels) - {""} == {
             "cluster 0 (7)", "cluster 1 (7)", "cluster 2", "cluster 3"
         }  # fmt: skip
         unknown = dataclasses.replace(one, ds=dataclasses.replace(view.ds, y=np.where(np.arange(160) < 80, 7, -1)))
@@ -383,6 +440,44 @@ class TestUntrained:
 
     def test_is_of_scores_alone(self, view: View) -> None:
         assert figures.get("untrained")(view) == {}
+
+
+class TestSorted:
+    """Of samples sorted by class, all classes are drawn."""
+
+    @pytest.fixture
+    def ordered(self, scored: View) -> View:
+        order = np.argsort(scored.ds.y, kind="stable")
+        return look(scored.run, dataclasses.replace(scored.ds, x=scored.ds.x[order], y=scored.ds.y[order]))
+
+    def test_what_is_turned(self, ordered: View, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[NDArray[np.int64]] = []
+
+        def measure(net: object, ds: Dataset, at: NDArray[np.int64]) -> None:
+            seen.append(np.unique(ds.y[at]))
+            raise KeyError
+
+        monkeypatch.setattr(f"{invariance.__name__}.measure", measure)
+        monkeypatch.setattr(f"{invariance.__name__}.SHOWN", 20)
+        with pytest.raises(KeyError):
+            invariance.invariance(ordered)
+        assert len(seen[0]) == 10
+
+    def test_what_a_batch_is(self, ordered: View, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(f"{scores.__name__}.BATCH", 40)
+        rows = scores.balance(ordered)["densities-balance"].rows
+        some = ordered.latents[latents.evenly(ordered.some, 40)]
+        with torch.no_grad():
+            raw = ordered.net.head.linear(torch.from_numpy(some)) / ordered.net.head.gamma
+        assert [row[1] for row in rows] == pytest.approx(raw.sigmoid().mean(dim=0).tolist(), abs=6e-4)
+
+    def test_what_ascent_begins_with(self, ordered: View, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun: list[torch.Tensor] = []
+        monkeypatch.setattr(f"{neurons.__name__}.ascend", lambda goal, start, **_: begun.append(start) or start)
+        monkeypatch.setattr(f"{neurons.__name__}.START", 40)
+        neurons.neurons(ordered)
+        even = ordered.samples(latents.evenly(ordered.some, 40))[0]
+        assert torch.equal(begun[0][0], even.mean(dim=0))
 
 
 class TestNeurons:

@@ -202,6 +202,22 @@ def test_processes_of_a_fit_without_a_seed_share_one(
     assert all(isinstance(seed, int) for seed in handed)
 
 
+def test_processes_go_on_with_the_seed_that_was_drawn(
+    x: NDArray[np.float64], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds, handed = nv.data.from_arrays(x, validation=0, test=0), []
+
+    def start(target: str, arguments: dict[str, Any], **options: object) -> None:
+        handed.append(arguments["parameters"]["random_state"])
+
+    monkeypatch.setattr("nervure.train.launch.start", start)
+    model = nv.cluster.DCAEKMeans(3, epochs=1, network_options={"widths": [8]})
+    begun = model.fit_run(ds, out=tmp_path / "run")
+    runs.fit_together(model, ds, out=tmp_path / "run", devices=2, resume=True)
+    runs.fit_together(nv.cluster.DCAEKMeans(3, random_state=5), ds, out=tmp_path / "run", devices=2, resume=True)
+    assert handed == [begun.lineage[-1].seed, 5]
+
+
 def test_a_run_that_is_adopted_has_its_own_columns(x: NDArray[np.float64]) -> None:
     small = {"epochs": 1, "network_options": {"widths": [8]}, "random_state": 0}
     run = nv.cluster.DCAEKMeans(3, **small).fit(x).run_

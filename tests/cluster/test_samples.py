@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nervure.cluster import AEKMeans, DCAEKMeans, stability
+from nervure.cluster import AEKMeans, DCAEKMeans, NeuralMixture, stability
 from nervure.cluster.samples import known_labels, to_dataset
 from nervure.data import from_arrays, load
 from nervure.errors import InputError
@@ -33,6 +33,31 @@ class TestKnownLabels:
     def test_refuses_others(self, labels: list[object], parents: tuple[int, ...], words: str) -> None:
         with pytest.raises(InputError, match=words):
             known_labels(labels, 3, parents)
+
+    def test_those_of_no_training_sample_are_unknown(self) -> None:
+        train = np.array([0, 1, 2])
+        assert known_labels([4, -1, 2, 4, 3], 5, train=train).tolist() == [1, -1, 0, 1, -1]
+        assert known_labels([1, -1, 2, 3, 0], 5, (0, 1, 0, 1), train=train).tolist() == [1, -1, 0, 1, 0]
+        with pytest.raises(InputError, match="no training sample has a known label"):
+            known_labels([-1, -1, -1, 4, 3], 5, train=train)
+
+    def test_of_held_out_samples_alone_are_refused(self) -> None:
+        x = np.random.default_rng(0).normal(size=(40, 3))
+        ds = from_arrays(x, splits={"train": np.arange(30), "test": np.arange(30, 40)})
+        labels = np.where(np.arange(40) < 30, -1, 1)
+        with pytest.raises(InputError, match="no training sample has a known label"):
+            DCAEKMeans(2, epochs=1).fit(ds, labels=labels)
+        with pytest.raises(InputError, match="no training sample has a known label"):
+            stability(DCAEKMeans(2, epochs=1), ds, seeds=2, labels=labels)
+
+    @pytest.mark.parametrize("given", [{3: 0}, {3: 1, 9: 1}, {3: 0, 4: 0, 35: 1}])
+    def test_of_one_kind_teach_no_layer_anything(self, given: dict[int, int]) -> None:
+        x, labels = np.random.default_rng(0).normal(size=(40, 3)), np.full(40, -1)
+        labels[list(given)] = list(given.values())
+        ds = from_arrays(x, splits={"train": np.arange(30), "test": np.arange(30, 40)})
+        with pytest.raises(InputError, match="learns to tell labels apart; give at least two, or none"):
+            DCAEKMeans(2, epochs=1).fit(ds, labels=labels)
+        NeuralMixture(2, epochs=1).prepared(ds, labels)  # has a cluster for it
 
 
 class TestSeriesOfUnequalLengths:
@@ -80,6 +105,13 @@ class TestToDataset:
         with pytest.raises(InputError, match="^scaling='min-max': arrays is a Dataset, .* standardize='min-max'$"):
             DCAEKMeans(2, scaling="min-max", epochs=1).fit(ds)
         assert to_dataset(DCAEKMeans(2), ds, None) is ds
+
+    @pytest.mark.parametrize("scaling", ["min-max", "unit", "standard", False])
+    def test_scaling_that_arrays_were_given_is_not(self, scaling: str | bool) -> None:
+        ds = from_arrays(self.X, validation=0, test=0, standardize=scaling)
+        assert to_dataset(DCAEKMeans(2), ds, scaling) is ds
+        with pytest.raises(InputError, match="a Dataset, made with a scaling of its own"):
+            to_dataset(DCAEKMeans(2), ds, "min-max" if scaling == "standard" else "standard")
 
     def test_scaling_that_a_dataset_was_made_with_is_not(self) -> None:
         loaded = load("digits", standardize="unit")

@@ -12,7 +12,9 @@ from sklearn.metrics import adjusted_rand_score, jaccard_score
 
 from nervure import cluster
 from nervure.cluster.seeds import agreements, consensus, jaccards, over_seeds, seeds_from, stability
+from nervure.data import from_arrays
 from nervure.errors import InputError
+from nervure.nets import build
 from nervure.store import Run
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -136,6 +138,29 @@ def test_fits_are_kept_and_gone_on_from(blobs: Blobs, tmp_path: Path, monkeypatc
     for told in ({"labels": y}, {"links": {"must": [[0, 3]], "cannot": []}}):
         with pytest.raises(InputError, match=f"fits were made with a different set of {next(iter(told))}"):
             stability(model, x, seeds=3, out=tmp_path / "fits", **told)
+
+
+def test_fits_of_samples_that_are_scaled_otherwise_are_refused(blobs: Blobs, tmp_path: Path) -> None:
+    plain, scaled = (from_arrays(blobs[0], validation=0, test=0, standardize=how) for how in (False, "min-max"))
+    model = cluster.DCAEKMeans(3, epochs=1, **SMALL)
+    stability(model, plain, seeds=2, out=tmp_path / "seeds")
+    with pytest.raises(InputError, match="fits were made with a different scaling"):
+        stability(model, scaled, seeds=2, out=tmp_path / "seeds")
+    cluster.choose(model, plain, (2, 3), seeds=2, refit=False, out=tmp_path / "counts")
+    with pytest.raises(InputError, match="fits were made with a different scaling"):
+        cluster.choose(model, scaled, (2, 3), seeds=2, refit=False, out=tmp_path / "counts")
+
+
+def test_fits_of_another_module_are_refused(blobs: Blobs, tmp_path: Path) -> None:
+    def model(seed: int) -> cluster.DCAEKMeans:
+        net = build("autoencoder", in_shape=(4,), classes=3, latent=2, widths=[8], seed=seed)
+        return cluster.DCAEKMeans(3, epochs=1, network=net, random_state=0)
+
+    found = stability(model(0), blobs[0], seeds=2, out=tmp_path / "seeds")
+    again = stability(model(0), blobs[0], seeds=2, out=tmp_path / "seeds")
+    assert np.array_equal(again.agreement, found.agreement)
+    with pytest.raises(InputError, match="fits were made with a different network"):
+        stability(model(1), blobs[0], seeds=2, out=tmp_path / "seeds")
 
 
 def test_a_fit_that_is_there_is_not_made_again(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:

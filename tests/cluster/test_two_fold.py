@@ -16,6 +16,7 @@ from nervure.cluster.heads import Group, Refreshed
 from nervure.cluster.heads.scores import ScoresHead
 from nervure.cluster.net import ClusterNet
 from nervure.data.dataset import Batch
+from nervure.errors import InputError
 from nervure.train.loop import Loop
 
 Blobs = tuple[NDArray[np.float32], NDArray[np.int64]]
@@ -70,6 +71,15 @@ def test_the_second_step_is_adam_on_the_disagreement_of_the_moved_network(
     assert len(begun) == 10
     means = [sum(losses[:5]) / 5, sum(losses[5:]) / 5]
     assert [row["train_consistency"] for row in model.run_.history] == pytest.approx(means, rel=1e-3)
+
+
+def test_consistency_alone_takes_no_rate_but_its_own(blobs: Blobs) -> None:
+    with pytest.raises(InputError, match="^lr: .* consistency_lr"):
+        cluster.NeuralMixture(3, optimisation="consistency", lr=0.05, epochs=1).fit(blobs[0])
+    for optimisation in ("consistency", "em-alone"):  # copies may be given to all
+        cluster.NeuralMixture(
+            3, optimisation=optimisation, copies={"jitter": 0.1}, consistency_lr=0.05, epochs=1, n_init=1
+        ).fit(blobs[0])  # fmt: skip
 
 
 def test_moments_of_a_head_that_was_reset_are_void(blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_a_crowd_is_apart_two_by_two(cannot: list[tuple[int, int]]) -> None:
     apart = {frozenset(pair) for pair in group[told.cannot].tolist()}
     assert all(frozenset(pair) in apart for pair in itertools.combinations(group[found].tolist(), 2))
     assert len(found) >= 2 * bool(apart)
+
+
+def test_a_crowd_among_many_links_is_found_at_once() -> None:
+    every = links([], list(itertools.combinations(range(400), 2)))
+    started = time.perf_counter()
+    assert len(crowd(every, 400, 11)) == 11
+    sides = links([], [(one, other) for one in range(300) for other in range(300, 600)])  # no three of them
+    assert len(crowd(sides, 600, 11)) == 2
+    assert time.perf_counter() - started < 5
 
 
 def test_the_message_shows_the_chain() -> None:

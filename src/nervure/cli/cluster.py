@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ANYHOW = {"source", "net", "data_dir", "data_option", "device", "threads", "quiet", "debug"}
-PREDICTING = ANYHOW | {"predict", "out", "overwrite", "json_"}
+ANYHOW = {"source", "net", "data_dir", "data_option", "threads", "quiet", "debug"}
+PREDICTING = ANYHOW | {"predict", "out", "overwrite", "json_", "device"}
 DRAWING = ANYHOW | {"draw", "data"}
 """The parameters that have a say where nothing is fitted."""
 
@@ -103,7 +103,15 @@ def command(
     epochs: Annotated[int | None, typer.Option(help="Passes over the data; by the profile.", metavar="N")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples a step; by the profile.", metavar="N")] = None,
     lr: Annotated[float | None, typer.Option(help="Learning rate; by the profile.", metavar="X")] = None,
-    net: opt.Net = None,
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="A network's name or package.module:function, for a method without an auto-encoder also "
+            "blueprint.json; by the data if not given.",
+            metavar="NAME",
+            autocompletion=complete.rows("nets/table.py", "network"),
+        ),
+    ] = None,
     net_option: Annotated[
         list[str] | None, typer.Option(help="A setting of the network; repeatable.", metavar="KEY=VALUE")
     ] = None,
@@ -145,7 +153,10 @@ def command(
         bool, typer.Option("--draw", help="Make the figures of a run anew, of its own data, and stop.", metavar="")
     ] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the methods, and stop.", metavar="")] = False,
-    data: opt.DataSource = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="With --draw, where the run's data is now, if it has moved.", metavar="SOURCE"),
+    ] = None,
     data_option: opt.DataOption = None,
     data_dir: opt.DataDir = None,
     seed: opt.Seed = 0,
@@ -211,7 +222,8 @@ def command(
         raise InputError("say where to write the run: -o FOLDER")
     cluster_count.claim(out, resume=resume, overwrite=overwrite)
     own_code(net)
-    ds = cluster_data.scaled(cluster_data.load(source, data_dir, pairs(data_option, "--data-option"), split), estimator)
+    asked = pairs(data_option, "--data-option")
+    ds = cluster_data.scaled(cluster_data.load(source, data_dir, asked, split), estimator, asked)
     known = None
     if labels or label_fraction is not None or parents is not None:
         known = cluster_data.labels(ds, label_fraction, seed)
@@ -224,7 +236,7 @@ def command(
         if known is not None or linked is not None:
             raise InputError("labels and links have no say in the choice of a number; give -k K with them")
         with _in_shell():
-            chosen = cluster_count.pick(estimator, ds, tried, seeds, out, quiet)
+            chosen = cluster_count.pick(estimator, ds, tried, seeds, out, quiet, anew=overwrite and not resume)
         extra = {"count": chosen.figure(), "counts": chosen.table()}
     run = _fit(estimator, ds, known, linked, out, resume, overwrite, threads, devices, nodes, quiet, typed(context))
     _tell_trouble(estimator, ds, devices * nodes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,17 +59,19 @@ def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def pick(
-    estimator: DeepClusterer, ds: Dataset, tried: tuple[int, ...], seeds: int | None, out: Path, quiet: bool
+    estimator: DeepClusterer, ds: Dataset, tried: tuple[int, ...], seeds: int | None, out: Path, quiet: bool,
+    anew: bool,
 ) -> Choice:  # fmt: skip
     """Choose by silhouette and stability, on the latents of one network; the estimator is set to what was chosen.
 
-    Fits are kept beside ``out`` until :func:`done` removes them.
+    Fits are kept beside ``out`` until :func:`done` removes them. Where all is made ``anew``, the run that stood in
+    ``out`` goes as soon as one of them is kept, so that ``--resume`` does not find it.
     """
     from nervure.cluster.choice import choose
 
     kept = _kept(out)[0]
     say(f"choosing among {tried[0]} to {tried[-1]} clusters", quiet=quiet)
-    with _counting("fits", out, quiet, every=len(tried)) as progress:
+    with _counting("fits", out, quiet, every=len(tried), instead=kept if anew else None) as progress:
         found = choose(
             estimator, ds, tried, seeds=SEEDS if seeds is None else seeds, refit=False, out=kept, progress=progress
         )
@@ -121,20 +124,34 @@ def agree(
 
 def _kept(out: Path) -> tuple[Path, Path]:
     """The folder of the fits with several numbers, and that of the fits with several seeds."""
-    return out.with_name(f".{out.name}.counts"), out.with_name(f".{out.name}.seeds")
+    whole = Path(os.path.abspath(out))  # "." has no name
+    return whole.with_name(f".{whole.name}.counts"), whole.with_name(f".{whole.name}.seeds")
 
 
 @contextlib.contextmanager
-def _counting(what: str, out: Path, quiet: bool, every: int = 1) -> Iterator[Callable[[int, int], None]]:
-    """What is told of each fit; after Ctrl-C it says how many are kept, and how to go on."""
+def _counting(
+    what: str, out: Path, quiet: bool, every: int = 1, instead: Path | None = None
+) -> Iterator[Callable[[int, int], None]]:
+    """What is told of each fit; after Ctrl-C it says how many are kept, and how to go on.
+
+    What ``out`` holds goes as soon as the folder ``instead`` keeps a fit, or the training for one.
+    """
+    from nervure.cluster.supersede import kept_in
+    from nervure.store import folder
+
     made = f"0 {what}"
 
     def progress(done: int, of: int) -> None:
         nonlocal made
         made = f"{done} of {of} {what}"
+        if instead is not None:
+            folder.discard(out)
         say(made, quiet=quiet or done % every > 0)
 
     try:
         yield progress
     except KeyboardInterrupt:
-        raise InterruptedWork(f"stopped after {made}; {out}: go on with --resume") from None
+        if instead is not None and kept_in(instead / "network"):
+            folder.discard(out)
+        hint = "" if instead is not None and folder.is_run(out) else f"; {out}: go on with --resume"
+        raise InterruptedWork(f"stopped after {made}{hint}") from None

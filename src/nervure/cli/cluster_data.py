@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +32,15 @@ def load(source: str, data_dir: Path | None, options: dict[str, object], split: 
     return load_data(source, data_dir, {"standardize": False, **whole, **options})
 
 
-def scaled(ds: Dataset, estimator: DeepClusterer) -> Dataset:
-    """Data whose samples become network input as the estimator wants it; ``load`` with its options gives it again."""
+def scaled(ds: Dataset, estimator: DeepClusterer, options: Mapping[str, object]) -> Dataset:
+    """Data whose samples become network input as the estimator wants it; ``load`` with its options gives it again.
+
+    Where ``options``, those that were typed, say how, it stays so.
+    """
     from nervure.cluster.samples import SCALING
     from nervure.data.measure import measure
 
-    if ds.options.get("standardize") is not False:  # asked for in so many words
+    if "standardize" in options:
         return ds
     how: Any = SCALING[ds.kind] if estimator.scaling is None else estimator.scaling
     train, scale = ds.indices("train"), ds.preprocessing.scale
@@ -65,14 +69,15 @@ def links(path: Path) -> Given:
     kinds = {"must": "must", "1": "must", "+1": "must", "cannot": "cannot", "-1": "cannot"}
     found: dict[str, list[list[int]]] = {"must": [], "cannot": []}
     try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from error
     for number, line in enumerate(lines, 1):
         cells = [cell.strip().lower() for cell in line]
-        if not any(cells) or (number == 1 and not cells[0].lstrip("-").isdigit()):
+        known = len(cells) == 3 and cells[2] in kinds
+        if not any(cells) or (number == 1 and not known and not cells[0].lstrip("-").isdecimal()):  # a header
             continue
-        if len(cells) != 3 or cells[2] not in kinds or not all(cell.isdigit() for cell in cells[:2]):
+        if not known or not all(cell.isdecimal() for cell in cells[:2]):
             raise InputError(
                 f"{path}: line {number} is {','.join(line)!r}; write sample,sample,must or sample,sample,cannot"
             )

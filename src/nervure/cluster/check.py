@@ -44,6 +44,9 @@ def check(estimator: DeepClusterer, ds: Dataset) -> None:
         raise InputError(f"recipe: {field!r} has a parameter of its own; give {name}=")
     if (estimator.recipe or {}).get("keep", "last") != "last":
         raise InputError("recipe: a clusterer keeps the last epoch, whose clusters are its own; leave 'keep' out")
+    epochs = int(estimator._given("epochs"))
+    if late := [one for one in estimator.snapshots if not 0 <= one <= epochs]:
+        raise InputError(f"snapshots: epoch {late[0]} of {epochs}; give epochs from 0, before training, to {epochs}")
     if estimator.n_init is not None and estimator.n_init < 1:
         raise InputError(f"n_init = {estimator.n_init}; give a whole number from 1")
     if isinstance(estimator.network, nn.Module) and estimator.network_options:
@@ -69,8 +72,8 @@ def check_links(given: Given, ds: Dataset, clusters: int) -> Links:
     named = np.unique(np.concatenate([links.must.ravel(), links.cannot.ravel()]))
     if len(outside := np.setdiff1d(named, ds.indices("train"))):
         raise InputError(f"links: sample {outside[0]} is held out; link training samples, or give no splits")
-    apart = crowd(links, count)
+    apart = crowd(links, count, clusters + 1)
     if len(apart) > clusters:
-        shown = ", ".join(map(str, apart[: clusters + 1]))
+        shown = ", ".join(map(str, apart))
         raise InputError(f"links: samples {shown} cannot be together, but there are n_clusters={clusters}; drop links")
     return links

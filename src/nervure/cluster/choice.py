@@ -151,7 +151,7 @@ def choose(
     ----------
     estimator : DeepClusterer
         It is not changed; its own ``n_clusters`` is not looked at. Latents have the same size for all numbers: its
-        own, or that of the largest number.
+        own, or that of the largest number; those of a network of the caller's own are as it makes them.
     x : array or Dataset
         As its ``fit`` takes it.
     counts : iterable of int
@@ -182,6 +182,7 @@ def choose(
     from sklearn.base import clone
 
     from nervure.cluster.samples import to_dataset
+    from nervure.cluster.which_network import latent_of, takes_latent
 
     numbers = _numbers(counts)
     if rule not in RULES:
@@ -194,8 +195,8 @@ def choose(
     plan = seeds_from(estimator, 1 if rule == "die" else seeds, 1 if rule == "die" else 2)
     model = clone(estimator)
     latent = None
-    if model.latent is None and model.reconstructs:
-        latent = numbers[-1]
+    if model.latent is None and model.reconstructs and takes_latent(model):
+        latent = latent_of(clone(model).set_params(n_clusters=numbers[-1]))
         model.set_params(latent=latent)
     ds = to_dataset(model, x, model.scaling)
     _suits(model, ds, rule, whole, numbers[-1])
@@ -279,15 +280,11 @@ def _compared(
     progress: Progress | None,
 ) -> Choice:
     """All fits, and what a rule says of them."""
-    from nervure.cluster.counts import Kept, Latents, fitted, summary
-    from nervure.cluster.parameters import parameters
-    from nervure.cluster.runs import method_of
+    from nervure.cluster.counts import Kept, Latents, about, fitted, summary
 
     held = {
-        "method": method_of(model),
-        "data fingerprint": ds.fingerprint,
+        **about(model, ds),
         "refit": whole,
-        "parameter": {**parameters(model), "n_clusters": None, "random_state": None},
         "largest number": None if whole else numbers[-1],
         "first seed": None if whole else seeds[0],
     }

@@ -20,6 +20,7 @@ from nervure.cluster.figures.view import View, look
 from nervure.cluster.heads import Group, Head, make_head
 from nervure.cluster.heads.mixture import MixtureHead
 from nervure.cluster.heads.variational import VariationalHead
+from nervure.cluster.parameters import network_digest, parameters
 from nervure.cluster.seeds import agreements, jaccards
 from nervure.data.counter import order
 from nervure.data.dataset import Dataset
@@ -30,7 +31,7 @@ from nervure.store.atomic import write_json
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
-__all__ = ["Count", "Fit", "Kept", "Latents", "run_in", "summary"]
+__all__ = ["Count", "Fit", "Kept", "Latents", "about", "run_in", "summary"]
 
 SAMPLES = 2000
 """Samples whose silhouette and cluster are kept of each fit, at most."""
@@ -200,6 +201,19 @@ def price(head: Head, latents: Tensor) -> float | None:
         return None
     likelihood = float(head.log_joint(latents).logsumexp(dim=1).sum())
     return bic(likelihood, free_parameters(head.clusters, head.latent, head.diagonal), len(latents))
+
+
+def about(estimator: DeepClusterer, ds: Dataset) -> dict[str, object]:
+    """What fits that differ in number and seed have in common: method, samples and how they are scaled, parameters."""
+    from nervure.cluster.runs import method_of
+
+    return {
+        "method": method_of(estimator),
+        "data fingerprint": ds.fingerprint,
+        "scaling of samples": ds.preprocessing.to_json(),
+        "parameter": {**parameters(estimator), "n_clusters": None, "random_state": None},
+        "network": network_digest(estimator),
+    }
 
 
 @dataclass(eq=False)

@@ -29,6 +29,7 @@ from nervure.cluster.parameters import typed
 from nervure.cluster.restore import restored
 from nervure.cluster.runs import action_of, begun, method_of, own_function
 from nervure.cluster.samples import check_padding, known_labels, new_data, to_dataset
+from nervure.cluster.supersede import Superseding
 from nervure.data.dataset import Dataset, hash_arrays
 from nervure.data.links import Given
 from nervure.errors import InputError
@@ -213,7 +214,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         check(own, ds)
         if ds.task != "classification":
             ds = dataclasses.replace(ds, y=None, task="none", names=())
-        known = known_labels(labels, len(ds), getattr(own, "parents", ()))
+        known = known_labels(labels, len(ds), getattr(own, "parents", ()), train=ds.indices("train"))
         outputs = 0 if known is None or own.label_weight == 0 else int(known.max()) + 1
         if own.latent is not None and not own.reconstructs:
             raise InputError(f"latent: {method_of(self)} has no auto-encoder; its latents are what its network ends in")
@@ -222,6 +223,11 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
             raise InputError(
                 f"labels: {outputs} of them for n_clusters={own.n_clusters}; {method_of(self)} has a cluster for each "
                 "label: give as many clusters, or take dcae-kmeans or dcae-gmm"
+            )
+        if method.label_outputs == 1:
+            raise InputError(
+                f"labels: all known ones of training samples are the same, and {method_of(self)} learns to tell labels "
+                "apart; give at least two, or none"
             )
         if known is not None:
             told = f"{int((known >= 0).sum())} of {len(known)}, {hash_arrays(known)[:12]}"
@@ -257,27 +263,29 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
         def train(method: Method, out: Path | None, stage: str = "", replace: bool = overwrite) -> Run:
             recipe, objective = method.recipe, None
             if method.labels is not None:
-                told = {**recipe.objective_options, "labels": torch.from_numpy(method.labels)}
-                objective = make_objective(recipe.objective, told)
+                options = {**recipe.objective_options, "labels": torch.from_numpy(method.labels)}
+                objective = make_objective(recipe.objective, options)
             start = begun(self, method, ds)
             assert isinstance(start.net, ClusterNet)
             check_padding(ds, takes_mask(start.net.encoder))
-            return fit(
-                start,
-                ds,
-                recipe,
-                objective=objective,
-                out=out,
-                resume=resume,
-                overwrite=replace,
-                device=self.device,
-                build=own_function(self),
-                command=command,
-                progress=None if progress is None else staged(progress, stage),
-                stop=stop,
-            )
+            with old.by(out, None if progress is None else staged(progress, stage)) as told:
+                return fit(
+                    start,
+                    ds,
+                    recipe,
+                    objective=objective,
+                    out=out,
+                    resume=resume,
+                    overwrite=replace,
+                    device=self.device,
+                    build=own_function(self),
+                    command=command,
+                    progress=told,
+                    stop=stop,
+                )
 
         folder = None if out is None else claim(out, resume=resume, overwrite=overwrite)
+        old = Superseding(folder if overwrite and not resume else None)
         count = int(self._given("n_init") or 1)
         if count > 1:
             method = audition(method, count, train, out=folder, resume=resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
@@ -9,12 +10,13 @@ import numpy as np
 from torch import nn
 
 from nervure.errors import InputError
+from nervure.nets.digest import weights_digest
 from nervure.registry import check_settings
 
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
-__all__ = ["parameters", "typed"]
+__all__ = ["network_digest", "parameters", "typed"]
 
 
 def parameters(estimator: DeepClusterer) -> dict[str, object]:
@@ -25,6 +27,24 @@ def parameters(estimator: DeepClusterer) -> dict[str, object]:
     0.01
     """
     return {name: None if _opaque(value) else value for name, value in _given(estimator).items()}
+
+
+def network_digest(estimator: DeepClusterer) -> str | None:
+    """A digest of layers, shapes and weights of a network that was given as a module; None of one that has a name.
+
+    >>> from nervure.cluster import clusterers
+    >>> kind = clusterers.get("iic")
+    >>> dense = nn.Linear(3, 2)
+    >>> made = [network_digest(kind(2, network=nn.Sequential(dense, part()))) for part in (nn.ReLU, nn.ReLU, nn.Tanh)]
+    >>> made[0] == made[1], made[0] == made[2], network_digest(kind(2, network="mixture-cnn"))
+    (True, False, None)
+    """
+    net = estimator.network
+    if not isinstance(net, nn.Module):
+        return None
+    layers = [(name, type(one).__module__, type(one).__qualname__) for name, one in net.named_modules()]
+    shapes = [(name, str(getattr(value, "shape", value))) for name, value in net.state_dict().items()]
+    return hashlib.sha256(f"{layers} {shapes} {weights_digest(net, None)}".encode()).hexdigest()
 
 
 def typed(estimator: DeepClusterer) -> DeepClusterer:

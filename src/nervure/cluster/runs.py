@@ -13,6 +13,7 @@ from torch import nn
 
 from nervure import store
 from nervure.cluster import clusterers
+from nervure.cluster.audition import first_seed
 from nervure.cluster.check import check_links
 from nervure.cluster.method import Method, begin
 from nervure.cluster.parameters import parameters
@@ -181,17 +182,26 @@ def fit_together(
 ) -> Run:
     """Fit by several processes, as ``estimator.fit_run`` does by one: to the same clusters.
 
+    The exception is :class:`nervure.cluster.VaDE`: each process draws noise of its own for its samples, so that other
+    numbers of processes are other draws, as other seeds are.
+
     Each process loads the data from its source. The other arguments are those of :func:`nervure.train.launch.train`.
     """
     from nervure.train import launch
 
-    known_labels(labels, len(ds), getattr(estimator, "parents", ()))  # refused here, not by a process
+    # refused here, not by a process
+    known_labels(labels, len(ds), getattr(estimator, "parents", ()), train=ds.indices("train"))
     if isinstance(estimator.network, nn.Module):
         raise InputError("a network given as a module cannot be handed to other processes; name it")
     pairs = None if links is None else check_links(links, ds, estimator.n_clusters)
+    own = isinstance(estimator.random_state, int | np.integer)
+    begun_with = first_seed(out, int(estimator._given("n_init") or 1)) if resume and not own else None
     arguments: dict[str, object] = {
         "method": method_of(estimator),
-        "parameters": {**parameters(estimator), "random_state": estimator._seed()},  # the same for all
+        "parameters": {
+            **parameters(estimator),
+            "random_state": estimator._seed() if begun_with is None else begun_with,  # the same for all
+        },
         "source": ds.source,
         "options": dict(ds.options),
         "fingerprint": ds.fingerprint,
@@ -253,4 +263,4 @@ def _pairs(given: Mapping[str, Sequence[Sequence[int]]] | None) -> Given | None:
 def own_function(estimator: DeepClusterer) -> str | None:
     """The caller's own function that makes the network, if that is what it was named by."""
     name = estimator.network
-    return name if isinstance(name, str) and ":" in name else None
+    return name if isinstance(name, str) and ":" in name and not name.endswith(".json") else None

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nervure.data import from_arrays
-from nervure.data.dataset import Dataset, Kind
+from nervure.data.dataset import Dataset, Indices, Kind
+from nervure.data.measure import measure
 from nervure.data.series import joined
 from nervure.errors import InputError
 
@@ -52,7 +53,7 @@ def _are_series(x: Sequence[Any]) -> bool:
 def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | bool | None, kind: Kind | None = None) -> Dataset:
     """All samples as the training split of a Dataset without labels; of a Dataset the scaling is its own."""
     if isinstance(x, Dataset):
-        if scaling is not None and x.options.get("standardize") != scaling:
+        if scaling is not None and x.options.get("standardize") != scaling and not _scaled(x, scaling):
             raise InputError(
                 f"scaling={scaling!r}: {x.source} is a Dataset, made with a scaling of its own; leave scaling out, or "
                 f"make the Dataset with standardize={scaling!r}"
@@ -80,6 +81,13 @@ def to_dataset(estimator: BaseEstimator, x: Any, scaling: str | bool | None, kin
         standardize=SCALING[plain.kind] if scaling is None else scaling,  # type: ignore[arg-type]
     )
     return ds if scaling is None else dataclasses.replace(ds, options={"standardize": scaling})
+
+
+def _scaled(ds: Dataset, scaling: str | bool) -> bool:
+    """Whether samples become network input as such a scaling of the training samples would make them."""
+    how: Any = scaling
+    train, scale = ds.indices("train"), ds.preprocessing.scale
+    return measure(ds.x, ds.kind, train, mask=ds.mask, scale=scale, standardize=how) == ds.preprocessing
 
 
 def new_data(estimator: Any, x: Any) -> Dataset:
@@ -118,15 +126,20 @@ def check_padding(ds: Dataset, masks: bool) -> None:
         )
 
 
-def known_labels(labels: ArrayLike | None, count: int, parents: Sequence[int] = ()) -> NDArray[np.int64] | None:
+def known_labels(
+    labels: ArrayLike | None, count: int, parents: Sequence[int] = (), *, train: Indices | None = None
+) -> NDArray[np.int64] | None:
     """What supervises (n,), numbered from 0, with -1 for unknown: labels, or their groups (spec deepcluster, S11).
 
-    Without labels nothing does.
+    Without labels nothing does. Samples at ``train`` are those that are learnt from, by default all; a label that none
+    of them has is unknown.
 
     >>> known_labels([3, -1, 5], 3)
     array([ 0, -1,  1])
     >>> known_labels([0, -1, 2, 3], 4, parents=[0, 0, 0, 1])
     array([ 0, -1,  0,  1])
+    >>> known_labels([3, 7, 5], 3, train=np.array([0, 2]))
+    array([ 0, -1,  1])
     """
     if labels is None:
         if len(parents):
@@ -153,5 +166,8 @@ def known_labels(labels: ArrayLike | None, count: int, parents: Sequence[int] = 
         if len(parents) <= known[-1]:
             raise InputError(f"parents: {len(parents)} groups for {known[-1] + 1} labels; give the group of each label")
         found = np.where(found >= 0, np.asarray(parents, dtype=np.int64)[found], -1)
-        known = np.unique(found[found >= 0])
-    return np.where(found >= 0, np.searchsorted(known, found), -1)
+    learnt = found if train is None else found[train]
+    known = np.unique(learnt[learnt >= 0])
+    if not len(known):
+        raise InputError("labels: no training sample has a known label; give labels of such samples, or no splits")
+    return np.where(np.isin(found, known), np.searchsorted(known, found), -1)

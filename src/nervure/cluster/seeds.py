@@ -173,18 +173,14 @@ def _kept(
 ) -> Kept:
     """The fits that a folder keeps, if it is there; those of another method, of other data or labels are refused."""
     from nervure.cluster.check import check_links
-    from nervure.cluster.counts import Kept
-    from nervure.cluster.parameters import parameters
-    from nervure.cluster.runs import method_of
+    from nervure.cluster.counts import Kept, about
     from nervure.cluster.samples import known_labels
     from nervure.data.dataset import hash_arrays
 
-    known = known_labels(labels, len(ds), getattr(estimator, "parents", ()))
+    known = known_labels(labels, len(ds), getattr(estimator, "parents", ()), train=ds.indices("train"))
     pairs = () if links is None else check_links(links, ds, estimator.n_clusters)
     settings = {
-        "method": method_of(estimator),
-        "data fingerprint": ds.fingerprint,
-        "parameter": {**parameters(estimator), "random_state": None},
+        **about(estimator, ds),
         "set of labels": hash_arrays(known),
         "set of links": hash_arrays(*pairs),
     }

@@ -23,7 +23,7 @@ from nervure.registry import takes
 if TYPE_CHECKING:
     from nervure.cluster.estimator import DeepClusterer
 
-__all__ = ["PUBLISHED", "auto_encoder", "score_network"]
+__all__ = ["PUBLISHED", "auto_encoder", "latent_of", "score_network", "takes_latent"]
 
 PUBLISHED = {"encoder_fc": "dense", "decoder": "literal"}
 """The layers of a convolutional auto-encoder as the thesis prints them (spec deepcluster, 2.1)."""
@@ -34,8 +34,7 @@ Network = tuple[str | nn.Module, dict[str, object], int]
 
 def auto_encoder(estimator: DeepClusterer, ds: Dataset, *, dense: bool = False) -> Network:
     """The auto-encoder of an estimator; ``dense`` prefers dense layers where no series is padded."""
-    profile = estimator.profiles[estimator.profile]
-    latent = estimator.latent or estimator.n_clusters * int(profile.get("latents") or 1)
+    profile, latent = estimator.profiles[estimator.profile], latent_of(estimator)
     if isinstance(estimator.network, nn.Module):
         size = latent_size(estimator.network, ds)
         if estimator.latent not in (None, size):
@@ -55,7 +54,7 @@ def auto_encoder(estimator: DeepClusterer, ds: Dataset, *, dense: bool = False) 
     asked = dict(estimator.network_options or {})
     if own_function(estimator) is None:
         known = takes(networks.get(name), given=2) if name in networks else None
-        if known is not None and "latent" not in known:
+        if name.endswith(".json") or (known is not None and "latent" not in known):
             some = ", ".join(one for one in networks.names() if one.endswith("autoencoder"))
             raise InputError(
                 f"{method_of(estimator)} needs an auto-encoder, and {name} is none; take one of {some}, or another "
@@ -67,6 +66,31 @@ def auto_encoder(estimator: DeepClusterer, ds: Dataset, *, dense: bool = False) 
     if estimator.latent is not None:
         asked["latent"] = latent
     return name, *own_settings(name, offered, asked, estimator.n_clusters, ds)
+
+
+def latent_of(estimator: DeepClusterer) -> int:
+    """The size of a latent of an auto-encoder that takes one: as asked, or by the profile.
+
+    >>> from nervure.cluster import DCAEGMM, DCAEKMeans
+    >>> latent_of(DCAEGMM(5)), latent_of(DCAEKMeans(5)), latent_of(DCAEKMeans(5, latent=3))
+    (10, 5, 3)
+    """
+    each = estimator.profiles.get(estimator.profile, {}).get("latents")
+    return estimator.latent or estimator.n_clusters * int(each or 1)
+
+
+def takes_latent(estimator: DeepClusterer) -> bool:
+    """Whether the network of an estimator can be told how large a latent is to be.
+
+    >>> from nervure.cluster import DCAEKMeans
+    >>> takes_latent(DCAEKMeans(5)), takes_latent(DCAEKMeans(5, network=nn.Linear(2, 2)))
+    (True, False)
+    """
+    if isinstance(estimator.network, nn.Module):
+        return False
+    own = own_function(estimator)
+    known = None if own is None else takes(function_of(own), given=2)
+    return known is None or "latent" in known
 
 
 def _output(estimator: DeepClusterer, ds: Dataset) -> str:

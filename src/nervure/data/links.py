@@ -17,6 +17,9 @@ __all__ = ["Links", "as_links", "contradictions", "crowd", "draw_links", "entail
 
 _FIELDS = ("must", "cannot")
 
+_STARTS = 16
+"""Samples at which the search for a crowd begins."""
+
 
 class Links(NamedTuple):
     """Pairs (m, 2) that must be in one cluster and pairs (c, 2) that cannot, as positions of samples.
@@ -90,8 +93,10 @@ def contradictions(links: Links, n: int | None = None) -> Indices:
     return links.cannot[same]
 
 
-def crowd(links: Links, n: int) -> Indices:
+def crowd(links: Links, n: int, enough: int | None = None) -> Indices:
     """Samples that all cannot be together, two by two, as many as a greedy search finds: each needs its own cluster.
+
+    The search begins at a few of those with most links, and ends when it has found ``enough``.
 
     >>> crowd(Links(np.array([[2, 3]]), np.array([[0, 1], [1, 2], [0, 3], [4, 5]])), 6).tolist()
     [0, 1, 2]
@@ -102,13 +107,15 @@ def crowd(links: Links, n: int) -> Indices:
         apart.setdefault(one, set()).add(other)
         apart.setdefault(other, set()).add(one)
     best: list[int] = []
-    for start in sorted(apart):
+    for start in sorted(apart, key=lambda one: (-len(apart[one]), one))[:_STARTS]:
         found, open_ = [start], set(apart[start])
-        while open_:
+        while open_ and len(found) != enough:
             following = min(open_, key=lambda one: (-len(apart[one] & open_), one))
             found.append(following)
             open_ &= apart[following]
         best = max(best, found, key=len)
+        if len(best) == enough:
+            break
     return np.sort(np.array([int(np.flatnonzero(group == one)[0]) for one in best], dtype=np.int64))
 
 

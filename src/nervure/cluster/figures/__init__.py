@@ -74,7 +74,8 @@ def evidence_of(
     run : Run
         Of a clusterer.
     ds : Dataset
-        Its training split is looked at; labels, where there are any, colour and name.
+        Its training split is looked at; labels, where there are any, colour and name. What is measured is of the split
+        that a run's measures are of: test or else validation where there is one.
     most : int
         Samples that are drawn.
     seed : int
@@ -93,4 +94,6 @@ def evidence_of(
     found: dict[str, Figure] = {}
     for name in names():
         found |= get(name)(view)
-    return found, {} if view.silhouettes is None else {"silhouette": float(view.silhouettes.mean())}
+    held_out = next((name for name in ("test", "validation") if len(ds.splits.get(name, ()))), None)
+    measured = view if held_out is None else look(run, ds, most=most, seed=seed, split=held_out)
+    return found, {} if measured.silhouettes is None else {"silhouette": float(measured.silhouettes.mean())}

@@ -12,15 +12,17 @@ __all__ = ["clusters", "course"]
 
 
 def clusters(view: View) -> dict[str, Figure]:
-    """A table of the clusters, whose title says whether any of them died."""
+    """A table of the clusters that live, whose title says how many died, and what is wrong."""
     wrong = trouble(view)
-    rows = [_row(view, one) for one in np.argsort(-np.bincount(view.clusters, minlength=view.count), kind="stable")]
+    order = np.argsort(-np.bincount(view.clusters, minlength=view.count), kind="stable")
+    rows = [_row(view, int(one)) for one in order if view.alive[one]]
+    many = f"{view.count} clusters" if view.alive.all() else f"{len(rows)} of at most {view.count} clusters"
     named = ("commonest label", "its share") if view.labels is not None else ()
     said = "; ".join(wrong) if wrong else "all of them are in use, and none lies on another"
     return {
         "clusters": Table(
-            title=f"{view.count} clusters: {said}",
-            alt=f"Members, mean probability and silhouette of {view.count} clusters, {len(view.at)} samples: {said}.",
+            title=f"{many}{view.looked}: {said}",
+            alt=f"Members, mean probability and silhouette of {many}, {view.of(len(view.at))}: {said}.",
             columns=("cluster", "members", "share", "mean probability", "silhouette", *named),
             rows=rows,
         )

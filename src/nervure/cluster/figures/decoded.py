@@ -22,15 +22,14 @@ def centres(view: View) -> dict[str, Figure]:
     prototypes = view.net.head.prototypes()
     if prototypes is None or view.net.decoder is None:
         return {}
-    alive = getattr(view.net.head, "alive", torch.ones(view.count, dtype=torch.bool)).tolist()
-    shown = [number for number, lives in enumerate(alive) if lives]
+    shown = np.flatnonzero(view.alive).tolist()
     with torch.no_grad():
         out = view.net.decode(prototypes.detach()[shown].to(torch.float32))
     names, sizes = [view.net.names[number] for number in shown], np.bincount(view.clusters, minlength=view.count)
     if view.ds.kind == "image":
         low, high = limits(view.ds, view.samples(view.some)[0])
         figure: Figure = Images(
-            title="Cluster centres, decoded",
+            title=f"Cluster centres, decoded{view.looked}",
             alt=f"What the decoder makes of the centres of {len(out)} clusters, with each one's members.",
             pictures=images(view.ds.preprocessing, out, low, high),
             captions=[f"{number}: {sizes[number]}" for number in shown],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nervure.cluster.figures.latents import evenly
 from nervure.cluster.figures.view import View
 from nervure.cluster.invariance import figures, measure
 from nervure.evidence import Figure
@@ -17,6 +18,6 @@ def invariance(view: View) -> dict[str, Figure]:
     shape = view.ds.in_shape
     if view.ds.kind != "image" or shape[-1] != shape[-2] or len(view.some) < 2:
         return {}
-    found = measure(view.net, view.ds, view.at[view.some[:SHOWN]])
+    found = measure(view.net, view.ds, view.at[evenly(view.some, SHOWN)])
     panels = figures({"this run": found})
     return {f"invariance-{layer.replace(' ', '-')}": one for layer, one in zip(found.layers, panels, strict=True)}

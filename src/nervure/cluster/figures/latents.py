@@ -62,14 +62,15 @@ def latents(view: View) -> dict[str, Figure]:
     x, mask = view.samples(rows)
     pictures, places = thumbnails(view.ds, x, mask), {"samples": view.at[rows]}
     order = _order(view)
-    place = np.argsort(order)
+    place = np.zeros(view.count, dtype=np.int64)
+    place[order[order >= 0]] = np.flatnonzero(order >= 0)
     how = "t-SNE" if view.space.shape[1] != 2 else "The two latents"
     found: dict[str, Figure] = {
         "latents-by-cluster": Scatter(
             title="Latent space, by cluster",
             alt=f"{how} of {len(rows)} samples, coloured by the cluster that they were put into.",
             groups=place[view.clusters[rows]],
-            labels=[_named(view, cluster) for cluster in order],
+            labels=["" if cluster < 0 else _named(view, cluster) for cluster in order],
             hover=[_words(view, row, label=True) for row in rows],
             points=points,
             thumbnails=pictures,
@@ -113,14 +114,14 @@ def samples(view: View) -> dict[str, Figure]:
 
 
 def _order(view: View) -> NDArray[np.int64]:
-    """Clusters in the order of the labels that they are matched to, then those that are matched to none."""
+    """Clusters in the order of the labels that they are matched to, then the rest; -1 for a label without a cluster."""
     if view.labels is None:
         return np.arange(view.count)
     place = {label: cluster for cluster, label in view.matching.items()}
     free = iter(cluster for cluster in range(view.count) if cluster not in view.matching)
     named = [place.get(label, -1) for label in range(len(view.ds.names))]
     order = [next(free, -1) if cluster < 0 else cluster for cluster in named]
-    return np.array([*(one for one in order if one >= 0), *free], dtype=np.int64)
+    return np.array([*order, *free], dtype=np.int64)
 
 
 def _named(view: View, cluster: int) -> str:

@@ -41,7 +41,7 @@ def members(view: View) -> dict[str, Figure]:
             captions[number * columns] = f"{one}: {captions[number * columns]}"
         what = "label" if view.labels is not None else "probability"
         found[f"members-{name}"] = Images(
-            title=f"The {name} members of each cluster",
+            title=f"The {name} members of each cluster{view.looked}",
             alt=f"Up to {columns} members {name} to the middle of each of {len(there)} clusters, a row a cluster, "
             f"with their {what}.",
             pictures=padded,
@@ -70,7 +70,7 @@ def _table(view: View, rows: list[Indices], name: str) -> Table:
         values = [round(float(value), 4) for value in view.ds.x[int(view.at[row])][:shown]]
         lines.append((f"cluster {view.clusters[row]}", view.called(row), view.label(row), *values))
     return Table(
-        title=f"The {name} members of each cluster",
+        title=f"The {name} members of each cluster{view.looked}",
         alt=f"Members {name} to the middle of each cluster, and their first {shown} features.",
         columns=("cluster", "sample", "label", *(view.ds.column(one) for one in range(shown))),
         rows=lines,

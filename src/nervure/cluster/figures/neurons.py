@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nervure.cluster.figures.latents import evenly
 from nervure.cluster.figures.members import EACH
 from nervure.cluster.figures.pictures import images, limits
 from nervure.cluster.figures.view import View
@@ -23,6 +24,8 @@ STEPS = 256
 BUDGET = 2e10
 FILTERS = 16
 DECAY = 1e-4
+START = 512
+"""Samples whose mean ascent begins with."""
 
 
 def ascend(
@@ -103,7 +106,7 @@ def _beside(view: View, made: Tensor) -> Images:
         captions += [str(cluster), *(view.label(row) for row in best)]
     columns = len(rows[0])
     return Images(
-        title="What each cluster's neuron answers to",
+        title=f"What each cluster's neuron answers to{view.looked}",
         alt=f"A row for each of {view.count} clusters: an input made by gradient ascent, framed, whose score exceeds "
         f"those of {100 * exceeded.min():.1f} % of the samples or more, and the {columns - 1} best samples.",
         pictures=np.concatenate(rows),
@@ -135,7 +138,7 @@ def filters(view: View) -> dict[str, Figure]:
 
 def _made(view: View, goal: Callable[[Tensor], Tensor], count: int, steps: int) -> Tensor:
     """So many inputs by ascent, from the mean of samples, within their range."""
-    x, _ = view.samples(view.some[:512])
+    x, _ = view.samples(evenly(view.some, START))
     start = x.mean(dim=0, keepdim=True).expand(count, *x.shape[1:])
     return ascend(goal, start, low=float(x.min()), high=float(x.max()), steps=steps, seed=view.seed)
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from nervure.cluster.figures.latents import evenly
 from nervure.cluster.figures.view import View
 from nervure.cluster.heads.scores import ScoresHead
 from nervure.evidence import Curve, Figure, Table
@@ -43,7 +44,7 @@ def balance(view: View) -> dict[str, Figure]:
     head = view.net.head
     if not isinstance(head, ScoresHead):
         return {}
-    latents = torch.from_numpy(view.latents[view.some[:BATCH]])
+    latents = torch.from_numpy(view.latents[evenly(view.some, BATCH)])
     with torch.no_grad():
         raw = head.linear(latents)
         normal = (raw - raw.mean(dim=0)) * (raw.var(dim=0, unbiased=False) + head.norm.eps).rsqrt()

@@ -69,7 +69,7 @@ def _curve(view: View, group: list[int], variate: int, part: str) -> Curve:
         spreads.append(spread)
         names.append(f"cluster {cluster} ({int((view.clusters == cluster).sum())})")
     return Curve(
-        title=f"Series by cluster: mean and one standard deviation{part}",
+        title=f"Series by cluster: mean and one standard deviation{part}{view.looked}",
         alt=f"Mean over time of the series in {', '.join(names)}{part}, with a band of one standard deviation.",
         x=np.arange(view.ds.in_shape[-1]),
         y=np.stack(lines),
@@ -93,7 +93,8 @@ def recording(view: View) -> dict[str, Figure]:
     return {
         "series-recording": Curve(
             title=f"{'All' if len(lines) == count else f'{len(lines)} of {count}'} variates of {view.called(row)}",
-            alt=f"{len(lines)} of {count} variates of the series that is surest of its cluster, {view.clusters[row]}.",
+            alt=f"{len(lines)} of {count} variates of the series that is surest of its cluster, {view.clusters[row]}"
+            f"{view.looked}.",
             x=np.arange(steps),
             y=lines,
             labels=[view.ds.column(one) for one in range(len(lines))],

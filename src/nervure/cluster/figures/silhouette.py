@@ -23,7 +23,7 @@ def silhouette(view: View) -> dict[str, Figure]:
     worst = there[order[-1]]
     return {
         "silhouette": Bars(
-            title=f"Silhouette of each cluster: {whole:.2f} over all samples",
+            title=f"Silhouette of each cluster: {whole:.2f} over {view.of(len(chosen))}",
             alt=f"Mean silhouette in latent space of {len(there)} clusters over {len(chosen)} samples; lowest for "
             f"cluster {worst} with {mean.min():.2f}. 1: far from all others; 0: between two; below: rather elsewhere.",
             values=mean[order][None],

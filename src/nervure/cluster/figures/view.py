@@ -68,6 +68,24 @@ class View:
         """Clusters."""
         return int(self.logs.shape[1])
 
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """Which clusters (clusters,) live: those of some heads die while training."""
+        marked = getattr(self.net.head, "alive", None)
+        return marked.cpu().numpy() if isinstance(marked, Tensor) else np.ones(self.count, dtype=bool)
+
+    def of(self, count: int) -> str:
+        """So many of the samples that there are to look at, in words."""
+        whole = len(_learnt(self.ds))
+        kind = "samples" if whole == len(self.ds) else "training samples"
+        return f"all {kind}" if count == whole else f"{count} of {whole} {kind}"
+
+    @property
+    def looked(self) -> str:
+        """What a title says where not all samples were looked at."""
+        said = self.of(len(self.at))
+        return "" if said.startswith("all") else f" ({said} looked at)"
+
     @cached_property
     def clusters(self) -> NDArray[np.int64]:
         """The cluster of each sample (n,)."""
@@ -155,8 +173,8 @@ class View:
         return self.ds.names[int(self.labels[row])]
 
 
-def look(run: Run, ds: Dataset, *, most: int = 2000, seed: int = 0) -> View:
-    """Encode a run's training samples, at most 20,000, and choose at most ``most`` of them to be drawn.
+def look(run: Run, ds: Dataset, *, most: int = 2000, seed: int = 0, split: str | None = None) -> View:
+    """Encode a run's training samples, or a split's, at most 20,000, and choose at most ``most`` of them to be drawn.
 
     Of latents with more than 3,355 values fewer samples are encoded, so that memory is bounded.
 
@@ -172,7 +190,7 @@ def look(run: Run, ds: Dataset, *, most: int = 2000, seed: int = 0) -> View:
         raise InputError("figures of clusters need a clusterer's run")
     ds = dataclasses.replace(ds, preprocessing=run.preprocessing)
     most_looked_at = min(LOOKED_AT, max(most, AT_ONCE // net.head.latent))
-    at = _some(ds.indices("train" if "train" in ds.splits else None), most_looked_at, seed)
+    at = _some(_learnt(ds) if split is None else ds.indices(split), most_looked_at, seed)
     latents, start = torch.empty(len(at), net.head.latent), 0
     for where, one in encoded(net, ds, at):
         latents[start : start + len(where)] = one
@@ -187,6 +205,11 @@ def trouble(view: View) -> tuple[str, ...]:
     """What is wrong with the clusters, a line each: empty, tiny or doubled ones, latents without scale."""
     group = Group.alone(torch.from_numpy(view.latents))
     return health(view.net.head, group, torch.from_numpy(view.clusters)).trouble
+
+
+def _learnt(ds: Dataset) -> Indices:
+    """The training samples; all where there are no splits."""
+    return ds.indices("train" if "train" in ds.splits else None)
 
 
 def _some(at: Indices, most: int, seed: int) -> Indices:

@@ -10,6 +10,7 @@ from nervure.cluster.estimator import DeepClusterer
 from nervure.cluster.method import Method
 from nervure.cluster.which_network import score_network
 from nervure.data.dataset import Dataset, Kind
+from nervure.errors import InputError
 from nervure.nets.parts import choose
 from nervure.train.recipe import CallbackSpec
 
@@ -72,6 +73,8 @@ class NeuralMixture(DeepClusterer):
     def method(self, ds: Dataset, seed: int, outputs: int) -> Method:
         """A scoring network, its EM objective, and for ``two-fold`` the second step as a callback."""
         choose("optimisation", self.optimisation, ("em-alone", "em", "two-fold", "consistency"))
+        if self.optimisation == "consistency" and self.lr is not None:
+            raise InputError("lr: consistency alone has no other steps than those of consistency_lr; give that instead")
         network, options, latent = score_network(self, ds)
         copies = None
         if self.optimisation != "em-alone":
