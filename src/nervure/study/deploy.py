@@ -58,8 +58,8 @@ def deploy(
     written = {file.format: file.path for file in files}
     engines = ("eager", "compiled", "onnxruntime") if "onnx" in written else ("eager", "compiled")
     table = latency_table(
-        Deployed(own_copy(run.net), run.preprocessing, run.task), raw[:1].to(torch.float32), batch=batch, threads=threads,
-        mask=None if mask is None else mask[:1], engines=engines, onnx_path=written.get("onnx"),
+        Deployed(own_copy(run.net), run.preprocessing, run.task), raw[:1].to(torch.float32), batch=batch,
+        threads=threads, mask=None if mask is None else mask[:1], engines=engines, onnx_path=written.get("onnx"),
     )  # fmt: skip
     if run.path is not None:
         annotate(run.path, {"latency": table})
