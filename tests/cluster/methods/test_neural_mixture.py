@@ -63,8 +63,8 @@ def test_normalised_scores_find_ten_groups(circle: Points) -> None:
 
 def test_consistency_alone_has_its_own_rate() -> None:
     ds = data.from_arrays(np.eye(12, dtype=np.float32), splits={"train": np.arange(12)}, validation=0, test=0)
-    for optimisation, rate in (("consistency", 0.2), ("two-fold", 0.1), ("em", 0.1)):
-        recipe = NeuralMixture(3, optimisation=optimisation, lr=0.1, consistency_lr=0.2).prepared(ds)[1].recipe
+    for optimisation, lr, rate in (("consistency", None, 0.2), ("two-fold", 0.1, 0.1), ("em", 0.1, 0.1)):
+        recipe = NeuralMixture(3, optimisation=optimisation, lr=lr, consistency_lr=0.2).prepared(ds)[1].recipe
         assert recipe.lr == rate
 
 
