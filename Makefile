@@ -7,28 +7,27 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: demo test check docs clean
+.PHONY: demo test check cover docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/nervure shape digits -o runs/demo --overwrite
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(if $(COVERAGE),--cov --cov-report=)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-check: $(VENV)/.check .coverage
+check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/check_extras.py
-	$(BIN)/coverage report
 	$(BIN)/python scripts/tables.py --check
 	$(BIN)/python -m doctest docs/examples.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# measuring which code the tests go over takes half as long again, so `make test` alone does not
-.coverage: $(shell find src tests -name '*.py') | $(VENV)/.test
-	$(MAKE) test COVERAGE=1
+# which code the tests go over; measuring it takes half as long again, so neither `test` nor `check` does
+cover: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --cov
 
 docs: $(VENV)/.check
 	$(BIN)/mkdocs serve
