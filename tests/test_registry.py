@@ -75,7 +75,7 @@ class TestMissedNames:
     def test_nothing_near_gives_the_list_alone(self, table):
         with pytest.raises(InputError) as caught:
             table.row("zzz")
-        assert str(caught.value) == "unknown sum 'zzz'; There are: add, multiply, join"
+        assert str(caught.value) == "unknown sum 'zzz'; there are: add, multiply, join"
 
     @given(st.text(max_size=20))
     def test_any_name_is_answered_in_one_kind_of_error(self, name):

@@ -118,8 +118,8 @@ def resolve(target: str) -> object:
 def nearest(name: str, known: tuple[str, ...]) -> str:
     """The end of a message about a missed name: the nearest one, and the list."""
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}There are: {', '.join(known)}"
+    hint = f"did you mean {close[0]!r}? There" if close else "there"
+    return f"{hint} are: {', '.join(known)}"
 
 
 def takes(factory: Callable[..., object], given: int = 0) -> tuple[str, ...] | None:

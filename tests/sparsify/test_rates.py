@@ -28,7 +28,7 @@ def test_a_layer_that_would_be_empty_is_named() -> None:
 
 
 def test_unknown_layers_and_mixtures_are_refused() -> None:
-    with pytest.raises(InputError, match="sparsity names the layer 'c'; There are: a, b"):
+    with pytest.raises(InputError, match="sparsity names the layer 'c'; there are: a, b"):
         rates.asked(LAYERS, {"c": 0.5})
     with pytest.raises(InputError, match="ranking='global' decides each layer's share itself"):
         rates.asked(LAYERS, {"a": 0.5}, ranking="global")

@@ -49,3 +49,5 @@ def test_samples_of_a_wrong_shape_are_refused_in_one_line() -> None:
     assert "\n" not in str(said.value)
     with pytest.raises(InputError, match=r"Linear cannot read samples of shape \(3,\)"):
         fitting(nn.Linear(2, 1), torch.zeros(1, 3))
+    with pytest.raises(InputError, match="Bilinear reads 2 tensors, and a batch of samples is one"):
+        fitting(nn.Bilinear(2, 2, 1), torch.zeros(1, 2))

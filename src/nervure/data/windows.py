@@ -386,7 +386,7 @@ def contents_of(
         layout="ct",
         names=names,
         splits=splits,
-        gap=None if splits else -(-length // stride) - 1,
+        gap=-(-length // stride) - 1,
         items=tuple(map(str, found.starts)),
         columns=columns,
         where=where,

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nervure.data.dataset import WIDE, Preprocessing, Task
+from nervure.data.dataset import WIDE, Batch, Preprocessing, Task
 from nervure.errors import InputError, NervureError
-from nervure.export.deployed import name_outputs, takes_mask
+from nervure.export.deployed import name_outputs
 from nervure.export.formats import Outputs, Runner
+from nervure.objectives.call import answer
 
 __all__ = ["Cases", "Difference", "cases", "check", "difference", "disagreement"]
 
@@ -72,10 +73,7 @@ def cases(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, m
 
 
 def _eager(net: nn.Module, preprocessing: Preprocessing, task: Task, x: Tensor, mask: Tensor | None) -> Outputs:
-    x = preprocessing(x, mask)
-    if mask is None:
-        return name_outputs(net(x), task)
-    return name_outputs(net(x, mask=mask) if takes_mask(net) else net(x), task)
+    return name_outputs(answer(net, Batch(preprocessing(x, mask), None, torch.arange(len(x)), mask)), task)
 
 
 def difference(found: Outputs, reference: Outputs) -> Difference:

@@ -10,27 +10,37 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 
-__all__ = ["call", "first_tensor", "takes_mask"]
+__all__ = ["answer", "call", "first_tensor", "takes_mask"]
 
 _TAKES_MASK: dict[type[nn.Module], bool] = {}
 
 
 def call(net: nn.Module, batch: Batch) -> Tensor:
-    """The network's output for a batch; unequal lengths reach networks whose ``forward`` takes ``mask``.
-
-    Of several outputs the first tensor is taken. A network that reads several tensors, and weights of another type of
-    number than the batch, are named where they make it fail.
+    """The network's output for a batch, of several the first tensor; see :func:`answer`.
 
     >>> import torch
     >>> batch = Batch(torch.ones(2, 3), None, torch.arange(2))
     >>> call(nn.Identity(), batch).shape
     torch.Size([2, 3])
     """
+    return first_tensor(answer(net, batch))
+
+
+def answer(net: nn.Module, batch: Batch) -> object:
+    """All that the network gives for a batch; unequal lengths reach networks whose ``forward`` takes ``mask``.
+
+    A network that reads several tensors, and weights of another type of number than the batch, are named where they
+    make it fail.
+
+    >>> import torch
+    >>> batch = Batch(torch.ones(2, 3), None, torch.arange(2), torch.ones(2, 3, dtype=torch.bool))
+    >>> answer(nn.Identity(), batch).shape
+    torch.Size([2, 3])
+    """
     try:
         if batch.mask is not None and takes_mask(net):
-            out = net(batch.x, mask=batch.mask)
-        else:
-            out = net(batch.x)
+            return net(batch.x, mask=batch.mask)
+        return net(batch.x)
     except TypeError as error:
         if (needed := _needed(net, batch)) < 2:
             raise
@@ -39,7 +49,6 @@ def call(net: nn.Module, batch: Batch) -> Tensor:
         if (said := _other_numbers(net, batch.x)) is None:
             raise
         raise InputError(said) from error
-    return first_tensor(out)
 
 
 def _needed(net: nn.Module, batch: Batch) -> int:

@@ -14,6 +14,7 @@ from nervure.data.counter import order
 from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.nets.origin import origin_of
+from nervure.objectives.call import answer
 from nervure.observe.borrowed import borrowed
 from nervure.observe.collect import Objective
 
@@ -90,7 +91,7 @@ def fitting(net: nn.Module, example: Tensor) -> None:
         raise InputError(f"the network was built for samples of shape {built}, and these are {shape}")
     try:
         with borrowed(net) as device, torch.inference_mode():
-            net(example[:1].to(device))
+            answer(net, Batch(example[:1].to(device), None, torch.arange(1)))
     except (RuntimeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

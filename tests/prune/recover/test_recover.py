@@ -83,7 +83,7 @@ def test_own_objects_are_methods(pair: tuple[nn.Module, nn.Module], noise: Noise
         ({"method": "kernel-estimate"}, "did you mean 'kernel-estimation'"),
         ({"method": []}, "no method"),
         ({"rigde": 1.0}, "no option 'rigde'; did you mean 'ridge'"),
-        ({"method": "bias", "ridge": 1.0}, "no option .ridge.; There are: samples"),
+        ({"method": "bias", "ridge": 1.0}, "no option .ridge.; there are: samples"),
         ({"samples": 0}, "samples = 0"),
         ({"method": "kernel-estimation", "kept": {"0": [0]}}, None),
     ],

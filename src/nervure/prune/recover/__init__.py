@@ -151,7 +151,7 @@ def check(method: str | Recovery | Sequence[str | Recovery], *, samples: int = S
     >>> check("kernel-estimation", samples=500, ridge=0.01)
     >>> check("fine-tune", ridge=0.01)
     Traceback (most recent call last):
-    nervure.errors.InputError: recovery by fine-tune has no option 'ridge'; There are: samples, recipe, ...
+    nervure.errors.InputError: recovery by fine-tune has no option 'ridge'; there are: samples, recipe, ...
     """
     enough(samples)
     _chain(method, options)

@@ -12,7 +12,7 @@ from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.features.inf_fs import MOST, inf_fs
 from nervure.features.pca import pca_scores
-from nervure.objectives.call import takes_mask
+from nervure.objectives.call import answer
 from nervure.observe.absolute import outputs_of
 from nervure.observe.borrowed import borrowed
 from nervure.observe.summary import flat
@@ -69,9 +69,8 @@ def responses(net: nn.Module, batches: Iterable[Batch], samples: int | None, *, 
         for batch in batches:
             x = batch.x if samples is None else batch.x[: samples - seen]
             seen += len(x)
-            mask = None if batch.mask is None or not takes_mask(net) else batch.mask[: len(x)].to(device)
-            given = net(x.to(device)) if mask is None else net(x.to(device), mask=mask)
-            found.append([_one(out, softmax) for out in outputs_of(given)])
+            part = Batch(x, None, batch.index[: len(x)], None if batch.mask is None else batch.mask[: len(x)])
+            found.append([_one(out, softmax) for out in outputs_of(answer(net, part.to(device)))])
             if samples is not None and seen >= samples:
                 break
     if not found:
