@@ -112,6 +112,13 @@ class TestNetwork:
             "nervure: small reads samples of (1, 8, 8) into 10 outputs; those of digits are (1, 8, 8)"
         )
 
+    def test_without_labels_it_says_what_is_trained(self, call) -> None:
+        how = ("train", "digits", "--data-option", "task=none", "--epochs", 1, "-o")
+        said = call(*how, "r")
+        assert said.code == 0
+        assert "digits has no labels: training is to give samples back; nervure cluster finds groups\n" in said.err
+        assert call(*how, "s", "-q").err == ""
+
     def test_blueprint(self, call, tmp_path: Path) -> None:
         layers = [{"type": "conv", "units": 4, "kernel": 3}, {"type": "pool"}, {"type": "dense", "units": 10}]
         (tmp_path / "blueprint.json").write_text(json.dumps({"layers": layers}))

@@ -74,7 +74,9 @@ def test_as_a_source() -> None:
 def test_drawn_anew_windows_of_two_splits_share_no_point() -> None:
     ds = load("movement", n=6000, folds=5, resplit=True, standardize=False)
     assert sorted(ds.splits) == ["test", "train", "validation"]
-    points = {name: {tuple(row) for row in np.moveaxis(ds.x[at], 1, 2).reshape(-1, 3)} for name, at in ds.splits.items()}
+    points = {
+        name: {tuple(row) for row in np.moveaxis(ds.x[at], 1, 2).reshape(-1, 3)} for name, at in ds.splits.items()
+    }
     for one, other in itertools.combinations(points, 2):
         assert not points[one] & points[other]
 

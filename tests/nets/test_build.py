@@ -42,6 +42,12 @@ MODULE = """
         return nn.Linear(in_shape[0], classes)
 
     number = 3
+
+    class Own(nn.Linear):
+        def __init__(self):
+            super().__init__(5, 3)
+
+    own = Own()
 """
 
 
@@ -129,6 +135,11 @@ def test_an_edited_origin_is_refused(field, value, message):
         ("number", "is no function"),
         ("nothing", "cannot be imported"),
         ("", "cannot be imported"),
+        (
+            "Own",
+            r"TypeError while building .*; give package.module:function, a function called as f\(in_shape, classes\)",
+        ),
+        ("own", r"own is a network already; give package.module:function"),
     ],
 )
 def test_a_users_function_that_does_not_serve(user, function, message):
@@ -174,6 +185,8 @@ def test_leaves_the_generators_alone(user):
         ({"spec": "resnet20", "width": -1}, "positive multiplier"),
         ({"spec": "conv-autoencoder", "units": [3], "kernels": [3, 3]}, "give as many of each"),
         ({"spec": "no.such.module:f"}, "cannot be imported"),
+        ({"spec": "mine.py"}, "a module is named without .py; write mine:FUNCTION"),
+        ({"spec": "nets/mine.py:small"}, "write mine:small"),
         ({"spec": "nothing.json"}, "no blueprint can be read there"),
         ({"spec": 3}, "names no network"),
         ({"spec": "lenet5", "weights": "nothing.safetensors"}, "no such file"),

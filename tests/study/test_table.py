@@ -126,7 +126,7 @@ def test_what_is_drawn_several_times_or_trained_for_longer_says_so(name: str) ->
         if isinstance(criteria, dict):
             drawn |= {one for one, asked in criteria.items() if asked.get("draws", 1) > 1}
     trained = {"dropout", "lottery", "lottery-equal"} & set(study.arms)
-    assert drawn | trained == set(study.notes)
+    assert drawn | trained <= set(study.notes)
 
 
 def test_a_figure_is_printed_once_at_a_place(table: str) -> None:

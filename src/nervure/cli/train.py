@@ -11,7 +11,7 @@ import typer
 from nervure.cli import complete
 from nervure.cli import options as opt
 from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, say_where, set_threads, typed
-from nervure.cli.console import print_json, print_table, training_bar
+from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def command(
     net = net or nets.default_for(ds)
     own_code(net)
     module = _network(net, ds, weights, how.seed, pairs(net_option, "--net-option"))
+    if ds.task == "none" and objective is None:
+        say(f"{ds.source} has no labels: training is to give samples back; nervure cluster finds groups", quiet=quiet)
     build = net if is_function(net) else None
     run = _fit(module, ds, how, out, resume, overwrite, device, threads, devices, nodes, build, quiet, typed(context))
     show(run, json_)

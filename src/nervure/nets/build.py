@@ -155,6 +155,9 @@ def function_of(spec: str) -> Network:
     Traceback (most recent call last):
     nervure.errors.InputError: nervure.nets.mlp:nothing: cannot be imported (module 'nervure.nets.mlp' has no ...
     """
+    module, _, name = spec.partition(":")
+    if module.endswith(".py"):
+        raise InputError(f"{spec}: a module is named without .py; write {Path(module).stem}:{name or 'FUNCTION'}")
     try:
         function = resolve(spec)
     except (ImportError, AttributeError, ValueError) as error:
@@ -171,7 +174,7 @@ def _resolve(spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[st
         if settings:
             raise InputError(f"a blueprint takes no settings; leave out {', '.join(settings)}")
         return Base("blueprint", spec.to_json(), shape, classes, {}), functools.partial(chain, spec)
-    if isinstance(spec, str) and ":" not in spec:
+    if isinstance(spec, str) and ":" not in spec and not spec.endswith(".py"):
         return Base("name", spec, shape, classes, settings), networks.get(spec)
     if isinstance(spec, str):
         return Base("function", spec, shape, classes, settings), function_of(spec)
@@ -183,6 +186,9 @@ def _resolve(spec: Spec, shape: tuple[int, ...], classes: int, settings: dict[st
 
 def _construct(base: Base, function: Network, seed: int) -> nn.Module:
     what = base.spec if isinstance(base.spec, str) else "blueprint"
+    called = "give package.module:function, a function called as f(in_shape, classes)"
+    if isinstance(function, nn.Module):
+        raise InputError(f"{what} is a network already; {called} that gives it")
     check_settings(what, function, base.settings, given=2)
     try:
         with seeded(seed):
@@ -195,8 +201,9 @@ def _construct(base: Base, function: Network, seed: int) -> nn.Module:
         raise
     except Exception as error:  # a stranger's function, or a setting of the wrong type in one of ours
         reason = (str(error).strip() or "no reason given").splitlines()[0]
+        hint = f"; {called}" if base.kind == "function" and isinstance(error, TypeError) else ""
         raise InputError(
-            f"{what}: {type(error).__name__} while building for samples of {base.in_shape}: {reason}"
+            f"{what}: {type(error).__name__} while building for samples of {base.in_shape}: {reason}{hint}"
         ) from error
     if not isinstance(net, nn.Module):
         raise InputError(f"{what} gave a {type(net).__name__}, not a torch.nn.Module")

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from nervure.study.results import Row
-from nervure.study.sweeps import Sweep, plain, sweeps
+from nervure.study.sweeps import WHOLE, Sweep, plain, sweeps
 
 __all__ = ["Layout", "brackets", "in_words", "layouts", "number", "ours", "swept"]
 
@@ -81,8 +81,12 @@ def _by_number(sweep: Sweep, cells: Cells, axis: str | Mapping[str, str]) -> Lay
     """A line for each number, a column for each arm or criterion."""
     of = {column: [cells.get(sweep.cells.get((column, label), ("", ""))) for label in sweep.labels]
           for column in sweep.columns}  # fmt: skip
-    lines = [(at, *(_cell(of[column][row]) for column in sweep.columns)) for row, at in enumerate(sweep.labels)]
     name, label = swept(sweep, axis)
+    called = {WHOLE: "all"} if label == "layer" else {}
+    lines = [
+        (called.get(at, at), *(_cell(of[column][row]) for column in sweep.columns))
+        for row, at in enumerate(sweep.labels)
+    ]
     return Layout(name, (label, *sweep.columns), (("seeds", *_seeds(list(of.values()))), *lines))
 
 
