@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["DivergedError", "InputError", "InterruptedWork", "MissingExtra", "NervureError", "RunError"]
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+__all__ = ["DivergedError", "InputError", "InterruptedWork", "MissingExtra", "NervureError", "RunError", "first_wrong"]
 
 
 class NervureError(Exception):
@@ -44,3 +49,20 @@ class InterruptedWork(NervureError):
     """Work was stopped on request, at a point from which it can go on."""
 
     exit_code = 130
+
+
+def first_wrong(error: ValidationError) -> str:
+    """The first thing that a check of fields found wrong, as ``field: what``.
+
+    >>> from pydantic import BaseModel
+    >>> class Pair(BaseModel):
+    ...     first: int
+    >>> try:
+    ...     Pair(first="one")
+    ... except ValueError as error:
+    ...     first_wrong(error)
+    'first: Input should be a valid integer, unable to parse string as an integer'
+    """
+    first = error.errors()[0]
+    where, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    return f"{where}: {said}" if where else said

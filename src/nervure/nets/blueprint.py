@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nervure.errors import InputError
+from nervure.errors import InputError, first_wrong
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -32,11 +32,8 @@ Order = Literal["conv-bn-relu", "conv-relu-bn"]
 
 
 def _readable(error: ValidationError) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
     more = error.error_count() - 1
-    message = first["msg"].removeprefix("Value error, ")
-    return f"blueprint{': ' + where if where else ''}: {message}{f' (and {more} more)' if more else ''}"
+    return f"blueprint: {first_wrong(error)}{f' (and {more} more)' if more else ''}"
 
 
 class _Readable(ModelMetaclass):

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, PrivateAttr, ValidationError, field_validator
 from torch import Tensor, nn
 
-from nervure.errors import InputError
+from nervure.errors import InputError, first_wrong
 from nervure.evidence import Figure, Flow, Table
 from nervure.nets.digest import weights_digest
 from nervure.observe.ready import refuse_compiled
@@ -283,9 +283,8 @@ class Plan(_Data):
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except (ValidationError, InputError) as error:
-            first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
-            where, said = ".".join(str(part) for part in first["loc"]), str(first["msg"]).removeprefix("Value error, ")
-            raise InputError(f"{path}: not a plan that Nervure wrote ({where}: {said})") from error
+            said = first_wrong(error) if isinstance(error, ValidationError) else str(error)
+            raise InputError(f"{path}: not a plan that Nervure wrote ({said})") from error
 
     def check(self, net: nn.Module) -> None:
         """Refuse a network of another structure, naming the first difference; other weights only warn."""

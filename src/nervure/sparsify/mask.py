@@ -13,7 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 from torch import Tensor, nn
 
-from nervure.errors import InputError
+from nervure.errors import InputError, first_wrong
 from nervure.evidence import Bars, Figure, Table
 from nervure.sparsify.masked import bake, masked, masks_of, structure, unmasked
 
@@ -273,8 +273,7 @@ class Mask:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"])
-            raise InputError(f"{path}: not a mask that Nervure wrote ({where}: {error.errors()[0]['msg']})") from error
+            raise InputError(f"{path}: not a mask that Nervure wrote ({first_wrong(error)})") from error
         except (ValueError, AttributeError, KeyError, TypeError) as error:
             raise InputError(f"{path}: not a mask that Nervure wrote ({error})") from error
         packed = load_weights(bits)

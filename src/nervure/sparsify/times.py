@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nervure.errors import InputError
+from nervure.errors import InputError, first_wrong
 from nervure.evidence import Table
 
 __all__ = ["SAME", "LayerTime", "TimeTable", "this_machine"]
@@ -127,8 +127,7 @@ class TimeTable(_Data):
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from error
         except ValidationError as error:
-            where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "the file"
-            raise InputError(f"{path}: not a table of times ({where}: {error.errors()[0]['msg']})") from error
+            raise InputError(f"{path}: not a table of times ({first_wrong(error)})") from error
         except ValueError as error:
             raise InputError(f"{path}: not a table of times ({error})") from error
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from nervure.errors import RunError
+from nervure.errors import RunError, first_wrong
 
 __all__ = ["SCHEMA", "Record", "digest_of", "migrations", "parse", "render"]
 
@@ -93,9 +93,7 @@ def parse(path: Path) -> Record:
     try:
         return Record.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RunError(f"{path}: {where}: {first['msg']}") from error
+        raise RunError(f"{path}: {first_wrong(error)}") from error
 
 
 def digest_of(data: Mapping[str, object]) -> str:
