@@ -21,6 +21,7 @@ _ROOMS = (
     "errors",
     "evidence",
     "export",
+    "features",
     "judge",
     "nets",
     "objectives",

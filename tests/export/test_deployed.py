@@ -13,7 +13,7 @@ from torch import nn
 from nervure.data.dataset import Preprocessing
 from nervure.errors import InputError
 from nervure.export import Deployed
-from nervure.export.deployed import name_outputs, own_copy, takes_mask
+from nervure.export.deployed import name_outputs, own_copy
 
 
 @settings(max_examples=30, deadline=None)
@@ -51,11 +51,6 @@ def test_padding_is_zero_after_preprocessing_and_the_mask_arrives(nets):
     x = torch.tensor([[[2.0, 4.0, 99.0], [3.0, 6.0, -99.0]]])
     stretched = Deployed(nn.Identity(), Preprocessing(each="min-max"))(x, mask)["output"]
     assert stretched.tolist() == [[[0.0, 0.5, 0.0], [0.25, 1.0, 0.0]]]
-
-
-def test_whether_a_network_takes_a_mask(nets):
-    assert takes_mask(nets.Series())
-    assert not takes_mask(nets.Small())
 
 
 def test_outputs_get_names():

@@ -33,6 +33,7 @@ __all__ = [
     "refuse_options",
     "say_where",
     "set_threads",
+    "to_agree",
     "typed",
 ]
 
@@ -131,6 +132,15 @@ def load_run(path: Path, function: str | None) -> Run:
 
     own_code(function)
     return store.load(path, build=function)
+
+
+def to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:
+    """The data that a smaller network is to be true to: for a clusterer its own clusters stand for labels."""
+    if run.task != "clustering":
+        return ds
+    from nervure.cluster.runs import by_its_clusters
+
+    return by_its_clusters(run, ds, seed=seed, device=device)
 
 
 def typed(context: typer.Context) -> str:

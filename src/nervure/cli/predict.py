@@ -102,6 +102,7 @@ def sets_of(
 def rows_of(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
     """Each sample's name with its probabilities, or its outputs."""
     import numpy as np
+    from scipy.special import softmax
 
     from nervure.data.folder import spelt
     from nervure.train import predict
@@ -109,8 +110,7 @@ def rows_of(run: Run, ds: Dataset, batch: int, device: str) -> list[Row]:
     out = predict(run, ds, batch=batch, device=device)
     values = out.reshape(len(out), -1).astype(np.float64)
     if run.task in CHOICES:
-        values = np.exp(values - values.max(axis=1, keepdims=True))
-        values /= values.sum(axis=1, keepdims=True)
+        values = softmax(values, axis=1)
     samples = ds.items or tuple(f"{ds.source}[{place}]" for place in range(len(ds)))
     return list(zip(map(spelt, samples), values.tolist(), strict=True))
 

@@ -13,7 +13,17 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, load_run, nested, pairs, refuse_options, say_where, set_threads, typed
+from nervure.cli.common import (
+    check_device,
+    load_run,
+    nested,
+    pairs,
+    refuse_options,
+    say_where,
+    set_threads,
+    to_agree,
+    typed,
+)
 from nervure.cli.console import judging_bar, print_figure, print_json, print_rows, print_table, say, training_bar
 from nervure.cli.samples import data_of
 from nervure.errors import InputError, InterruptedWork
@@ -195,7 +205,7 @@ def command(
     if out is not None and not dry_run and resume and folder.is_run(out):
         _finished(out, net, asked, given_data.fingerprint, json_, quiet)
         return
-    ds = _to_agree(held, given_data, seed, device)
+    ds = to_agree(held, given_data, seed, device)
     mend = _mender(methods, mending, seed, device, quiet)
     if saved is not None:
         made = saved
@@ -289,15 +299,6 @@ def _claim_search(folder: Path, resume: bool, overwrite: bool) -> None:
     import shutil
 
     shutil.rmtree(folder)
-
-
-def _to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:
-    """The data that cutting is to be true to: for a clusterer its own clusters stand for labels."""
-    if run.task != "clustering":
-        return ds
-    from nervure.cluster.runs import by_its_clusters
-
-    return by_its_clusters(run, ds, seed=seed, device=device)
 
 
 def _agreement(done: Run, ds: Dataset, device: str) -> None:

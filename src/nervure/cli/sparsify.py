@@ -10,10 +10,10 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, typed
+from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, to_agree, typed
 from nervure.cli.console import print_rows
 from nervure.cli.samples import data_of
-from nervure.cli.sparsify_work import finished, judged, show, to_agree, trained, unusual, write
+from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
 from nervure.cli.train import make_recipe
 from nervure.errors import InputError
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nervure.store import Run
     from nervure.train import Recipe
 
-__all__ = ["finished", "judged", "show", "to_agree", "trained", "unusual", "write"]
+__all__ = ["finished", "judged", "show", "trained", "unusual", "write"]
 
 _USUAL = {"ranking": "layer", "order": "input-to-output", "exclude": (), "allow_empty": False, "samples": 2000}
 
@@ -75,15 +75,6 @@ def finished(
         show(sparsify.Mask.load(file), json_, out, held)
     say_where(out, None, quiet=quiet, finished=True)
     return True
-
-
-def to_agree(held: Run, ds: Dataset, seed: int, device: str) -> Dataset:
-    """The data that edges are judged and trained by: for a clusterer its own clusters stand for labels."""
-    if held.task != "clustering":
-        return ds
-    from nervure.cluster.runs import by_its_clusters
-
-    return by_its_clusters(held, ds, seed=seed, device=device)
 
 
 def judged(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from nervure.cluster.heads import Group
 from nervure.cluster.net import ClusterNet
+from nervure.cluster.quiet import evaluated
 from nervure.data import Loader
 from nervure.objectives.reconstruction import Reduction, reconstruction_loss
 from nervure.train.runtime import sum_over_ranks
@@ -27,14 +28,12 @@ def label_accuracy(net: ClusterNet, group: Group, labels: Tensor) -> float:
     labels : Tensor, (total,)
         What supervises, by place among all, -1 where unknown.
     """
-    was = net.training
-    net.eval()
     own = labels[group.places].to(group.latents.device)
     known = own >= 0
     right = torch.zeros((), dtype=torch.float64, device=own.device)
-    for latents, wanted in zip(group.latents[known].split(1024), own[known].split(1024), strict=True):
-        right += (net.label_scores(latents).argmax(dim=1) == wanted).sum()
-    net.train(was)
+    with evaluated(net):
+        for latents, wanted in zip(group.latents[known].split(1024), own[known].split(1024), strict=True):
+            right += (net.label_scores(latents).argmax(dim=1) == wanted).sum()
     hits, total = group.reduce(torch.stack([right, known.sum().to(torch.float64)])).tolist()
     return float(hits / max(1.0, total))
 

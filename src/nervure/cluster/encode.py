@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nervure.cluster.heads.head import Group
 from nervure.cluster.net import ClusterNet
+from nervure.cluster.quiet import evaluated
 from nervure.data import Loader
 from nervure.data.dataset import Dataset, Indices
 from nervure.nets.shadow import place_of
@@ -30,8 +31,6 @@ def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
     together (spec deepcluster, S4, pitfalls): latents before the norm are kept, so that one pass is enough. Latents of
     a wide layer are held as the head's lens shows them.
     """
-    was = net.training
-    net.eval()
     normed = isinstance(net.norm, nn.modules.batchnorm._BatchNorm)
     through = None if normed else net.head.lens()
     places = torch.cat([part[loader.rank :: loader.world] for part in torch.arange(total).split(loader.size)])
@@ -39,25 +38,19 @@ def encode(net: ClusterNet, loader: Loader, total: int, seed: int = 0) -> Group:
     raw = torch.zeros(len(places), net.head.latent if through is None else through.shape[1], device=device, dtype=dtype)
     through = None if through is None else through.to(raw)
     start = 0
-    for batch in loader.epoch(0):
-        if len(batch.index):
-            latents = net.raw(batch.x, batch.mask)
-            raw[start : start + len(latents)] = latents if through is None else latents @ through
-        start += len(batch.index)
-    group = Group(raw, total, places, sum_over_ranks, seed, through)
-    if normed:
-        _measure(net.norm, group)
-        group = dataclasses.replace(group, latents=net.norm(raw))
-    net.train(was)
-    return group
-
-
-def _measure(norm: nn.Module, group: Group) -> None:
-    wide = group.latents.to(torch.float64)
-    mean = group.reduce(wide.sum(dim=0)) / max(1, group.total)
-    spread = group.reduce((wide - mean).square().sum(dim=0)) / max(1, group.total)
-    norm.running_mean.copy_(mean)  # type: ignore[operator]
-    norm.running_var.copy_(spread)  # type: ignore[operator]
+    with evaluated(net):
+        for batch in loader.epoch(0):
+            if len(batch.index):
+                latents = net.raw(batch.x, batch.mask)
+                raw[start : start + len(latents)] = latents if through is None else latents @ through
+            start += len(batch.index)
+        group = Group(raw, total, places, sum_over_ranks, seed, through)
+        if not normed:
+            return group
+        mean, variance = group.moments(raw)
+        net.norm.running_mean.copy_(mean)  # type: ignore[operator]
+        net.norm.running_var.copy_(variance)  # type: ignore[operator]
+        return dataclasses.replace(group, latents=net.norm(raw))
 
 
 @torch.no_grad()
@@ -66,12 +59,8 @@ def encoded(
 ) -> Iterator[tuple[Indices, Tensor]]:
     """Latents of the samples at ``at``, batch by batch: positions and (n, latent) on the CPU."""
     at = ds.indices() if at is None else np.asarray(at, dtype=np.int64)
-    was = net.training
-    net.eval()
-    try:
+    with evaluated(net):
         for start in range(0, len(at), BATCH):
             where = at[start : start + BATCH]
             batch = ds.batch(where).to(device)
             yield where, net.encode(batch.x, batch.mask).cpu()
-    finally:
-        net.train(was)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils.validation import check_is_fitted
@@ -320,9 +321,7 @@ class DeepClusterer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMi
 
     def predict_proba(self, x: Any) -> NDArray[np.float64]:
         """The probability of each cluster for each sample: (n, n_clusters)."""
-        logs = self._outputs(x)
-        found = np.exp(logs - logs.max(axis=1, keepdims=True))
-        return np.asarray(found / found.sum(axis=1, keepdims=True))
+        return np.asarray(softmax(self._outputs(x), axis=1))
 
     def transform(self, x: Any) -> NDArray[np.float32]:
         """Latents (n, latent)."""

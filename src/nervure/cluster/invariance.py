@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nervure.cluster.net import ClusterNet
+from nervure.cluster.quiet import evaluated
 from nervure.data.dataset import Dataset, Indices
 from nervure.errors import InputError
 from nervure.evidence import Bars
@@ -209,9 +210,7 @@ def measure(
     sums = np.zeros((len(names), len(TRANSFORMS)))
     moments = {name: Features() for name in names}
     device = next(net.parameters()).device
-    was = net.training
-    net.eval()
-    try:
+    with evaluated(net):
         for start in range(0, len(at), batch):
             x = ds.batch(at[start : start + batch]).x.to(device)
             plain = watched(net, x, ends)
@@ -220,8 +219,6 @@ def measure(
             for place, change in enumerate(TRANSFORMS.values()):
                 changed = watched(net, change(x), ends)
                 sums[:, place] += [len(x) * squared_difference(plain[name], changed[name]) for name in names]
-    finally:
-        net.train(was)
     difference = sums / len(at)
     share = np.array(
         [[normalised(one, moments[name].variance) for one in row] for name, row in zip(names, difference, strict=True)]

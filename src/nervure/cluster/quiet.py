@@ -1,4 +1,4 @@
-"""Batch norms that do not remember: statistics of transformed copies stay out of the stored ones."""
+"""A network for a while in evaluation mode, or with batch norms that do not remember what passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,27 @@ from contextlib import contextmanager
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["quiet_norms"]
+__all__ = ["evaluated", "quiet_norms"]
+
+
+@contextmanager
+def evaluated(net: nn.Module) -> Iterator[None]:
+    """Within, the network is in evaluation mode; afterwards each of its modules in the one that it was in.
+
+    >>> net = nn.Sequential(nn.Dropout().eval(), nn.Dropout())
+    >>> with evaluated(net):
+    ...     net[1].training
+    False
+    >>> net[0].training, net[1].training
+    (False, True)
+    """
+    training = [module for module in net.modules() if module.training]
+    net.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from nervure.data.counter import key, uniform
 from nervure.data.dataset import Indices
 from nervure.errors import InputError
 
-__all__ = ["Links", "as_links", "contradictions", "crowd", "draw_links", "entailed", "together"]
+__all__ = ["Links", "as_links", "contradictions", "crowd", "draw_links", "together"]
 
 _FIELDS = ("must", "cannot")
 
@@ -117,25 +117,6 @@ def crowd(links: Links, n: int, enough: int | None = None) -> Indices:
         if len(best) == enough:
             break
     return np.sort(np.array([int(np.flatnonzero(group == one)[0]) for one in best], dtype=np.int64))
-
-
-def entailed(links: Links, n: int) -> Links:
-    """All that follows from links: every pair of a group must, every pair of two groups with one cannot-link cannot.
-
-    Pairs are in order, the smaller sample first. A group of g samples gives g (g - 1) / 2 pairs.
-
-    >>> found = entailed(Links(np.array([[0, 1], [1, 2]]), np.array([[2, 3]])), 4)
-    >>> found.must.tolist(), found.cannot.tolist()
-    ([[0, 1], [0, 2], [1, 2]], [[0, 3], [1, 3], [2, 3]])
-    """
-    group = together(links, n)
-    members: dict[int, list[int]] = {}
-    for sample in np.unique(np.concatenate([links.must.ravel(), links.cannot.ravel()])).tolist():
-        members.setdefault(int(group[sample]), []).append(sample)
-    must = {(a, b) for own in members.values() for a in own for b in own if a < b}
-    apart = {(int(group[a]), int(group[b])) for a, b in links.cannot.tolist()}
-    cannot = {(min(a, b), max(a, b)) for one, other in apart for a in members[one] for b in members[other]}
-    return Links(_array(sorted(must)), _array(sorted(cannot)))
 
 
 def draw_links(y: ArrayLike, count: int, seed: int = 0) -> Links:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -13,9 +12,10 @@ from torch import Tensor, nn
 from nervure.data.dataset import Preprocessing, Task
 from nervure.data.stretch import stretch
 from nervure.errors import InputError
+from nervure.objectives.call import takes_mask
 from nervure.observe.ready import refuse_closed
 
-__all__ = ["CHOICES", "Deployable", "Deployed", "name_outputs", "own_copy", "takes_mask"]
+__all__ = ["CHOICES", "Deployable", "Deployed", "name_outputs", "own_copy"]
 
 CHOICES: tuple[Task, ...] = ("classification", "clustering")
 """Tasks whose networks give a logit for each of what they choose from."""
@@ -102,15 +102,6 @@ def own_copy(net: nn.Module) -> nn.Module:
             f"the network cannot be copied ({reason[:120]}); make computed weights permanent first: "
             "torch.nn.utils.prune.remove or parametrize.remove_parametrizations"
         ) from error
-
-
-def takes_mask(net: nn.Module) -> bool:
-    """Whether the network's ``forward`` has an argument named ``mask``.
-
-    >>> takes_mask(nn.Linear(2, 2))
-    False
-    """
-    return "mask" in inspect.signature(net.forward).parameters
 
 
 def name_outputs(given: object, task: Task) -> dict[str, Tensor]:

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from nervure.data.dataset import Preprocessing
 from nervure.errors import InputError, NervureError
 from nervure.evidence import Table
-from nervure.export.deployed import Deployed, own_copy, takes_mask
+from nervure.export.deployed import Deployed, own_copy
 from nervure.export.formats import Job, Outputs
 from nervure.export.graph import quiet
 from nervure.export.parity import difference
+from nervure.objectives.call import takes_mask
 
 __all__ = ["ENGINES", "Timing", "compare_latency", "latency_table", "measure"]
 

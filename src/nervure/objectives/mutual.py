@@ -6,7 +6,7 @@ from torch import Tensor
 
 from nervure.objectives.precision import at_least_single, without_autocast
 
-__all__ = ["information_loss", "joint_distribution", "mutual_information_loss"]
+__all__ = ["information_loss", "joint_distribution"]
 
 FLOOR = 1e-8
 
@@ -39,40 +39,17 @@ def joint_distribution(p: Tensor, q: Tensor) -> Tensor:
     return (joint + joint.T) / 2
 
 
-def mutual_information_loss(p: Tensor, q: Tensor, entropy_weight: float = 1.0) -> Tensor:
+def information_loss(joint: Tensor, entropy_weight: float = 1.0) -> Tensor:
     """Minus the mutual information of a sample's cluster and its copy's (spec neural-mixture-clustering, 6.3, IIC).
 
     -Σ_cc' P_cc' (ln P_cc' - w ln P_c - w ln P_c'); logarithms are floored at ln 1e-8.
 
     Parameters
     ----------
-    p, q : Tensor, shape (n, k)
-        Soft assignments of samples and of their copies.
+    joint : Tensor, shape (k, k)
+        P of :func:`joint_distribution`, which can be a sum of many parts.
     entropy_weight : float
         w; above 1 it asks for clusters more equal in size.
-
-    Returns
-    -------
-    Tensor, shape ()
-
-    Examples
-    --------
-    >>> import torch
-    >>> mutual_information_loss(torch.eye(2), torch.eye(2))
-    tensor(-0.6931)
-    """
-    return information_loss(joint_distribution(p, q), entropy_weight)
-
-
-def information_loss(joint: Tensor, entropy_weight: float = 1.0) -> Tensor:
-    """The loss of :func:`mutual_information_loss` from the joint distribution, which can be a sum of many parts.
-
-    Parameters
-    ----------
-    joint : Tensor, shape (k, k)
-        P, symmetric, sums to 1.
-    entropy_weight : float
-        w.
 
     Returns
     -------

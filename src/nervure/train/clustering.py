@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from nervure.data.dataset import Dataset, Indices
 from nervure.evidence import Bars, Figure, Matrix
@@ -29,12 +30,10 @@ def clustering(
     count = logs.shape[1]
     chosen = logs.argmax(axis=1)
     sizes = np.bincount(chosen, minlength=count)
-    wide = np.exp(logs.astype(np.float64) - logs.max(axis=1, keepdims=True))
-    sure = (wide.max(axis=1) / wide.sum(axis=1)).mean()
     values = {
         "clusters": float((sizes > 0).sum()),
         "effective_clusters": agreement.effective_number(sizes),
-        "confidence": float(sure),
+        "confidence": float(softmax(logs.astype(np.float64), axis=1).max(axis=1).mean()),
     }
     order = np.argsort(-sizes, kind="stable")
     figures: dict[str, Figure] = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import log_softmax
 from torch import nn
 
 from nervure.data.dataset import Dataset, Indices
@@ -138,8 +139,7 @@ def _classification(
     labels = ds.y[at].astype(np.int64)
     if scores.ndim != 2 or scores.shape[1] != ds.classes:
         raise InputError(f"the network gives outputs of shape {scores.shape[1:]}, the data has {ds.classes} classes")
-    shifted = scores - scores.max(axis=1, keepdims=True)
-    logs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    logs = log_softmax(scores, axis=1)
     predicted, confidence = scores.argmax(axis=1), np.exp(logs.max(axis=1))
     right = predicted == labels
     counts = metrics.confusion(labels, predicted, ds.classes)

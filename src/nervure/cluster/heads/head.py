@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from nervure.cluster.heads.lens import WIDE
+from nervure.cluster.quiet import evaluated
 from nervure.data.dataset import Batch
 
 __all__ = ["DEAD", "Group", "Head", "Refreshed"]
@@ -65,6 +66,12 @@ class Group:
     def alone(cls, latents: Tensor, seed: int = 0) -> Group:
         """All latents in this process."""
         return cls(latents, len(latents), torch.arange(len(latents)), lambda value: value, seed)
+
+    def moments(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance of each column of ``values`` (n, ...), of this process's samples, over all processes."""
+        wide = values.to(torch.float64)
+        mean = self.reduce(wide.sum(dim=0)) / max(1, self.total)
+        return mean, self.reduce((wide - mean.to(wide)).square().sum(dim=0)) / max(1, self.total)
 
     def rows(self, places: Tensor) -> Tensor:
         """The latents at ``places`` (m,) of all, the same on every process: (m, latent) float64."""
@@ -157,24 +164,14 @@ class Head(nn.Module):
 
     def assign(self, latents: Tensor) -> Tensor:
         """The most probable cluster of each latent: (n,) int64, of equals the first; in evaluation mode."""
-        with self.evaluated():
+        with evaluated(self):
             return torch.cat([self(part).argmax(dim=1) for part in latents.split(CHUNK)])
 
     @torch.no_grad()
     def probabilities(self, latents: Tensor) -> Tensor:
         """Each latent's probability of each cluster (n, clusters), in evaluation mode."""
-        with self.evaluated():
+        with evaluated(self):
             return torch.cat([self(part).exp() for part in latents.split(CHUNK)])
-
-    @contextmanager
-    def evaluated(self) -> Iterator[None]:
-        """Within, the head is in evaluation mode; afterwards in the one that it was in."""
-        was = self.training
-        self.eval()
-        try:
-            yield
-        finally:
-            self.train(was)
 
     def lens(self) -> Tensor | None:
         """What phases see wide latents through (latent, w); None: they see latents themselves."""

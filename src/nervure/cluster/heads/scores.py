@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from nervure.cluster.heads.dense import DenseHead
 from nervure.cluster.heads.head import Group, Refreshed
+from nervure.cluster.quiet import evaluated
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.nets.parts import choose
@@ -122,7 +123,7 @@ class ScoresHead(DenseHead):
         """Measure the scores' statistics, and assign by them; a cluster weak for too long starts anew."""
         self._measure(group)
         chosen = self.assign(group.latents)
-        with self.evaluated():
+        with evaluated(self):
             notes = self._reset(chosen, group, epoch)
         if notes:
             self._measure(group)
@@ -155,12 +156,10 @@ class ScoresHead(DenseHead):
 
     @torch.no_grad()
     def _measure(self, group: Group) -> None:
-        raw = self.linear(group.latents).to(torch.float64)
-        total = group.reduce(raw.sum(dim=0)) / max(1, group.total)
-        spread = group.reduce((raw - total.to(raw)).square().sum(dim=0)) / max(1, group.total)
+        mean, variance = group.moments(self.linear(group.latents))
         assert self.norm.running_mean is not None and self.norm.running_var is not None
-        self.norm.running_mean.copy_(total)
-        self.norm.running_var.copy_(spread)
+        self.norm.running_mean.copy_(mean)
+        self.norm.running_var.copy_(variance)
 
     @torch.no_grad()
     def _follow(self, posterior: Tensor) -> None:
