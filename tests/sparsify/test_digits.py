@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from nervure import data, nets, sparsify, train
 from nervure.train.evaluate import evaluate
 
-# trains four networks of 61,706 weights for 25 epochs (spec isparse, 7)
+# trains four networks of 61,706 weights for ten epochs (spec isparse, 7)
 pytestmark = pytest.mark.slow
 
 
@@ -24,7 +24,7 @@ def test_half_of_the_edges_of_lenet_can_go() -> None:
     alike: dict[str, list[float]] = {}
     for seed in range(4):
         net = nets.build("lenet5", ds, seed=seed, activation="tanh", pooling="average")
-        run = train.fit(net, ds, train.Recipe(epochs=25, batch=64, seed=seed, keep="last"), device="cpu")
+        run = train.fit(net, ds, train.Recipe(epochs=10, batch=64, lr=2e-3, seed=seed, keep="last"), device="cpu")
         found.setdefault(("dense", 0.0), []).append(run.metrics["accuracy"])
         for criterion, share in (("isparse", 0.3), ("isparse", 0.5), ("magnitude", 0.5), ("random", 0.5)):
             mask = sparsify.plan(run.net, ds, criterion, share, seed=seed)
@@ -36,7 +36,7 @@ def test_half_of_the_edges_of_lenet_can_go() -> None:
             same = ours.compare(sparsify.plan(run.net, ds, criterion, 0.5, **settings)).whole
             alike.setdefault(name, []).append(same)
     mean = {key: float(np.mean(values)) for key, values in found.items()}
-    # Measured: dense 98.3 %, 30 % 98.5 %, 50 % 97.8 %, random at 50 % 82.7 %.
+    # Measured: dense 98.6 %, 30 % 98.4 %, 50 % 98.1 %, random at 50 % 82.8 %.
     assert mean["dense", 0.0] >= 0.97
     assert mean["isparse", 0.3] >= mean["dense", 0.0] - 0.01
     assert mean["isparse", 0.5] >= mean["dense", 0.0] - 0.015

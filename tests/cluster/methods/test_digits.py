@@ -71,13 +71,13 @@ def of_two_groups(seed: int, output: str, activity: tuple[float, ...]) -> float:
     x, seen = ds.x.reshape(-1, 8, 8), np.arange(len(ds)) < 1397
     options = {**DENSE["network_options"], "output": output}
     model = cluster.DCAEKMeans(
-        10, epochs=60, patience=0, activity=activity, parents=[0] * 5 + [1] * 5, random_state=seed,
+        10, epochs=20, patience=0, activity=activity, parents=[0] * 5 + [1] * 5, random_state=seed,
         **{**DENSE, "network_options": options},
     ).fit(x[seen], labels=ds.y[seen])  # fmt: skip
     return matched_accuracy(ds.y[~seen], model.predict(x[~seen]))
 
 
-# nine trainings of 60 epochs on 1,397 samples
+# nine trainings of 20 epochs on 1,397 samples
 @pytest.mark.slow
 def test_what_regularised_activity_finds_of_digits_is_what_a_sigmoid_lost() -> None:
     """S11 (spec deepcluster, 11): 20 points more, in the mean of three seeds; without a sigmoid nothing is lost."""
