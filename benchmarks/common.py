@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +12,16 @@ import torch
 
 from nervure.store.atomic import write_json
 from nervure.store.run import versions
+from nervure.train.runtime import processor
 
 __all__ = ["machine", "quartiles", "write_result"]
 
 
 def machine(threads: int) -> dict[str, object]:
     """Processor, cores, threads and versions; nothing that names the machine or its owner."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").is_file():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
     return {
-        "processor": model,
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "load_before": round(os.getloadavg()[0], 2),

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from nervure.data import from_arrays
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.evidence import Curve
-from nervure.judge import Criterion, Judgement, Layer, Wanted, judge, layers_of, rounded, select
+from nervure.judge import Criterion, Judgement, Layer, Samples, Wanted, judge, layers_of, rounded, select
 from nervure.observe import Site
 from nervure.observe.moments import Moments
 from nervure.observe.zeros import ZeroFraction
@@ -259,3 +260,21 @@ def test_looking_for_layers_moves_no_parametrization() -> None:
     before = {name: value.clone() for name, value in net.state_dict().items()}
     assert [layer.units for layer in layers_of(net)] == [5]
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+
+
+class TestSamples:
+    def test_they_are_read_again_and_again(self) -> None:
+        ds = from_arrays(np.zeros((30, 2), np.float32), np.arange(30) % 2, validation=0, test=0)
+        told: list[tuple[int, int]] = []
+        samples = Samples(ds, np.arange(20), 8, [torch.zeros(1)], lambda *at: told.append(at))
+        assert not samples.read
+        assert [len(batch.x) for batch in samples] == [8, 8, 4] == [len(batch.x) for batch in samples]
+        assert samples.read and told[:3] == [(8, 20), (16, 20), (20, 20)]
+        with pytest.raises(InputError, match="batch = 0"):
+            Samples(ds, np.arange(20), 0, [torch.zeros(1)])
+
+    def test_who_reads_on_without_data_is_told(self) -> None:
+        samples = Samples(None, np.empty(0, dtype=np.int64), 8, [torch.zeros(1, 2)])
+        with pytest.raises(InputError, match="not at weights alone; give data"):
+            list(samples)
+        assert not samples.read

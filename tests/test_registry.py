@@ -174,3 +174,20 @@ def test_an_annotation_that_is_not_there_is_not_held_against_a_value():
     def late(x: "NotImported" = None, y: int = 0): ...  # noqa: F821
 
     check_settings("late", late, {"x": 1, "y": "no integer"})
+
+
+def made_with(rate: float = 0.5, seed: int = 0) -> tuple[float, int]:
+    return rate, seed
+
+
+def test_a_seed_goes_where_it_is_taken_and_not_before_a_given_one():
+    rows = {"drawn": (f"{__name__}:made_with", "", ""), "plain": ("builtins:complex", "", "")}
+    table = Table("thing", rows, group="nervure.test-things")
+    assert table.seeded("drawn", 3, {"rate": 0.1}) == (0.1, 3)
+    assert table.seeded("drawn", 3, {"seed": 4}) == (0.5, 4)
+    assert table.seeded("plain", 3) == 0
+
+
+def test_what_was_made_is_found_in_the_table():
+    table = Table("number", {"whole": ("builtins:int", "", "")}, group="nervure.test-numbers")
+    assert table.name_of(3) == "whole" and table.name_of("3") == "str"

@@ -7,22 +7,42 @@ be compared, combined and held against random.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
+from pydantic import JsonValue
 from torch import Tensor, nn
 
-from nervure.data.dataset import Batch
+from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.evidence import Figure
+from nervure.objectives import Objective
 from nervure.observe.borrowed import borrowed
-from nervure.observe.collect import Objective, collect
+from nervure.observe.collect import collect
 from nervure.observe.statistic import Site, Statistic
 
-__all__ = ["Criterion", "Judgement", "Layer", "Probe", "Wanted", "judge", "layers_of", "rounded", "select"]
+__all__ = [
+    "Criterion",
+    "Judgement",
+    "Layer",
+    "Probe",
+    "Ranking",
+    "Samples",
+    "Wanted",
+    "generator_of",
+    "judge",
+    "layers_of",
+    "rounded",
+    "select",
+    "settings_of",
+]
+
+Ranking = Literal["layer", "global"]
+"""Whether each layer gives up the same share, or all layers are ranked together."""
 
 _LARGEST = 308
 _TENS = torch.tensor([float(10**power) for power in range(_LARGEST + 1)], dtype=torch.float64)
@@ -112,16 +132,17 @@ class Criterion:
     """A rule that judges the units or edges of one layer.
 
     Subclasses write :meth:`judge`, :meth:`wants` where they need statistics, and say what else they need.
-    ``exact_counts`` is False for a rule that cannot keep an asked number (L1, dropout). ``comparable`` says that
-    scores of different layers are on one scale as they are. :func:`judge` asks in this order: :meth:`minimising`
-    where the objective is known and :meth:`prepare`, once; :meth:`wants`, :meth:`follow`, :meth:`judge` for each layer.
+    ``comparable`` says that scores of different layers are on one scale as they are, ``needs_training`` that no look at
+    a finished network can stand for the rule; ``reads_data`` is False where it is known beforehand to look at weights
+    alone. :func:`judge` asks in this order: :meth:`minimising` where the objective is known and :meth:`prepare`, once;
+    :meth:`wants`, :meth:`follow`, :meth:`judge` for each layer.
     """
 
     needs_labels: ClassVar[bool] = False
     needs_gradient: ClassVar[bool] = False
     needs_probe: ClassVar[bool] = False
-    needs_masks: ClassVar[bool] = False
-    exact_counts: ClassVar[bool] = True
+    needs_training: ClassVar[bool] = False
+    reads_data: ClassVar[bool] = True
     comparable: ClassVar[bool] = False
 
     def keeping(self, folder: Path) -> Criterion:
@@ -157,6 +178,69 @@ class Criterion:
     ) -> Judgement:
         """The verdict on ``layer`` from its ``weights`` (by parameter name) and the wanted ``results``."""
         raise NotImplementedError
+
+
+def settings_of(criterion: Criterion) -> dict[str, JsonValue]:
+    """What a criterion was made with, by name: what is plain data, or has a name, as a source of masks does.
+
+    >>> from nervure.features.masks import Otsu
+    >>> made = Criterion()
+    >>> made.seed, made.masks, made.rules = 3, Otsu(), {}
+    >>> settings_of(made)
+    {'masks': 'otsu', 'seed': 3}
+    """
+    plain = (bool, int, float, str, type(None))
+    held = {key: value for key, value in sorted(vars(criterion).items()) if not key.startswith("_")}
+    said = {key: value if isinstance(value, plain) else getattr(value, "name", ...) for key, value in held.items()}
+    return {key: value for key, value in said.items() if isinstance(value, plain)}
+
+
+def generator_of(seed: int, layer: str) -> torch.Generator:
+    """A generator that follows from a seed and a layer's name, so that neither other layers nor their order matter.
+
+    >>> torch.randperm(4, generator=generator_of(1, "fc")).tolist()
+    [2, 3, 1, 0]
+    """
+    digest = hashlib.sha256(f"{seed}/{layer}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class Samples:
+    """Batches of the samples of ``ds`` at (n,) that can be read again and again; ``read`` tells whether anyone did.
+
+    Without data there is one batch of ``example``, what the network can be traced with, for criteria that trace it
+    themselves or look at shapes alone; whoever reads on wants data, which is an error. ``progress`` hears (done, all).
+
+    >>> import numpy as np
+    >>> samples = Samples(None, np.empty(0, dtype=np.int64), 8, [torch.zeros(1, 4)])
+    >>> next(iter(samples)).x.shape
+    torch.Size([1, 4])
+    """
+
+    def __init__(
+        self,
+        ds: Dataset | None,
+        at: Indices,
+        size: int,
+        example: Sequence[Tensor],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if size < 1:
+            raise InputError(f"batch = {size!r}; give a whole number from 1")
+        self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
+        self.read = False
+
+    def __iter__(self) -> Iterator[Batch]:
+        if self.ds is None:
+            if len(self.example) > 1:
+                raise InputError(f"this criterion runs the network, which reads {len(self.example)} tensors, not one")
+            yield Batch(self.example[0], None, torch.arange(len(self.example[0])))
+            raise InputError("this criterion looks at what the network does with data, not at weights alone; give data")
+        self.read = True
+        for start in range(0, len(self.at), self.size):
+            yield self.ds.batch(self.at[start : start + self.size])
+            if self.progress is not None:
+                self.progress(min(start + self.size, len(self.at)), len(self.at))
 
 
 def layers_of(net: nn.Module) -> tuple[Layer, ...]:

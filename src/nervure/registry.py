@@ -102,6 +102,28 @@ class Table(Generic[T]):
             said = ", ".join(f"{one}={value!r}" for one, value in settings.items()) or "its defaults"
             raise InputError(f"{what} cannot be made with {said}: {error}") from error
 
+    def seeded(self, name: str, seed: int, settings: Mapping[str, object] | None = None) -> Any:
+        """As :meth:`make`, with ``seed`` where it is taken and the settings give none.
+
+        >>> table = Table("generator", {"old": ("numpy.random:RandomState", "Mersenne twister", "")}, group="doc.draws")
+        >>> table.seeded("old", 3).randint(100) == table.seeded("old", 0, {"seed": 3}).randint(100)
+        True
+        """
+        factory = self.get(name)
+        assert callable(factory)
+        drawn = {"seed": seed} if "seed" in (takes(factory) or ()) else {}
+        return self.make(name, {**drawn, **(settings or {})})
+
+    def name_of(self, made: object) -> str:
+        """The name under which the class of ``made`` stands in the table, or the class's own.
+
+        >>> table = Table("number", {"whole": ("builtins:int", "a whole number", "")}, group="doc.numbers")
+        >>> table.name_of(3), table.name_of(0.5)
+        ('whole', 'float')
+        """
+        target = f"{type(made).__module__}:{type(made).__qualname__}"
+        return next((name for name, row in self.rows.items() if row.target == target), type(made).__name__)
+
     def __contains__(self, name: object) -> bool:
         return name in self.rows
 

@@ -210,3 +210,15 @@ class TestFiles:
         assert call("predict", odd, "x.npy", "-o", "l.csv", "--overwrite").code == 0
         assert (tmp_path / "l.csv").read_text() != "mine"
         assert "ending must be .csv or .json" in call("predict", odd, "x.npy", "-o", "l.txt").err
+
+
+def test_a_recording_like_the_runs_own_is_cut_as_that_was(call, tmp_path: Path) -> None:
+    rows = [f"{np.sin(t / 5):.3f},{t % 7},{'up' if t < 200 else 'down'}" for t in range(400)]
+    (tmp_path / "long.csv").write_text("\n".join(["a,b,what", *rows]))
+    (tmp_path / "new.csv").write_text("\n".join(["a,b", *(row.rpartition(",")[0] for row in rows[:90])]))
+    how = [one for pair in ("window=20", "stride=10", "label=what") for one in ("--data-option", pair)]
+    assert call("train", "long.csv", *how, "--net", "mlp", "--epochs", 1, "-o", "r", "-q").code == 0
+    for file, count in (("long.csv", 39), ("new.csv", 8)):
+        said = call("predict", "r", file)
+        assert (said.code, len(said.out.splitlines())) == (0, 1 + count)
+    assert "r is a run, and no data" in call("train", "r", "--epochs", 1, "-o", "s").err

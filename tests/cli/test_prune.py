@@ -187,7 +187,18 @@ def test_amounts(text: str, amount: float) -> None:
 
 def test_no_run_and_an_output_that_exists(base: Path, tmp_path: Path) -> None:
     assert "say which run to prune" in refused("prune", "--macs", "0.5")
-    assert "--overwrite" in refused("prune", base, "--keep", "0.5", "-o", base)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "run.json").touch()
+    assert "--overwrite" in refused("prune", base, "--keep", "0.5", "-o", tmp_path / "there")
+    assert "is the run itself, which would be lost" in refused(
+        "prune", base, "--keep", "0.5", "-o", base, "--overwrite"
+    )
+    assert "give one of the two" in refused(
+        "prune", base, "--keep", 0.5, "-o", tmp_path / "x", "--overwrite", "--resume"
+    )
+    assert "--keep 1 would leave a single one; write 1.0" in refused("prune", base, "--keep", "1", "--dry-run")
+    given = ("--keep", "0.5", "--recover", "none", "--recover-set", "samples=3", "--dry-run")
+    assert "has no say with --recover none" in refused("prune", base, *given)
     assert "none" in refused("prune", tmp_path / "none", "--keep", "0.5", "--dry-run")
     other = tmp_path / "other"
     ds = nv.data.load("digits")

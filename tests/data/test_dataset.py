@@ -53,6 +53,7 @@ def test_truth_values_are_samples(waves):
     assert waves.subset(ones).fingerprint == waves.subset(at).fingerprint
     assert waves.batch(ones).index.tolist() == at.tolist()
     assert torch.equal(waves.raw(ones.tolist()), waves.raw(at))
+    assert torch.equal(waves.raw(at.astype(object)), waves.raw(at))
     assert len(waves.subset([])) == 0
     for wrong in (ones[:5], [0.0, 1.0], [[0, 1]], 3):
         for take in (waves.subset, waves.batch, waves.raw):

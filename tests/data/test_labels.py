@@ -36,7 +36,7 @@ def test_words_of_a_data_frame():
 
 @pytest.mark.parametrize("nothing", [None, float("nan")])
 def test_whole_numbers_of_a_data_frame(nothing):
-    for held in ([2, nothing, 5], [np.int64(2), nothing, np.int64(5)]):
+    for held in ([2, nothing, 5], [np.int64(2), nothing, np.int64(5)], [2.0, nothing, 5.0]):
         y, names, _ = encode(np.array(held, dtype=object), 3, (), None, "here")
         assert (y.tolist(), names) == ([0, -1, 1], ("2", "5"))
     assert encode(np.array([True, nothing, False], dtype=object), 3, (), None, "here")[0].tolist() == [1, -1, 0]

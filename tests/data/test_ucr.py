@@ -39,6 +39,11 @@ def test_a_header_is_not_of_the_archive(write):
     assert (ds.x.shape, ds.names) == ((2, 1, 2), ("a", "b"))
 
 
+def test_a_table_that_is_only_called_so(write):
+    ds = load(write.text("measure_test.tsv", "1.5\t2\t3\n3.2\t4\t1\n5.1\t2\t2\n"), validation=0, test=0)
+    assert (ds.x.shape, ds.y) == ((3, 1, 3), None)
+
+
 def test_a_cell_that_is_no_number(write):
     with pytest.raises(InputError, match=r"W_TRAIN\.tsv, line 2: column '2' is 'x', not a number"):
         load(write.text("W_TRAIN.tsv", TRAIN.replace("\t2\t", "\tx\t")))

@@ -307,3 +307,52 @@ def test_gates_that_are_widened_to_their_maps_and_largest_values() -> None:
     final = torch.tensor([1.0, 2.0])
     one, two = (backed_scores(net, torch.randn(3, 1, 6, 6), final, ["a", "gate", "head"]) for net in (wide, plain))
     assert all(torch.allclose(one[name], two[name]) for name in two)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "gates", "more"),
+    [(nn.GRU, 3, {}), (nn.LSTM, 4, {}), (nn.RNN, 1, {}), (nn.LSTM, 4, {"proj_size": 3}),
+     (nn.GRU, 3, {"bidirectional": True, "num_layers": 2})],
+)  # fmt: skip
+def test_a_recurrent_layer_is_its_weights_on_inputs(
+    kind: type[nn.RNNBase], gates: int, more: dict[str, object], first: bool
+) -> None:
+    class Read(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.rnn = nn.Conv1d(2, 6, 3), kind(6, 5, batch_first=first, **more)
+            self.head = nn.Linear(int(more.get("proj_size", 5)) * (2 if "bidirectional" in more else 1), 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            steps = self.conv(x).permute(0, 2, 1) if first else self.conv(x).permute(2, 0, 1)
+            out: Tensor = self.head(self.rnn(steps)[0].mean(1 if first else 0))
+            return out
+
+    net, final = Read(), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    found = backed_scores(net, torch.randn(3, 2, 9), final, ["conv", "head"])["conv"]
+    score = final.double() @ net.head.weight.detach().abs().double()
+    held = {name: value.detach().abs().double() for name, value in net.rnn.named_parameters()}
+
+    def into(score: Tensor, place: str) -> Tensor:
+        score = score @ held[f"weight_hr_{place}"] if "proj_size" in more else score
+        return score.repeat(gates) @ held[f"weight_ih_{place}"]
+
+    for layer in reversed(range(int(more.get("num_layers", 1)))):
+        parts = score.chunk(2) if "bidirectional" in more else [score]
+        score = sum(into(one, f"l{layer}{end}") for one, end in zip(parts, ("", "_reverse"), strict=False))
+    assert torch.allclose(found, score / score.sum())
+
+
+def test_packed_series_are_refused() -> None:
+    class Packed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.head = nn.GRU(2, 3), nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            out: Tensor = self.head(self.rnn(nn.utils.rnn.pack_padded_sequence(x, torch.tensor([4])))[1][-1])
+            return out
+
+    with pytest.raises(InputError, match="use another criterion"):
+        backed_scores(Packed(), torch.zeros(4, 1, 2), torch.ones(2), ["head"])

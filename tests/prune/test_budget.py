@@ -163,7 +163,7 @@ def test_the_forecast_is_exact_for_strange_networks(zoo: Zoo, strange: str) -> N
 
 
 def group(units: int, step: int = 1) -> Group:
-    return Group("conv", ("conv",), (), {}, units, np.arange(units) * step // units, "", False, ())
+    return Group("conv", ("conv",), {}, units, np.arange(units) * step // units, "", False, ())
 
 
 @given(
@@ -190,7 +190,7 @@ def test_kept_counts(units: int, share: float, multiple: int, step: int) -> None
 )
 def test_a_search_ends_where_no_step_fits(sizes: list[int], limit: float, multiple: int) -> None:
     groups = [
-        Group(f"g{at}", (f"g{at}",), (), {}, units, np.zeros(units, dtype=np.int64), "", False, ())
+        Group(f"g{at}", (f"g{at}",), {}, units, np.zeros(units, dtype=np.int64), "", False, ())
         for at, units in enumerate(sizes)
     ]
 

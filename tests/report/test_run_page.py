@@ -41,6 +41,17 @@ class TestRunPage:
         dense = [{"epoch": 1, "validation_accuracy": 0.9}]
         assert "best after epoch 1" in run_page(fake_run(history=dense, metrics={"sparsity": 0.5}))
 
+    def test_the_epoch_that_is_kept_is_the_best_by_the_recipes_measure(self, fake_run):
+        rows = [(1, 0.9, 1.0), (2, 0.5, 0.8), (3, 0.7, 0.9)]
+        history = [{"epoch": at, "validation_loss": loss, "validation_accuracy": share} for at, loss, share in rows]
+        asked = [{"action": "train", "seed": 0, "command": "", "settings": {"keep": keep, "monitor": "loss"}}
+                 for keep in ("best", "last")]  # fmt: skip
+        page = run_page(fake_run(history=history, lineage=(SimpleNamespace(**asked[0], name="train"),)))
+        assert "Validation loss was best after epoch 2: 0.5. Its network is kept." in page
+        page = run_page(fake_run(history=history, lineage=(SimpleNamespace(**asked[1], name="train"),)))
+        assert "Validation accuracy was best after epoch 1: 100.0 %." in page
+        assert "is kept" not in page
+
     def test_evidence_is_placed_by_its_name(self, whole_run):
         html = run_page(whole_run)
         where = [html.index(words) for words in ("<h2>Training", ">Confusion<", "<h2>Cost", ">Cost by layer<")]

@@ -8,7 +8,7 @@ from torch import nn
 from nervure.data import Dataset, from_arrays
 from nervure.errors import InputError
 from nervure.nets import build
-from nervure.sparsify.samples import Samples, drawn, fitting
+from nervure.sparsify.samples import drawn, fitting
 
 
 def test_a_draw_follows_its_seed(ds: Dataset) -> None:
@@ -23,20 +23,6 @@ def test_unknown_labels_are_left_out_where_labels_count() -> None:
     ds = from_arrays(np.zeros((8, 2), np.float32), np.array([0, 1, -1, -1] * 2), validation=0, test=0)
     assert len(drawn(ds, None, 0)) == 8
     assert set(ds.y[drawn(ds, None, 0, labelled=True)]) == {0, 1}
-
-
-def test_samples_are_read_again_and_again(ds: Dataset) -> None:
-    seen: list[tuple[int, int]] = []
-    samples = Samples(ds, drawn(ds, 20, 0), 8, torch.zeros(1), lambda *at: seen.append(at))
-    assert [len(batch.x) for batch in samples] == [8, 8, 4] == [len(batch.x) for batch in samples]
-    assert seen[:3] == [(8, 20), (16, 20), (20, 20)]
-    with pytest.raises(InputError, match="batch = 0"):
-        Samples(ds, drawn(ds, 20, 0), 0, torch.zeros(1))
-
-
-def test_who_reads_on_without_data_is_told() -> None:
-    with pytest.raises(InputError, match="not at weights alone; give data"):
-        list(Samples(None, np.empty(0, dtype=np.int64), 8, torch.zeros(1, 2)))
 
 
 def test_samples_of_a_wrong_shape_are_refused_in_one_line() -> None:

@@ -17,13 +17,13 @@ from nervure.data import Dataset
 from nervure.data import load as load_data
 from nervure.errors import InputError
 from nervure.study import cluster_data, table
-from nervure.study.asked import TrialSettings
 from nervure.study.cluster_controls import CONTROLS, flat
 from nervure.study.cluster_data import pooled, work_of
 from nervure.study.cluster_measures import mapped
 from nervure.study.cluster_trial import UNTRAINED, ClusterSettings, cluster_trial, fitted
 from nervure.study.densities_trial import DensitiesSettings, densities_trial
 from nervure.study.invariance_trial import InvarianceSettings, invariance_trial
+from nervure.study.settings import TrialSettings
 from nervure.study.trials import Job
 from nervure.study.where import require_data
 

@@ -10,15 +10,14 @@ import torch
 from nervure.nets.table import get as networks_of
 from nervure.study import table
 from nervure.study.ablation_trial import AblationSettings
-from nervure.study.asked import TrialSettings
 from nervure.study.clusters_trial import ClustersSettings
 from nervure.study.iterative_trial import IterativeSettings
 from nervure.study.layerwise_trial import LayerwiseSettings
 from nervure.study.prune_trial import CriteriaSettings
+from nervure.study.settings import TrainSettings, TrialSettings
 from nervure.study.steps_trial import StepsSettings
 from nervure.study.structure_trial import StructureSettings
 from nervure.study.table import Study
-from nervure.study.train_trial import TrainSettings
 from nervure.study.trials import Job, Measured, trials
 from nervure.train import Recipe
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ import torch
 
 from nervure import data, nets, prune, train
 from nervure.errors import InputError
+from nervure.judge import Criterion, Judgement, Layer, Probe
+from nervure.prune.criteria import make
 from nervure.study.ablation_trial import ablation_trial
 from nervure.study.asked import accuracy
 from nervure.study.base import base_of
@@ -81,6 +83,20 @@ def test_agreement_is_a_correlation(cache: str) -> None:
     found = agreement_trial(job(cache, criteria=["l1", "l2", "random"])).metrics
     assert found["tau l1 l1"] == pytest.approx(1)
     assert found["tau l1 l2"] == found["tau l2 l1"] > 0.5 > abs(found["tau l1 random"])
+
+
+def test_a_criterion_that_calls_all_alike_agrees_with_none(cache: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Alike(Criterion):
+        def judge(
+            self, layer: Layer, weights: Mapping[str, torch.Tensor], results: Mapping[str, object],
+            probe: Probe | None = None,
+        ) -> Judgement:  # fmt: skip
+            return Judgement(torch.ones(layer.units))
+
+    given = {"alike": Alike(), "l1": make("l1", 0)}
+    monkeypatch.setattr("nervure.study.prune_trial.make", lambda name, seed: given[name])
+    found = agreement_trial(job(cache, criteria=list(given))).metrics
+    assert found == {"tau alike alike": 1, "tau alike l1": 0, "tau l1 alike": 0, "tau l1 l1": 1}
 
 
 def test_base_is_a_run_or_trained_once(cache: str, tmp_path: Path) -> None:

@@ -30,6 +30,15 @@ class TestDigest:
         assert len(set(found.values())) == 3
         assert all(len(one) == 16 for one in found.values())
 
+    def test_of_a_split_follows_the_other(self, tmp_path: Path) -> None:
+        for name in ("W_TRAIN.tsv", "W_TEST.tsv", "V_TEST.tsv"):
+            (tmp_path / name).write_text("1")
+        one = digest(tmp_path / "W_TRAIN.tsv")
+        (tmp_path / "V_TEST.tsv").write_text("2")
+        assert digest(tmp_path / "W_TRAIN.tsv") == one
+        (tmp_path / "W_TEST.tsv").write_text("2")
+        assert digest(tmp_path / "W_TRAIN.tsv") != one
+
     def test_of_a_folder_follows_names_and_ignores_what_is_hidden(self, tmp_path: Path) -> None:
         for name in ("one", "two", "three"):
             (tmp_path / name / "deep").mkdir(parents=True)

@@ -84,12 +84,19 @@ def test_settings_of_the_repair_reach_it(ds: Dataset, tmp_path: Path, alone: lis
 
 def test_a_stop_while_tuning_keeps_the_base(ds: Dataset, tmp_path: Path, alone: list[object]) -> None:
     asked: list[Progress] = []
-    with pytest.raises(InterruptedWork, match="stopped in epoch 1.*base is kept: go on with --resume"):
+    with pytest.raises(InterruptedWork, match="stopped in epoch 1, .*/r keeps what was done: go on with --resume"):
         shape(
             ds, tmp_path / "r", net="mlp", recipe=Recipe(epochs=2), device="cpu", formats=("pt2",),
             progress=asked.append, stop=lambda: asked[-1].epochs == 1,
         )  # fmt: skip
     assert store.is_run(tmp_path / "r" / "base")
+
+
+def test_a_stop_while_the_base_is_trained_names_the_folder_to_go_on_with(ds: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(InterruptedWork, match="/r keeps what was done: go on with --resume"):
+        shape(
+            ds, tmp_path / "r", net="mlp", recipe=Recipe(epochs=2), device="cpu", formats=("pt2",), stop=lambda: True
+        )  # fmt: skip
 
 
 def test_a_finished_run_is_deployed_where_that_was_cut_short(

@@ -7,8 +7,9 @@ import pytest
 from nervure import data, nets
 from nervure.errors import InputError
 from nervure.study import table
-from nervure.study.train_trial import TrainSettings
+from nervure.study.settings import TrainSettings
 from nervure.study.trials import trials
+from nervure.study.where import GET
 from nervure.train import Recipe
 
 TRAINED = tuple(name for name in table.names() if table.load(name).trial == "train")
@@ -19,7 +20,7 @@ def test_every_table_is_whole(name: str) -> None:
     study = table.load(name)
     assert {"smoke", "cpu", "gpu"} <= set(study.profiles)
     assert study.trial in trials
-    assert study.data.source in data.sources or study.data.get
+    assert study.data.source in data.sources or study.data.source in GET
 
 
 @pytest.mark.parametrize("name", TRAINED)

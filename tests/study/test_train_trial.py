@@ -8,7 +8,7 @@ import torch
 
 from nervure import data
 from nervure.errors import InputError
-from nervure.study.train_trial import fewer, train
+from nervure.study.train_trial import at_most, train, training_data
 from nervure.study.trials import Job
 
 JOB = Job("digits", settings={"net": "lenet-300-100", "recipe": {"epochs": 2}, "train_samples": 200}, device="cpu")
@@ -31,15 +31,15 @@ def test_a_seed_in_the_recipe_gives_way_to_the_trials() -> None:
     assert train(dataclasses.replace(JOB, settings=settings)).metrics == train(JOB).metrics
 
 
-def test_fewer_leaves_validation_and_test_alone() -> None:
+def test_fewer_training_samples_leave_validation_and_test_alone() -> None:
     ds = data.load("digits")
-    small = fewer(ds, 100)
+    small = training_data(JOB, 100)
     kept = small.indices("train")
     assert len(kept) == len(set(kept.tolist())) == 100
     assert set(kept.tolist()) <= set(ds.indices("train").tolist())
     assert np.array_equal(small.indices("test"), ds.indices("test"))
-    assert np.array_equal(fewer(ds, 100).indices("train"), kept)
-    assert fewer(ds, 10**6) is ds
+    assert np.array_equal(training_data(JOB, 100).indices("train"), kept)
+    assert at_most(ds, "train", 10**6, 0) is ds
     assert len(ds.indices("train")) == 1258
 
 

@@ -63,6 +63,16 @@ def test_a_buffer_that_holds_infinity_keeps_it() -> None:
     assert torch.equal(net.mask, torch.full((2, 2), -torch.inf).triu(1))
 
 
+def test_a_buffer_that_becomes_finite_is_handed_over_so() -> None:
+    net, average = nn.Linear(2, 2), WeightAverage()
+    net.register_buffer("least", torch.full((2,), torch.inf))
+    for value in (torch.inf, torch.inf, 3.0, 3.0):
+        net.least.fill_(value)
+        average.after_step(SimpleNamespace(net=net), None)  # type: ignore[arg-type]
+    average.finish(at_the_end(net))
+    assert net.least.tolist() == [3.0, 3.0]
+
+
 def test_a_network_of_another_shape_starts_anew() -> None:
     average = WeightAverage()
     walk(average, nn.Linear(3, 2), 5)

@@ -341,6 +341,40 @@ class TestResume:
         with pytest.raises(InputError, match="started with the callbacks WeightAverage, and these are none"):
             train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", resume=True)
 
+    def test_two_callbacks_of_a_type_resume_by_place(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
+        recipe, seen = Recipe(epochs=3, batch=64), []
+
+        class Some(Callback):
+            def __init__(self, state: dict[str, int]) -> None:
+                self.state = state
+
+            def state_dict(self) -> dict[str, int]:
+                return self.state
+
+            def load_state_dict(self, state: Mapping[str, int]) -> None:
+                seen.append(dict(state))
+
+        def given() -> list[Callback]:
+            return [Some({}), Some({"steps": 3})]
+
+        with pytest.raises(InterruptedWork):
+            train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", callbacks=given(), stop=after(3))
+        train.fit(net, ds, recipe, out=tmp_path / "r", device="cpu", callbacks=given(), resume=True)
+        assert seen == [{}, {"steps": 3}]
+
+    def test_an_output_for_all_samples_is_kept_unmeasured(self, ds: Dataset, tmp_path: Path) -> None:
+        class Whole(nn.Linear):
+            def forward(self, x: Tensor) -> Tensor:
+                return super().forward(x.flatten(1)).square().mean()
+
+        def loss(net: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+            return net(batch.x), {}
+
+        net = Whole(int(np.prod(ds.in_shape)), 2)
+        run = train.fit(net, ds, Recipe(epochs=1), out=tmp_path / "r", device="cpu", objective=loss)
+        assert store.is_run(tmp_path / "r")
+        assert "accuracy" not in run.metrics
+
     def test_a_damaged_checkpoint_is_refused(self, net: nn.Module, ds: Dataset, tmp_path: Path) -> None:
         out = tmp_path / "r"
         with pytest.raises(Killed):

@@ -8,6 +8,7 @@ import dataclasses
 import io
 import logging
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -378,7 +379,7 @@ def _predict(
     rows = [row for ds in sets_of(run, new, data_dir, options) for row in rows_of(run, ds, 256, device)]
     found = [(sample, values.index(max(values)), round(max(values), 6)) for sample, values in rows]
     if out is None:
-        typer.echo(_text(found, as_csv=not json_), nl=False)
+        sys.stdout.write(_text(found, as_csv=not json_))
         return
     from nervure.store.atomic import write_text
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nervure.store import Run
 
 __all__ = [
+    "apart",
     "check_device",
     "check_file",
     "command_line",
@@ -132,6 +133,12 @@ def load_run(path: Path, function: str | None) -> Run:
 
     own_code(function)
     return store.load(path, build=function)
+
+
+def apart(out: Path, run: Path) -> None:
+    """Refuse to write a smaller network over the run that it is made from."""
+    if out.resolve() == run.resolve():
+        raise InputError(f"-o {out} is the run itself, which would be lost; choose another folder")
 
 
 def to_agree(run: Run, ds: Dataset, seed: int, device: str) -> Dataset:

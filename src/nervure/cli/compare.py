@@ -42,7 +42,7 @@ def command(
 
     if len(runs) < 2:
         raise InputError("compare needs two runs or more")
-    check_file(page, overwrite)
+    check_file(page, overwrite, (".html",))
     held = [_open(path, net) for path in runs]
     _weigh(held)
     if len({run.fingerprint for run in held} - {""}) > 1:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import typer
 
 from nervure.cli.console import print_figure, print_json, say
 from nervure.errors import InputError, NervureError
@@ -104,6 +103,6 @@ def finish(
     else:
         for table in tables:
             print_figure(table)
-        typer.echo(str(page))
+        sys.stdout.write(f"{page}\n")
     if failed := [*results.failed, *(besides.failed if besides else ())]:
         raise NervureError(f"{len(failed)} trials failed; the first, {failed[0].trial}: {failed[0].error}")

@@ -52,7 +52,7 @@ def command(
         return
     if source is None:
         raise InputError("name a source, or give --list; see: nervure data --help")
-    check_file(page, overwrite)
+    check_file(page, overwrite, (".html",))
     ds = load_data(source, data_dir, pairs(data_option, "--data-option"))
     figures = data.describe(ds)
     table = next(figure for figure in figures if isinstance(figure, Table))

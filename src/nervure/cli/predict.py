@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -70,7 +71,7 @@ def command(
     for ds in sets_of(held, sources, data_dir, options, skip="--skip-corrupt"):
         rows += rows_of(held, ds, batch, device)
     if out is None:
-        typer.echo(_as_json(held, rows) if json_ else _as_csv(held, rows), nl=False)
+        sys.stdout.write(_as_json(held, rows) if json_ else _as_csv(held, rows))
         return
     from nervure.store.atomic import write_text
 

@@ -14,6 +14,7 @@ import typer
 from nervure.cli import complete
 from nervure.cli import options as opt
 from nervure.cli.common import (
+    apart,
     check_device,
     load_run,
     nested,
@@ -170,8 +171,11 @@ def command(
     methods = recover or ["kernel-estimation", "batch-norm"]
     mending = nested(recover_set, "--recover-set")
     check(methods, **mending)  # type: ignore[arg-type]
+    if mending and set(methods) == {"none"}:
+        raise InputError("--recover-set has no say with --recover none; leave out one of the two")
     searched = None if out is None or dry_run else out.with_name(f"{out.name}.search")
     if out is not None and searched is not None:
+        apart(out, run)
         folder.claim(out, resume=resume, overwrite=overwrite)
         _claim_search(searched, resume, overwrite)
     given: dict[str, Any] = {
@@ -309,11 +313,13 @@ def _agreement(done: Run, ds: Dataset, device: str) -> None:
     done.metrics = {"agreement" if name == "accuracy" else name: value for name, value in done.metrics.items()}
     table = done.evidence["pruned"]
     assert isinstance(table, Table)
-    rows = [("agreement" if row[0] == "accuracy" else row[0], *row[1:]) for row in table.rows]
-    done.evidence["pruned"] = dataclasses.replace(table, rows=rows)
     split = next(name for name in ("test", "train") if name in ds.splits)
     found = evaluate(done.net, ds, split=split, device=device)
-    done.metrics |= {name: found.metrics[name] for name in ("acc", "nmi", "ari") if name in found.metrics}
+    # The table is of samples held out of recovery; what clusters are like is told of all that the run is measured on.
+    clusters = {name: value for name, value in found.metrics.items() if name not in ("parameters", "macs", "accuracy")}
+    rows = [("agreement", *row[1:]) if row[0] == "accuracy" else row for row in table.rows if row[0] not in clusters]
+    done.evidence["pruned"] = dataclasses.replace(table, rows=rows)
+    done.metrics |= clusters
     done.evidence |= {name: one for name, one in found.evidence.items() if name == "matched"}
 
 
@@ -328,6 +334,8 @@ def _amount(text: str | None, option: str) -> int | float | None:
     if text is None:
         return None
     plain = text.replace(",", "") if re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text) else text
+    if plain == "1":
+        raise InputError(f"{option} 1 would leave a single one; write 1.0 for all, or LAYER=1 for one unit of a layer")
     for kind in (int, float):
         with contextlib.suppress(ValueError):
             return kind(plain)
@@ -347,7 +355,7 @@ def _keep(given: list[str] | None) -> int | float | str | dict[str, Any] | None:
     if missing := [one for one in given if "=" not in one]:
         raise InputError(f"--keep {missing[0]!r}: give one share for all layers, or LAYER=SHARE for each")
     named = (one.rpartition("=") for one in given)
-    return {layer: _amount(amount, "--keep") for layer, _, amount in named}
+    return {layer: 1 if amount == "1" else _amount(amount, "--keep") for layer, _, amount in named}
 
 
 def _criteria(names: list[str] | None, settings: list[str] | None, seed: int) -> str | list[str] | Criterion:

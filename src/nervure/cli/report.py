@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -36,10 +37,10 @@ def command(
     """
     from nervure import report
 
-    check_file(out, overwrite)
+    check_file(out, overwrite, (".html",))
     held = load_run(run, net)
     path = report.write(out or run / "report.html", report.run_page(held), overwrite=True)
     if json_:
         print_json({"page": str(path)})
     else:
-        typer.echo(str(path))
+        sys.stdout.write(f"{path}\n")

@@ -75,7 +75,7 @@ def command(
         raise InputError("name a study, or give --list to see them")
     if out is None:
         raise InputError("give -o, a folder for the results")
-    check_file(page, overwrite)
+    check_file(page, overwrite, (".html",))
     chosen = study.load(name)
     with stopping() as stop:
         results = study.run(

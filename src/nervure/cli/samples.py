@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from nervure.store import Run
 
 __all__ = ["as_it_was", "data_of", "new_samples", "pictures"]
+
+_READING = ("window", "stride", "label", "skip", "header", "recording")
+"""Options that say how a file's rows become samples, which new files of the same kind share."""
 
 
 def data_of(run: Run, source: str | None, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
@@ -47,10 +51,21 @@ def own_loader(run: Run) -> Callable[[str, Path | None, dict[str, object]], Data
 
 
 def new_samples(run: Run, source: str, data_dir: Path | None, options: Mapping[str, object]) -> Dataset:
-    """Samples to predict: labels that they have are ignored, and pictures are brought to the network's size."""
+    """Samples to predict: labels that they have are ignored, and pictures are brought to the network's size.
+
+    A file like the run's own is read as that was, its labels left aside, as far as it can be.
+    """
     from nervure.study.run_data import adapted
 
-    return adapted(run, source, data_dir, {"task": "none", "validation": 0.0, "test": 0.0, **options}, load_data)
+    alike = Path(source).suffix == Path(run.source).suffix != ""
+    own = {name: run.options[name] for name in _READING if alike and name in run.options and name not in options}
+    unlabelled = {name: value for name, value in own.items() if name != "label"}
+    plain = {"task": "none", "validation": 0.0, "test": 0.0, **options}
+    for more in (own, unlabelled):
+        with contextlib.suppress(InputError):
+            if more:
+                return adapted(run, source, data_dir, {**plain, **more}, load_data)
+    return adapted(run, source, data_dir, plain, load_data)
 
 
 def pictures(run: Run, files: Sequence[str], *, skip_corrupt: bool) -> Dataset:

@@ -10,7 +10,7 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, check_file, load_run, pairs, say_where, set_threads, to_agree, typed
+from nervure.cli.common import apart, check_device, check_file, load_run, pairs, say_where, set_threads, to_agree, typed
 from nervure.cli.console import print_rows
 from nervure.cli.samples import data_of
 from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
@@ -208,6 +208,7 @@ def command(
     set_threads(threads)
     check_device(device)
     if out is not None and not dry_run:
+        apart(out, run)
         folder.claim(out, resume=resume if train else None, overwrite=overwrite)
     if save_mask is not None:
         for one in files_of(save_mask):
@@ -256,7 +257,7 @@ def _agree(
         raise InputError(f"--train judges as it goes; leave out {'--mask' if mask is not None else '--dry-run'}")
     if mask is not None and (asked := [name for name, value in judging.items() if value]):
         raise InputError(f"--mask already says which edges stay; leave out {asked[0]}")
-    if not train and getattr(kind, "needs_training", False):
+    if not train and kind.needs_training:
         raise InputError(f"criterion {criterion!r} trains the network; give --train")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -285,6 +286,10 @@ def positions(at: ArrayLike, n: int, what: str) -> Indices:
     found = np.asarray(at)
     if found.dtype == bool and found.shape == (n,):
         return np.flatnonzero(found)
+    if found.ndim == 1 and found.dtype == object:
+        with contextlib.suppress(TypeError, ValueError, OverflowError):
+            whole = found.astype(np.int64)
+            found = whole if (whole == found).all() else found
     if found.ndim != 1 or (found.size and found.dtype.kind not in "ui"):
         raise InputError(f"{what} must be positions of samples, or {n} truth values")
     return found.astype(np.int64, copy=False)

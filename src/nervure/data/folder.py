@@ -104,6 +104,8 @@ def _pictures(path: Path, pattern: str) -> list[Path]:
 
 
 def _members(root: Path) -> list[tuple[Path, str | None]]:
+    if (root / "run.json").is_file():
+        raise InputError(f"{root} is a run, and no data; give the folder, file or name of samples")
     classes = _folders(root)
     loose = _pictures(root, "*")
     if classes and loose:

@@ -114,8 +114,8 @@ def _from_objects(y: Array, classes: bool) -> Array:
         unknown: str | int | None = None
         if any(isinstance(one, str) for one in known):
             unknown = "?"
-        elif classes and all(isinstance(one, int | np.integer) for one in known):
-            unknown = -1
+        elif classes and all(isinstance(one, int | np.integer) or float(one).is_integer() for one in known):
+            unknown, held = -1, [one if lack else int(one) for one, lack in zip(held, lacks, strict=True)]
         if unknown is not None:
             held = [unknown if lack else one for one, lack in zip(held, lacks, strict=True)]
     try:

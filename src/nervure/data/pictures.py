@@ -161,5 +161,5 @@ def _check_sizes(
     other = heads[odd][0]
     raise InputError(
         f"{where}: images of {len(sizes)} sizes ({count} of {height} x {width}; {names[odd]} is "
-        f"{other[0]} x {other[1]}); give a common size=, such as size=64"
+        f"{other[0]} x {other[1]}); give a common size=, such as size={height}"
     )

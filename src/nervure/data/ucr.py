@@ -21,7 +21,16 @@ def is_archive(path: Path, sheet: Sheet) -> bool:
     >>> is_archive(Path("Waves_TRAIN.tsv"), sheet), is_archive(Path("waves.tsv"), sheet)
     (True, False)
     """
-    return bool(_NAMED.fullmatch(path.name)) and not sheet.called(range(len(sheet.names)))
+    if not _NAMED.fullmatch(path.name) or sheet.called(range(len(sheet.names))):
+        return False
+    return all(_whole(row[0]) for row in sheet.rows)
+
+
+def _whole(cell: str) -> bool:
+    try:
+        return float(cell).is_integer()
+    except ValueError:
+        return False
 
 
 def read(path: Path, sheet: Sheet) -> Contents:

@@ -9,24 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nervure.errors import MissingExtra
+from nervure.features.jitted import jitted
 from nervure.features.ssim import _constants
-
-try:
-    import numba
-except ImportError as error:
-    raise MissingExtra("numba", "fast", "the compiled form of SSIM") from error
 
 __all__ = ["describe", "pack", "summed"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 MEAN, SQUARE, VARIANCE, WIDTH = 9, 10, 11, 12  # what follows a window's nine values
@@ -34,19 +28,7 @@ LANES = 64  # images side by side
 BLOCK = 16  # windows at a time: those of 64 images stay in the nearest caches
 
 
-def _compiled(**options: Any) -> Callable[[F], F]:
-    """numba.njit, with a cache on disk where one can be written."""
-
-    def decorate(function: F) -> F:
-        try:
-            return cast(F, numba.njit(cache=True, **options)(function))
-        except RuntimeError:
-            return cast(F, numba.njit(**options)(function))
-
-    return decorate
-
-
-@_compiled(nogil=True, error_model="numpy", fastmath={"contract"})
+@jitted(nogil=True, error_model="numpy", fastmath={"contract"})
 def _describe(grid: Array, scale: Any, c1: Any, c2: Any, first: int, stride: int, found: Array) -> None:
     n, down, across, height, width = grid.shape
     size = height * width
@@ -70,7 +52,7 @@ def _describe(grid: Array, scale: Any, c1: Any, c2: Any, first: int, stride: int
                 window[VARIANCE] = variance
 
 
-@_compiled(nogil=True)
+@jitted(nogil=True)
 def _pack(rows: Array, first: int, stride: int, packed: Array) -> None:
     n, windows, _ = rows.shape
     tiles = packed.shape[0]
@@ -84,7 +66,7 @@ def _pack(rows: Array, first: int, stride: int, packed: Array) -> None:
 
 # Contraction alone: reassociation would make a lane's result depend on its place. Two rows at a time halve what
 # is read; a last odd row is its own neighbour.
-@_compiled(nogil=True, error_model="numpy", fastmath={"contract"})
+@jitted(nogil=True, error_model="numpy", fastmath={"contract"})
 def _sum_windows(x: Array, y: Array, c1: Any, c2: Any, first: int, stride: int, symmetric: bool, total: Array) -> None:
     rows, windows, _ = x.shape
     partial = np.empty((2, LANES), np.float32)

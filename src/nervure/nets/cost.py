@@ -32,8 +32,11 @@ _ATEN = torch.ops.aten
 _SIZED_BY = {_ATEN.mv: 0, _ATEN.addmv: 1, _ATEN.dot: 0, _ATEN.vdot: 0}
 """Products that PyTorch's own counter leaves out: the argument with as many numbers as there are multiply-adds."""
 
-_FREE = ("norm", "copy", "index", "scatter")
-"""Operations on several tensors that only normalise or move numbers have one of these in their name."""
+_FREE = (
+    "norm", "copy", "index", "scatter", "relu", "quantize", "polar", "complex", "bucketize", "searchsorted", "isin",
+    "cross", "grid_sampler", "_loss",
+)  # fmt: skip
+"""Operations on several tensors that work place by place, or only move numbers, have one of these in their name."""
 
 _CLOSED = (nn.RNNBase, nn.utils.parametrize.ParametrizationList)
 """Counted as a whole when they end: recurrent layers by their sizes, what makes weights of weights as nothing."""
@@ -66,8 +69,6 @@ class Cost:
         All parameters, shared ones once.
     ops : int
         In ``unit``: ``"mac"`` (a multiply-add is 1) or ``"flop2"`` (it is 2), with biases if ``bias``.
-    parameter_bytes : int
-        Memory of parameters and buffers.
     peak_activation_bytes : int
         The most memory of activations alive at one moment of a forward in evaluation: the input, which the
         caller holds, and every tensor that an operation or a recurrent layer has returned
@@ -79,7 +80,6 @@ class Cost:
     ops: int
     unit: str
     bias: bool
-    parameter_bytes: int
     peak_activation_bytes: int
 
     @property
@@ -189,14 +189,12 @@ def count(
         if params or ops or leaf:
             output, size = ledger.outputs.get(name, ((), 0))
             rows.append(LayerCost(name, type(module).__name__, params, ops, output, size))
-    tensors = (*net.parameters(), *net.buffers())
     return Cost(
         rows=tuple(rows),
         params=sum(row.params for row in rows),
         ops=sum(row.ops for row in rows),
         unit=unit,
         bias=bias,
-        parameter_bytes=sum(tensor.numel() * tensor.element_size() for tensor in tensors),
         peak_activation_bytes=ledger.peak,
     )
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.registry import Table
 
-__all__ = ["BY_TASK", "Objective", "get", "make", "names", "table"]
+__all__ = ["BY_TASK", "Objective", "get", "make", "names", "objective_of", "table"]
 
 BY_TASK = {"classification": "cross-entropy", "regression": "mse", "none": "reconstruction"}
 """The objective of each task, where no other is asked for."""
@@ -69,3 +69,12 @@ def make(name: str, options: Mapping[str, object] | None = None) -> Objective:
     """
     made: Objective = table.make(name, options or {})
     return made
+
+
+def objective_of(task: str, given: Objective | None = None) -> Objective:
+    """The objective that was given, or the task's own.
+
+    >>> objective_of("regression")
+    SquaredError()
+    """
+    return make(BY_TASK[task]) if given is None else given

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from nervure.observe.collect import Objective, collect
+from nervure.observe.collect import collect
 from nervure.observe.statistic import Side, Site, Statistic
 from nervure.observe.statistics import statistics
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CrossGram", "ExactQuantile", "FixedHistogram", "GradientTimesActivation", "Gram", "Histogram", "MapRank",
-    "MeanGradient", "Moments", "Norms", "Objective", "Quantile", "Side", "Site", "Statistic", "Sums", "Votes",
+    "MeanGradient", "Moments", "Norms", "Quantile", "Side", "Site", "Statistic", "Sums", "Votes",
     "ZeroFraction", "collect", "statistics",
 ]  # fmt: skip
 

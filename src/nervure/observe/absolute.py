@@ -39,6 +39,7 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), "weighted"),
     **dict.fromkeys(("__matmul__", "__rmatmul__", "bmm", "einsum", "matmul", "mm", "mv"), "multiplied"),
     **dict.fromkeys(_ELEMENTWISE, "passed"),
+    **dict.fromkeys(("gru", "lstm", "rnn_relu", "rnn_tanh"), "recurrent"),
     **dict.fromkeys(("masked_fill", "where"), "chosen"),
     "cdist": "distances",
     "multi_head_attention_forward": "headed",
@@ -223,6 +224,29 @@ class Absolute(Rewritten):
         out = self._projected(joined, given["out_proj_weight"], None)
         seen = matched.mean(-3) if given["average_attn_weights"] else matched
         return out, seen if given["need_weights"] else None
+
+    def recurrent(self, call: Call) -> tuple[Tensor, ...]:
+        """A recurrent layer as its weights on inputs, summed over gates; what goes from step to step is left out."""
+        x, state, weights, biases, depth, _, _, both, batch_first = call.args
+        if not isinstance(state, Tensor | tuple | list) or not isinstance(weights, tuple | list):
+            raise InputError(f"{self.purpose} has no rule for packed series; use another criterion")
+        x, ends = x.to(self.dtype), []
+        each = len(weights) // (depth * (1 + both))
+        parts = iter([weights[start : start + each] for start in range(0, len(weights), each)])
+        for _ in range(depth):
+            read = []
+            for _ in range(1 + both):
+                incoming, *_, last = next(parts)
+                gates = {"gru": 3, "lstm": 4}.get(call.name, 1)
+                out = x @ incoming.detach().abs().to(self.dtype).unflatten(0, (gates, -1)).sum(0).mT
+                if each > 2 + 2 * biases:  # a projection of what the units give
+                    out = out @ last.detach().abs().to(self.dtype).mT
+                read.append(out)
+            steps = 1 if batch_first and x.ndim == 3 else 0
+            ends += [one.select(steps, 0 if at else -1) for at, one in enumerate(read)]
+            x = torch.cat(read, -1)
+        held = torch.stack(ends)
+        return (x, held, torch.zeros_like(held)) if call.name == "lstm" else (x, held)
 
     def _by(self, first: Tensor, second: Tensor) -> Any:
         return self.multiplied(Call(torch.matmul, "matmul", (first, second), {}))

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
+from nervure.objectives import Objective
 from nervure.objectives.call import call
 from nervure.observe import ranks
 from nervure.observe.borrowed import borrowed
@@ -19,9 +20,7 @@ from nervure.observe.ready import refuse_closed
 from nervure.observe.statistic import Site, Statistic
 from nervure.registry import nearest
 
-__all__ = ["Objective", "collect"]
-
-Objective = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
+__all__ = ["collect"]
 
 
 def collect(

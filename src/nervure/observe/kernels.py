@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numba
 import numpy as np
@@ -19,30 +18,18 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nervure.features.jitted import jitted
 from nervure.observe.grid import FINEST, RESOLUTION, Grid
 from nervure.observe.totals import Totals
 
-__all__ = ["LOCK", "jitted", "launched", "summarise", "usable"]
+__all__ = ["LOCK", "launched", "summarise", "usable"]
 
-F = TypeVar("F", bound=Callable[..., Any])
 Array = NDArray[Any]
 
 BLOCK = 2048  # positions at a time: read from memory once, then from the first-level cache
 PARTS = 32  # of the units, each read by one thread with one set of scratch space
 LOCK = threading.Lock()  # numba's simplest threading layer must not be entered twice
 _HOME = os.getpid()
-
-
-def jitted(**options: Any) -> Callable[[F], F]:
-    """numba.njit, with a cache on disk where one can be written."""
-
-    def decorate(function: F) -> F:
-        try:
-            return cast(F, numba.njit(cache=True, **options)(function))
-        except RuntimeError:
-            return cast(F, numba.njit(**options)(function))
-
-    return decorate
 
 
 @jitted(fastmath={"reassoc", "contract"})

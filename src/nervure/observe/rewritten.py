@@ -286,6 +286,8 @@ def running(net: nn.Module, mode: Rewritten, watched: Sequence[str]) -> Iterator
             stack.callback(before.remove)
             after = module.register_forward_hook(lambda *called: _left(mode, called[-1]), always_call=True)
             stack.callback(after.remove)
+            if isinstance(module, nn.RNNBase):  # which refuses wider numbers than its weights before a rule sees them
+                stack.callback(module.register_forward_pre_hook(_as_its_weights).remove)
         stack.enter_context(mode)
         try:
             yield
@@ -296,6 +298,10 @@ def running(net: nn.Module, mode: Rewritten, watched: Sequence[str]) -> Iterator
             raise InputError(
                 f"{mode.purpose} fails in or after module {mode.latest!r} ({reason}); use another criterion"
             ) from error
+
+
+def _as_its_weights(module: nn.RNNBase, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    return (given[0].to(module.weight_ih_l0), *given[1:])
 
 
 def _entered(mode: Rewritten, name: str) -> None:

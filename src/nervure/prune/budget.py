@@ -116,7 +116,7 @@ def levels(group: Group, multiple: int = 1) -> list[int]:
     """The numbers of units that a group may keep, ascending: whole steps, and multiples where asked.
 
     >>> import numpy as np
-    >>> group = Group("conv", ("conv",), (), {}, 20, np.zeros(20, dtype=np.int64), "", False, ())
+    >>> group = Group("conv", ("conv",), {}, 20, np.zeros(20, dtype=np.int64), "", False, ())
     >>> levels(group, 8)
     [8, 16, 20]
     """
@@ -142,7 +142,7 @@ def kept_count(group: Group, share: float, multiple: int = 1, rounding: Rounding
     """How many units stay of a group at a share: spec majority-voting-pruning, 0.2.
 
     >>> import numpy as np
-    >>> group = Group("conv", ("conv",), (), {}, 256, np.zeros(256, dtype=np.int64), "", False, ())
+    >>> group = Group("conv", ("conv",), {}, 256, np.zeros(256, dtype=np.int64), "", False, ())
     >>> kept_count(group, 0.8), kept_count(group, 0.8, rounding="round")
     (204, 205)
     """

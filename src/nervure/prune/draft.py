@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nervure.judge import rounded
+from nervure.judge import Ranking, rounded
 from nervure.nets.cost import Cost, count
 from nervure.nets.shadow import on_meta
 from nervure.nets.structure.cut import cut
@@ -21,9 +20,7 @@ from nervure.prune import budget
 from nervure.prune.budget import Counts, Forecast, Ladder, Rounding
 from nervure.prune.scores import Score
 
-__all__ = ["Draft", "Ranking", "staying"]
-
-Ranking = Literal["layer", "global"]
+__all__ = ["Draft", "staying"]
 
 
 @dataclass(eq=False)

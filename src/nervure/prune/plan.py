@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError, first_wrong
 from nervure.evidence import Figure, Flow, Table
-from nervure.nets.digest import weights_digest
+from nervure.judge import Ranking
+from nervure.nets.digest import refuse_other, structure, weights_digest
 from nervure.observe.ready import refuse_compiled
+from nervure.prune.budget import Rounding
+from nervure.prune.scores import Combine
 from nervure.prune.target import Target
 
 if TYPE_CHECKING:
     from nervure.nets.structure.surgery import Graph
 
-__all__ = ["Input", "Judging", "Latency", "Plan", "Row", "Spread", "Trial", "structure"]
+__all__ = ["Input", "Judging", "Latency", "Plan", "Row", "Spread", "Trial"]
 
 log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -87,7 +90,7 @@ class Judging(_Data):
 
     names: tuple[str, ...]
     settings: tuple[dict[str, JsonValue], ...]
-    combine: Literal["rank", "vote"]
+    combine: Combine
     seed: int
     samples: int
 
@@ -172,8 +175,8 @@ class Plan(_Data):
     macs_after: int
     judging: Judging
     target: Target
-    ranking: Literal["layer", "global"]
-    rounding: Literal["floor", "round"]
+    ranking: Ranking
+    rounding: Rounding
     round_to: int
     shortcuts: bool
     exclude: tuple[str, ...]
@@ -289,12 +292,7 @@ class Plan(_Data):
     def check(self, net: nn.Module) -> None:
         """Refuse a network of another structure, naming the first difference; other weights only warn."""
         refuse_compiled(net)
-        now = structure(net)
-        for name in (*self.structure, *now):
-            mine, theirs = self.structure.get(name), now.get(name)
-            if mine != theirs:
-                was, found = (f"has shape {one}" if one is not None else "is not there" for one in (mine, theirs))
-                raise InputError(f"this plan is for another network: {name!r} {was} in it, and here {found}; plan anew")
+        refuse_other("plan", self.structure, structure(net))
         if weights_digest(net) != self.weights:
             log.warning("this plan was made for other weights of the same structure; its reasons may not hold")
 
@@ -317,15 +315,6 @@ class Plan(_Data):
         for row in self.rows:
             found[row.layer][list(row.kept)] = True
         return found
-
-
-def structure(net: nn.Module) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of all weights and buffers.
-
-    >>> structure(nn.Linear(2, 3))
-    {'weight': (3, 2), 'bias': (3,)}
-    """
-    return {name: tuple(value.shape) for name, value in net.state_dict().items() if isinstance(value, Tensor)}
 
 
 def spread(scores: Tensor, stays: Tensor) -> Spread:

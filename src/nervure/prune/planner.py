@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
@@ -12,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nervure.data.dataset import Batch, Dataset
+from nervure.data.dataset import Dataset
 from nervure.errors import InputError
-from nervure.judge import Criterion, Layer, Probe
+from nervure.judge import Criterion, Layer, Probe, Ranking, settings_of
 from nervure.nets.cost import count
-from nervure.nets.digest import weights_digest
+from nervure.nets.digest import structure, weights_digest
 from nervure.nets.shadow import place_of
 from nervure.nets.structure.check import as_inputs
 from nervure.nets.structure.groups import Group
@@ -24,13 +25,14 @@ from nervure.nets.structure.layers import examined, layers_in
 from nervure.nets.structure.silence import default_example
 from nervure.nets.structure.surgery import Graph
 from nervure.nets.structure.twin import lighten
+from nervure.objectives import Objective, objective_of
 from nervure.observe.ready import refuse_compiled
 from nervure.prune import budget, scores, trials
 from nervure.prune.budget import Counts, Rounding
 from nervure.prune.dead import dead_units
-from nervure.prune.draft import Draft, Ranking, staying
+from nervure.prune.draft import Draft, staying
 from nervure.prune.figures import criteria_figures, findings
-from nervure.prune.plan import Input, Judging, Plan, Row, spread, structure
+from nervure.prune.plan import Input, Judging, Plan, Row, spread
 from nervure.prune.probe import MaskProbe
 from nervure.prune.recover import check
 from nervure.prune.target import Target
@@ -40,7 +42,6 @@ from nervure.train.runtime import pick_device
 __all__ = ["plan"]
 
 log = logging.getLogger(__name__)
-Objective = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
 Recovery = trials.Recovery
 
 
@@ -168,7 +169,7 @@ def plan(
     outcome = _counts(draft, ds, target, recover, seed, device)
     judged = Judging(
         names=tuple(criteria),
-        settings=tuple(scores.settings_of(one) for one in criteria.values()),
+        settings=tuple(settings_of(one) for one in criteria.values()),
         combine=combine,
         seed=seed,
         samples=len(batches.at) if batches.read or probe is not None else 0,
@@ -286,14 +287,18 @@ def _parts(layer: str, groups: Sequence[Group], amount: float | int) -> list[flo
     """What to keep of each group of a layer: a share of each, of a number so many in proportion that it is met."""
     if isinstance(amount, float) or len(groups) == 1:
         return [amount] * len(groups)
-    sizes = [len(group.side(layer).places) for group in groups]
-    if amount > sum(sizes):
-        raise InputError(f"target keep of {layer!r} is {amount}; it has {sum(sizes)} units")
-    if amount < len(sizes):
+    step = math.lcm(*(group.step for group in groups))
+    sizes = [group.units // step for group in groups]
+    if amount > step * sum(sizes):
+        raise InputError(f"target keep of {layer!r} is {amount}; it has {sum(group.units for group in groups)} units")
+    if amount % step:
+        raise InputError(f"target keep of {layer!r} is {amount}; its units go {step} at a time")
+    if amount < step * len(sizes):
+        least = "one" if step == 1 else str(step)
         raise InputError(
-            f"target keep of {layer!r} is {amount}; its units lie in {len(sizes)} parts, of which each keeps one"
+            f"target keep of {layer!r} is {amount}; its units lie in {len(sizes)} parts, of which each keeps {least}"
         )
-    return [*budget.shared(amount, sizes)]
+    return [step * part for part in budget.shared(amount // step, sizes)]
 
 
 def _amount(draft: Draft, layer: str, group: Group, amount: float | int) -> int:
@@ -394,7 +399,7 @@ def _probe(
     if searched is not None:
         path = Path(searched) / "probe.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
-    return MaskProbe(net, graph, batches, scores.objective_of(ds, objective), path=path)
+    return MaskProbe(net, graph, batches, objective_of(ds.task, objective), path=path)
 
 
 def _rows(draft: Draft, counts: Counts, found: scores.Verdicts) -> tuple[Row, ...]:

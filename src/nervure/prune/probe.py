@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,11 +18,10 @@ from nervure.nets.digest import weights_digest
 from nervure.nets.structure.cut import as_units
 from nervure.nets.structure.silence import attach, by_group
 from nervure.nets.structure.surgery import Graph
+from nervure.objectives import Objective
 from nervure.observe.borrowed import borrowed
 
 __all__ = ["MaskProbe"]
-
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
 
 
 class MaskProbe:
@@ -57,7 +56,7 @@ class MaskProbe:
         net: nn.Module,
         graph: Graph,
         batches: Sequence[Batch],
-        objective: Loss,
+        objective: Objective,
         *,
         budget: int | None = None,
         path: Path | str | None = None,
@@ -120,7 +119,7 @@ def _digest(batch: Batch) -> str:
     return digest.hexdigest()
 
 
-def _named(objective: Loss) -> str:
+def _named(objective: Objective) -> str:
     """What an objective is, the same in each process: its settings where it tells them, else its name."""
     if dataclasses.is_dataclass(objective):
         return repr(objective)

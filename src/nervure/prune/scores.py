@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import JsonValue
 from torch import Tensor, nn
 
+from nervure import objectives
 from nervure.data.counter import order
-from nervure.data.dataset import Batch, Dataset, Indices
+from nervure.data.dataset import Dataset, Indices
 from nervure.errors import InputError
-from nervure.judge import Criterion, Judgement, Layer, Probe, judge, rounded, select
+from nervure.judge import Criterion, Judgement, Layer, Probe, Samples, judge, rounded, select
 from nervure.nets.structure.groups import Group, Places
+from nervure.objectives import Objective
 from nervure.prune.criteria import criteria as table
 from nervure.prune.criteria import make
 
 __all__ = [
     "Combine",
-    "Sample",
     "Score",
     "combined",
     "labelled",
     "named",
-    "objective_of",
     "sample",
     "sampled",
     "scored",
-    "settings_of",
     "verdicts",
 ]
 
 Combine = Literal["rank", "vote"]
-Loss = Callable[[nn.Module, Batch], tuple[Tensor, Mapping[str, float]]]
 Verdicts = Mapping[str, Mapping[str, Judgement]]
 
 
@@ -67,31 +64,12 @@ def named(criterion: str | Criterion | Sequence[str | Criterion], seed: int = 0)
         if isinstance(one, str):
             found[one] = make(one, seed)
         elif isinstance(one, Criterion):
-            found[_name(one)] = one
+            found[table.name_of(one)] = one
         else:
             raise InputError(f"{one!r} is no criterion; give a name or a Criterion")
     if len(found) < len(given):
         raise InputError("a criterion is given twice; give each once")
     return found
-
-
-def _name(criterion: Criterion) -> str:
-    target = f"{type(criterion).__module__}:{type(criterion).__qualname__}"
-    return next((name for name, row in table.rows.items() if row.target == target), type(criterion).__name__)
-
-
-def settings_of(criterion: Criterion) -> dict[str, JsonValue]:
-    """What a criterion was made with, as far as it is plain data or has a name, as a source of masks does.
-
-    >>> from nervure.features.masks import Otsu
-    >>> from nervure.prune.criteria.iou_vote import IoUVote
-    >>> settings_of(IoUVote(masks=Otsu()))["masks"]
-    'otsu'
-    """
-    plain = (bool, int, float, str, type(None))
-    held = {key: value for key, value in sorted(vars(criterion).items()) if not key.startswith("_")}
-    said = {key: value if isinstance(value, plain) else getattr(value, "name", ...) for key, value in held.items()}
-    return {key: value for key, value in said.items() if isinstance(value, plain)}
 
 
 def sample(ds: Dataset, count: int | None, seed: int) -> Indices:
@@ -119,37 +97,6 @@ def sample(ds: Dataset, count: int | None, seed: int) -> Indices:
     return np.sort(drawn[rank[:count]])
 
 
-class Sample:
-    """Batches of a sample that can be read again and again; ``read`` tells whether anyone did.
-
-    Without data it has one batch of what the network was traced with, for criteria that trace it themselves;
-    whoever reads on wants data, which is an error.
-    """
-
-    def __init__(
-        self,
-        ds: Dataset | None,
-        at: Indices,
-        size: int,
-        example: Sequence[Tensor],
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
-        self.read = False
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self.ds is None:
-            if len(self.example) > 1:
-                raise InputError(f"this criterion runs the network, which reads {len(self.example)} tensors, not one")
-            yield Batch(self.example[0], None, torch.arange(len(self.example[0])))
-            raise InputError("this criterion looks at activations, not at weights alone; give data")
-        self.read = True
-        for start in range(0, len(self.at), self.size):
-            yield self.ds.batch(self.at[start : start + self.size])
-            if self.progress is not None:
-                self.progress(min(start + self.size, len(self.at)), len(self.at))
-
-
 def sampled(
     ds: Dataset | None,
     criteria: Mapping[str, Criterion],
@@ -158,19 +105,19 @@ def sampled(
     *,
     size: int,
     example: Sequence[Tensor],
-    objective: Loss | None = None,
+    objective: Objective | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Sample:
+) -> Samples:
     """The sample that these criteria are to judge on: with labels where they need them."""
     labels = [name for name, one in criteria.items() if one.needs_labels or one.needs_gradient]
     if ds is None:
         if labels:
             raise InputError(f"criterion {labels[0]!r} needs labelled data; give data")
-        return Sample(None, np.empty(0, dtype=np.int64), size, example)
+        return Samples(None, np.empty(0, dtype=np.int64), size, example)
     if labels and ds.y is None and objective is None:
         raise InputError(f"criterion {labels[0]!r} needs labels, which the data has not; take one that does without")
     at = sample(ds, count, seed)
-    return Sample(ds, labelled(ds, at) if labels else at, size, example, progress)
+    return Samples(ds, labelled(ds, at) if labels else at, size, example, progress)
 
 
 def labelled(ds: Dataset, at: Indices) -> Indices:
@@ -191,27 +138,18 @@ def labelled(ds: Dataset, at: Indices) -> Indices:
 
 def verdicts(
     net: nn.Module,
-    batches: Sample,
+    batches: Samples,
     criteria: Mapping[str, Criterion],
     layers: Sequence[Layer],
     *,
-    objective: Loss | None,
+    objective: Objective | None,
     probe: Probe | None,
     device: torch.device | str | None = None,
 ) -> dict[str, dict[str, Judgement]]:
     """Judge the layers by all criteria, in one pass over the sample where they want no more."""
     gradient = batches.ds is not None and any(one.needs_gradient for one in criteria.values())
-    loss = objective_of(batches.ds, objective) if gradient and batches.ds is not None else None
+    loss = objectives.objective_of(batches.ds.task, objective) if gradient and batches.ds is not None else None
     return judge(net, batches, criteria, layers=layers, objective=loss, probe=probe, device=device)
-
-
-def objective_of(ds: Dataset, given: Loss | None = None) -> Loss:
-    """The objective that was given, or the task's own."""
-    from nervure import objectives
-
-    if given is not None:
-        return given
-    return cast(Loss, objectives.make(objectives.BY_TASK[ds.task]))
 
 
 def scored(groups: Sequence[Group], found: Verdicts, combine: Combine = "rank") -> dict[str, Score]:

@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from nervure.evidence import Figure, Table
+import numpy as np
+
+from nervure.evidence import Figure, Matrix, Table
 from nervure.report.history import History, history_curves, real_of
 from nervure.report.lineage import command, flat, passages
 from nervure.report.markup import compact, number
@@ -131,7 +133,7 @@ def run_page(run: RunLike) -> str:
         Section("The data", _data_words(run), _data_figures(run, placed["data"])),
         Section(
             "Training",
-            _training_words(run.history, run.metrics.get("sparsity")),
+            _training_words(run.history, _recipe(run.lineage), run.metrics.get("sparsity")),
             [*history_curves(run.history), *placed["training"]],
         ),
         Section("The clusters", _cluster_words(run), placed["clusters"]),
@@ -264,14 +266,26 @@ def _data_words(run: RunLike) -> str:
     return f"{run.source}, for {run.task}." if run.task != "none" else f"{run.source}, without labels."
 
 
-def _training_words(history: History, sparsity: float | None = None) -> str:
-    """How long training took, and its best epoch, of those with the network's own sparsity where epochs have one."""
+def _recipe(lineage: Sequence[object]) -> Mapping[str, object]:
+    """The settings of the last training."""
+    found: list[Mapping[str, object]] = [getattr(one, "settings", {}) for one in lineage]
+    return next((one for one in reversed(found) if "monitor" in one), {})
+
+
+def _training_words(history: History, recipe: Mapping[str, object], sparsity: float | None = None) -> str:
+    """How long training took, and its best epoch, of those with the network's own sparsity where epochs have one.
+
+    The best is the one that is kept, by the measure that the recipe says; where the last is kept, that of the highest
+    accuracy.
+    """
     if not history:
         return ""
     seconds = sum(real_of(row.get("seconds")) for row in history if math.isfinite(real_of(row.get("seconds"))))
     took = f" in {seconds / 60:.1f} minutes" if seconds >= 90 else f" in {seconds:.0f} seconds" if seconds >= 2 else ""
     words = f"{len(history)} epoch{'s' if len(history) > 1 else ''}{took}."
-    best = [(real_of(row.get("validation_accuracy")), at) for at, row in enumerate(history)]
+    monitor = str(recipe.get("monitor")) if recipe.get("keep") == "best" else "accuracy"
+    sign = -1 if monitor == "loss" else 1
+    best = [(sign * real_of(row.get(f"validation_{monitor}")), at) for at, row in enumerate(history)]
     shares = [real_of(row.get("sparsity")) for row in history]
     best = [
         one for one in best if math.isfinite(one[0]) and (sparsity is None or not abs(shares[one[1]] - sparsity) > 1e-9)
@@ -279,10 +293,17 @@ def _training_words(history: History, sparsity: float | None = None) -> str:
     if best:
         score, at = max(best, key=lambda one: (one[0], -one[1]))
         epoch = history[at].get("epoch", at + 1)
-        words += f" Validation accuracy was best after epoch {epoch}: {100 * score:.1f} %."
+        value = f"{100 * score:.1f} %" if monitor == "accuracy" else number(sign * score)
+        words += f" Validation {monitor.replace('_', ' ')} was best after epoch {epoch}: {value}."
+        words += " Its network is kept." if recipe.get("keep") == "best" else ""
     return words
 
 
 def _verdict_words(run: RunLike) -> str:
-    known = {label: key for keys, label, _ in _KEYS[:5] for key in keys[::-1] if key in run.metrics}
-    return " ".join(f"{label} {number(float(run.metrics[key]))}." for label, key in known.items())
+    known = {label: (key, kind) for keys, label, kind in _KEYS[:5] for key in keys[::-1] if key in run.metrics}
+    tiles = [_tile(label, float(run.metrics[key]), kind, key) for label, (key, kind) in known.items()]
+    words = [f"{one.label} {one.value}." for one in tiles]
+    confusion = run.evidence.get("confusion")
+    if isinstance(confusion, Matrix):
+        words.append(f"Measured on {number(int(np.nansum(confusion.values)))} samples.")
+    return " ".join(words)

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from nervure.data.counter import order as random_order
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.judge import Criterion, Judgement, Layer, judge
+from nervure.judge import Criterion, Judgement, Layer, Ranking, judge
 from nervure.nets.structure.copying import copied
-from nervure.observe.collect import Objective
+from nervure.objectives import Objective
 from nervure.sparsify.layers import by_call, weight_of
-from nervure.sparsify.mask import Order, Ranking
+from nervure.sparsify.mask import Order
 from nervure.sparsify.rates import Asked
 from nervure.sparsify.samples import fitting
 from nervure.sparsify.select import highest, highest_of_all, kept_count, patterned

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from nervure.data.dataset import Dataset
 from nervure.errors import InputError
 from nervure.evidence import Bars, Curve, Images, Matrix, Table
+from nervure.judge import Samples
 from nervure.registry import nearest
 from nervure.sparsify.criteria.final import Initial, final_scores, responses
 from nervure.sparsify.criteria.isparse import edge_scores
 from nervure.sparsify.layers import prunable, weight_of
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.masked import bake
-from nervure.sparsify.samples import Samples, drawn
+from nervure.sparsify.samples import drawn
 from nervure.sparsify.select import highest
 
 __all__ = ["agreement", "initial_scores", "mask_pictures", "sparsity_bars", "toy", "weight_histograms"]
@@ -108,7 +109,7 @@ def initial_scores(
     np.float64(0.1)
     """
     at = drawn(ds, samples, seed)
-    batches = Samples(ds, at, 256, ds.batch(at[:1]).x)
+    batches = Samples(ds, at, 256, [ds.batch(at[:1]).x])
     seen = responses(net, batches, samples, softmax=ds.task == "classification")[0]
     scores = [final_scores(seen, one) for one in initial]
     shares = np.stack([(one / one.sum()).numpy() for one in scores])

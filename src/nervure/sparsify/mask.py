@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from nervure.errors import InputError, first_wrong
 from nervure.evidence import Bars, Figure, Table
+from nervure.judge import Ranking
+from nervure.nets.digest import refuse_other
 from nervure.sparsify.masked import bake, masked, masks_of, structure, unmasked
 
-__all__ = ["About", "Agreement", "Mask", "Order", "Ranking", "Row", "files_of"]
+__all__ = ["About", "Agreement", "Mask", "Order", "Row", "files_of"]
 
 SCHEMA: Literal[1] = 1
-Ranking = Literal["layer", "global"]
 Order = Literal["input-to-output", "output-to-input", "random"]
 
 
@@ -223,11 +224,7 @@ class Mask:
 
     def check(self, net: nn.Module) -> None:
         """Refuse a network of another structure, naming the first difference."""
-        now, mine = structure(net), self.about.structure
-        for name in (*mine, *now):
-            if mine.get(name) != now.get(name):
-                was, found = (f"has shape {one[name]}" if name in one else "is not there" for one in (mine, now))
-                raise InputError(f"this mask is for another network: {name!r} {was} in it, and here {found}; plan anew")
+        refuse_other("mask", self.about.structure, structure(net))
 
     def compare(self, other: Mask) -> Agreement:
         """On which share of the edges two masks of one network agree.

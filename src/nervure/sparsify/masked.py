@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from nervure.errors import InputError
+from nervure.nets import digest
 from nervure.nets.origin import Step
 from nervure.nets.steps import derive
 from nervure.nets.structure.copying import copied
@@ -131,9 +132,9 @@ def structure(net: nn.Module) -> dict[str, tuple[int, ...]]:
     True
     """
     return {
-        _STORED.sub(r"\1weight", name): tuple(value.shape)
-        for name, value in net.state_dict().items()
-        if isinstance(value, Tensor) and not _BESIDE.search(name)
+        _STORED.sub(r"\1weight", name): shape
+        for name, shape in digest.structure(net).items()
+        if not _BESIDE.search(name)
     }
 
 

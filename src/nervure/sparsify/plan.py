@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Dataset, Indices
 from nervure.errors import InputError
-from nervure.judge import Criterion
+from nervure.judge import Criterion, Samples, settings_of
 from nervure.nets.structure.silence import default_example
+from nervure.objectives import Objective, objective_of
 from nervure.observe.borrowed import borrowed
-from nervure.observe.collect import Objective
 from nervure.observe.ready import refuse_compiled
 from nervure.sparsify import rates
-from nervure.sparsify.criteria import make, name_of, settings_of
+from nervure.sparsify.criteria import criteria, make
 from nervure.sparsify.decide import Rules, decide, lost_units
 from nervure.sparsify.layers import called, checked, others, prunable
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.masked import bake, masks_of
-from nervure.sparsify.samples import Samples, drawn, fitting, loss_of
+from nervure.sparsify.samples import drawn, fitting
 from nervure.train.runtime import pick_device
 
 __all__ = ["plan", "prepared", "sampled", "silent"]
@@ -119,12 +119,14 @@ def plan(
     chosen = prepared(criterion, ds, seed, settings)
     with borrowed(net, pick_device(device)):
         batches = sampled(net, ds, chosen, samples, seed, batch, example, progress)
-        unheard = silent(net, batches.example, known_layers, chosen)
+        first = batches.example[0]
+        unheard = silent(net, first, known_layers, chosen)
         judged = checked({name: module for name, module in known_layers.items() if name not in unheard})
         asked = rates.asked(judged, sparsity, ranking=rank, pattern=shape, allow_empty=allow_empty)
-        loss = loss_of(ds, objective) if chosen.needs_gradient else None
+        task = "classification" if ds is None else ds.task
+        loss = objective_of(task, objective) if chosen.needs_gradient else None
         # Weights alone need no sample, and then there may be none.
-        known_example = batches.example if ds is not None or example is not None or _reads(chosen) else None
+        known_example = first if ds is not None or example is not None or chosen.reads_data else None
         masks, _ = decide(net, batches, chosen, judged, asked, rules, example=known_example, objective=loss)
     lost = lost_units(masks)
     if lost:
@@ -134,7 +136,7 @@ def plan(
     notes = {"lost_units": lost, "not_judged": left}
     whole = sparsity if isinstance(sparsity, Mapping) else next(iter(asked.values()), 0.0)
     return Mask.for_net(
-        net, masks, criterion=name_of(chosen), asked=asked if rank == "layer" else None,
+        net, masks, criterion=criteria.name_of(chosen), asked=asked if rank == "layer" else None,
         sparsity=dict(whole) if isinstance(whole, Mapping) else max(asked.values()) if shape else whole,
         settings=settings_of(chosen), ranking=rank, order=known, pattern=shape, seed=seed,
         samples=len(batches.at), notes={name: one for name, one in notes.items() if one},
@@ -157,7 +159,7 @@ def silent(
     >>> silent(net, torch.zeros(1, 2), prunable(net), get("magnitude"))
     []
     """
-    heard = called(net, example, tuple(layers)) if _reads(criterion) else []
+    heard = called(net, example, tuple(layers)) if criterion.reads_data else []
     return [name for name in layers if name not in heard] if heard else []
 
 
@@ -172,8 +174,8 @@ def prepared(criterion: str | Criterion, ds: Dataset | None, seed: int, settings
     if criterion == "isparse" and ds is not None and ds.task != "classification":
         own.setdefault("softmax", False)
     chosen = make(criterion, seed, own)
-    if getattr(chosen, "needs_training", False):
-        raise InputError(f"criterion {name_of(chosen)!r} trains the network; run it with sparsify.train_with")
+    if chosen.needs_training:
+        raise InputError(f"criterion {criteria.name_of(chosen)!r} trains the network; run it with sparsify.train_with")
     return chosen
 
 
@@ -194,7 +196,7 @@ def sampled(
     >>> len(sampled(net, None, make("magnitude"), 10, 0, 8).at)
     0
     """
-    reads = _reads(criterion)
+    reads = criterion.reads_data
     none: Indices = np.empty(0, dtype=np.int64)
     if ds is None or not reads:
         if ds is not None:
@@ -203,12 +205,8 @@ def sampled(
             example = default_example(net)[:1]
         if reads and example is not None:
             fitting(net, example)
-        return Samples(None, none, batch, torch.zeros(1, 1) if example is None else example[:1], progress)
+        return Samples(None, none, batch, [torch.zeros(1, 1) if example is None else example[:1]], progress)
     at = drawn(ds, samples, seed, labelled=criterion.needs_labels)
     first = ds.batch(at[:1]).x
     fitting(net, first)
-    return Samples(ds, at, batch, first, progress)
-
-
-def _reads(criterion: Criterion | type[Criterion]) -> bool:
-    return bool(getattr(criterion, "reads_data", True))
+    return Samples(ds, at, batch, [first], progress)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import cast, get_args
 
 from nervure.errors import InputError
-from nervure.judge import Layer
+from nervure.judge import Layer, Ranking
 from nervure.registry import nearest
 from nervure.sparsify.layers import weight_of
-from nervure.sparsify.mask import Order, Ranking
+from nervure.sparsify.mask import Order
 from nervure.sparsify.select import fits, kept_count
 
 __all__ = ["Asked", "Sparsity", "asked", "known_order", "known_pattern", "known_ranking"]
@@ -17,8 +17,7 @@ __all__ = ["Asked", "Sparsity", "asked", "known_order", "known_pattern", "known_
 Sparsity = float | Mapping[str, float]
 Asked = dict[str, float]
 
-_RANKINGS = ("layer", "global")
-_ORDERS = ("input-to-output", "output-to-input", "random")
+_RANKINGS, _ORDERS = get_args(Ranking), get_args(Order)
 
 
 def asked(

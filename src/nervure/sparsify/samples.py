@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import cast
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nervure import objectives
 from nervure.data.counter import order
 from nervure.data.dataset import Batch, Dataset, Indices
 from nervure.errors import InputError
 from nervure.nets.origin import origin_of
 from nervure.objectives.call import answer
 from nervure.observe.borrowed import borrowed
-from nervure.observe.collect import Objective
 
-__all__ = ["Samples", "drawn", "fitting", "loss_of"]
+__all__ = ["drawn", "fitting"]
 
 _DRAW = 0x15BA
 
@@ -44,39 +39,6 @@ def drawn(ds: Dataset, count: int | None, seed: int, *, labelled: bool = False) 
     return np.sort(at[order(len(at), seed, _DRAW)[:count]])
 
 
-class Samples:
-    """Batches that can be read again and again.
-
-    Without data there is one batch of an example, for criteria that look at shapes alone; whoever reads on wants
-    data, which is an error.
-
-    >>> samples = Samples(None, np.empty(0, dtype=np.int64), 8, torch.zeros(1, 4))
-    >>> next(iter(samples)).x.shape
-    torch.Size([1, 4])
-    """
-
-    def __init__(
-        self,
-        ds: Dataset | None,
-        at: Indices,
-        size: int,
-        example: Tensor,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> None:
-        if size < 1:
-            raise InputError(f"batch = {size!r}; give a whole number from 1")
-        self.ds, self.at, self.size, self.example, self.progress = ds, at, size, example, progress
-
-    def __iter__(self) -> Iterator[Batch]:
-        if self.ds is None:
-            yield Batch(self.example, None, torch.arange(len(self.example)))
-            raise InputError("this criterion looks at what the network does with data, not at weights alone; give data")
-        for start in range(0, len(self.at), self.size):
-            yield self.ds.batch(self.at[start : start + self.size])
-            if self.progress is not None:
-                self.progress(min(start + self.size, len(self.at)), len(self.at))
-
-
 def fitting(net: nn.Module, example: Tensor) -> None:
     """Refuse samples that the network cannot read, in one line.
 
@@ -97,14 +59,3 @@ def fitting(net: nn.Module, example: Tensor) -> None:
             raise
         said = str(error).splitlines()[0]
         raise InputError(f"{type(net).__name__} cannot read samples of shape {shape}: {said}") from error
-
-
-def loss_of(ds: Dataset | None, given: Objective | None) -> Objective:
-    """The objective that was given, or the task's own.
-
-    >>> type(loss_of(None, None)).__name__
-    'CrossEntropy'
-    """
-    if given is not None:
-        return given
-    return cast(Objective, objectives.make(objectives.BY_TASK["classification" if ds is None else ds.task]))

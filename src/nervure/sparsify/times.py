@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import torch
@@ -10,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nervure.errors import InputError, first_wrong
 from nervure.evidence import Table
+from nervure.train.runtime import processor
 
 __all__ = ["SAME", "LayerTime", "TimeTable", "this_machine"]
 
@@ -140,9 +140,4 @@ def this_machine(device: torch.device | str = "cpu") -> str:
     """
     if torch.device(device).type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
-    model = platform.processor() or platform.machine()
-    about = Path("/proc/cpuinfo")
-    if about.is_file():
-        lines = about.read_text(encoding="utf-8", errors="replace").splitlines()
-        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
-    return f"{model}, torch {torch.__version__}"
+    return f"{processor()}, torch {torch.__version__}"

@@ -75,7 +75,7 @@ class Run:
             in_shape=ds.in_shape,
             kind=ds.kind,
             task=own or ds.task,
-            names=getattr(net, "names", ds.names) if own else ds.names,
+            names=getattr(net, "names", ds.names) if own == "clustering" else ds.names,
             preprocessing=ds.preprocessing,
             source=ds.source,
             options=ds.options,

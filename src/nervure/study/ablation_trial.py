@@ -19,10 +19,12 @@ from nervure import prune
 from nervure.data import Dataset, batches
 from nervure.judge import Criterion, Judgement, Layer, judge, select
 from nervure.nets.structure.surgery import Graph
-from nervure.prune.scores import objective_of, sample
+from nervure.objectives import objective_of
+from nervure.prune.scores import sample
 from nervure.prune.training import cut_layer
-from nervure.study.asked import Asked, Kind, TrialSettings, accuracy, measured_on, numbered, widths
+from nervure.study.asked import Asked, accuracy, measured_on, numbered, widths
 from nervure.study.base import base_of
+from nervure.study.settings import FromBase, OfLayers
 from nervure.study.trials import Job, Measured
 from nervure.train.runtime import pick_device
 
@@ -41,19 +43,15 @@ class Silenced(Asked):
     recover: Literal["kernel-estimation"] | None = None
 
 
-class AblationSettings(TrialSettings):
-    """What the trial ``prune-ablation`` is told.
+class AblationSettings(FromBase, OfLayers):
+    """What the trial ``prune-ablation`` is told beside its base and which layers.
 
     Parameters
     ----------
-    run, base : str, dict, optional
-        As for the trial ``prune``.
     criteria : dict
         By a name of one's own: see :class:`Silenced`.
     keep : float or list of float
         Shares that stay; of several, measures end in `` keep SHARE``.
-    kind, first, count
-        Which layers: see :func:`~nervure.study.asked.numbered`.
     label : str
         ``"producer"``: a layer's number is its own; ``"consumer"``: that of the layer that reads it, the next one.
     layerwise, cumulative : bool
@@ -68,13 +66,8 @@ class AblationSettings(TrialSettings):
 
     trial: ClassVar[str] = "prune-ablation"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
     criteria: dict[str, Silenced] = Field(min_length=1)
     keep: float | tuple[float, ...] = 0.5
-    kind: Kind = "conv"
-    first: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
     label: Literal["producer", "consumer"] = "producer"
     layerwise: bool = True
     cumulative: bool = False
@@ -166,7 +159,7 @@ class _Asking:
 
     def __init__(self, net: nn.Module, ds: Dataset, seen: Sequence[Any], device: str) -> None:
         self.net, self.seen, self.place = net, seen, pick_device(device)
-        self.objective = objective_of(ds)
+        self.objective = objective_of(ds.task)
 
     def judge(self, criteria: Mapping[str, Criterion], layers: Sequence[Layer]) -> dict[str, dict[str, Judgement]]:
         wants = any(one.needs_gradient for one in criteria.values())

@@ -1,15 +1,14 @@
-"""What trials of pruning share: their settings, the criteria they ask, and how layers are numbered."""
+"""What trials of one network share: the criteria they ask, how layers are numbered, and how networks are measured."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 from torch import nn
 
+from nervure import nets
 from nervure.data import Dataset
 from nervure.data.dataset import Indices
 from nervure.errors import InputError
@@ -17,52 +16,37 @@ from nervure.judge import Criterion, Layer
 from nervure.nets.structure.layers import examine, layers_in
 from nervure.nets.structure.surgery import Graph
 from nervure.prune.criteria import make
+from nervure.study.settings import Kind, TrialSettings
+from nervure.study.train_trial import at_most
 from nervure.train import predict
 
-__all__ = ["Asked", "Kind", "TrialSettings", "accuracy", "chosen_of", "measured_on", "numbered", "told", "widths"]
+__all__ = [
+    "Asked", "Beside", "accuracy", "chosen_of", "cost_of", "measured_on", "numbered", "told", "widths",
+]  # fmt: skip
 
-Kind = Literal["conv", "dense", "all"]
 Widths = float | tuple[int, ...]
 
 
-class TrialSettings(BaseModel):
-    """Settings of a trial, read from JSON; an error names the trial and the field.
+class Beside(TrialSettings):
+    """One criterion of several: its name and its settings; without ``criterion`` the key where it stands is the name.
 
-    >>> class Mine(TrialSettings):
-    ...     trial = "mine"
-    ...     keep: float = 0.5
-    >>> Mine.read({"keep": "much"})
-    Traceback (most recent call last):
-    nervure.errors.InputError: trial 'mine': keep: Input should be a valid number, unable to parse string as a number
+    >>> Beside(options={"initial": "identity"}).criterion
+    ''
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    trial: ClassVar[str] = ""
-
-    @classmethod
-    def read(cls, settings: dict[str, object]) -> Self:
-        """From JSON settings."""
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"trial {cls.trial!r}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    criterion: str = ""
+    options: dict[str, object] = Field(default_factory=dict)
 
 
-class Asked(TrialSettings):
-    """One criterion of several: its name in ``nervure.prune.criteria``, its settings, and how often it draws.
+class Asked(Beside):
+    """One criterion of ``nervure.prune.criteria`` that is measured.
 
-    Without ``criterion`` the key under which it stands is the name. Of a criterion that draws, ``draws`` are made
-    with different seeds, and their mean is measured.
+    Of a criterion that draws, ``draws`` are made with different seeds, and their mean is measured.
 
     >>> Asked(draws=3).options
     {}
     """
 
-    trial: ClassVar[str] = "criteria"
-
-    criterion: str = ""
-    options: dict[str, object] = Field(default_factory=dict)
     draws: int = Field(1, ge=1)
 
     def made(self, key: str, seed: int) -> list[Criterion]:
@@ -141,11 +125,22 @@ def measured_on(ds: Dataset, count: int | None) -> Dataset:
     >>> len(measured_on(nv.data.load("digits"), 50).indices("test"))
     50
     """
-    at = ds.indices("test")
-    if count is None or count >= len(at):
-        return ds
-    kept = np.sort(np.random.default_rng(1).permutation(at)[:count])
-    return dataclasses.replace(ds, splits={**ds.splits, "test": kept})
+    return at_most(ds, "test", count, 1)
+
+
+def cost_of(base: nn.Module, net: nn.Module, shape: Sequence[int]) -> dict[str, float]:
+    """What a network costs, and which share of another's cost that is, for a sample of ``shape``.
+
+    >>> cost_of(nn.Linear(4, 8), nn.Linear(4, 2), (4,))
+    {'macs': 8.0, 'parameters': 10.0, 'macs_share': 0.25, 'parameters_share': 0.25}
+    """
+    before, after = nets.count(base, shape), nets.count(net, shape)
+    return {
+        "macs": float(after.macs),
+        "parameters": float(after.params),
+        "macs_share": after.macs / before.macs,
+        "parameters_share": after.params / before.params,
+    }
 
 
 def accuracy(net: nn.Module, ds: Dataset, split: str = "test", device: str = "auto") -> float:

@@ -10,15 +10,15 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from nervure import data, nets, store
+from nervure import nets, store
 from nervure.data import Dataset
 from nervure.errors import InputError
 from nervure.nets.digest import weights_digest
 from nervure.store import Run
 from nervure.study.run_data import data_of
-from nervure.study.train_trial import TrainSettings, fewer
+from nervure.study.settings import TrainSettings
+from nervure.study.train_trial import training_data
 from nervure.study.trials import Job
 from nervure.train import Recipe, fit
 
@@ -70,8 +70,7 @@ def base_of(
             )
         return held, ds
     settings = TrainSettings.read(training or {})
-    given: dict[str, Any] = dict(job.options)
-    ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
+    ds = training_data(job, settings.train_samples)
     recipe = Recipe.of({**settings.recipe, "seed": job.seed})
     # What made the network is named by the settings, never by the folder.
     build = settings.net if ":" in settings.net else None
@@ -79,8 +78,7 @@ def base_of(
         if store.is_run(kept):
             held = store.load(kept, build=build)
         else:
-            net_options: dict[str, Any] = dict(settings.net_options)
-            net = nets.build(settings.net, ds, seed=job.seed, **net_options)
+            net = nets.build(settings.net, ds, seed=job.seed, **settings.net_options)
             held = fit(net, ds, recipe, out=kept, resume=True, device=job.device, build=build)
         return held, dataclasses.replace(ds, preprocessing=held.preprocessing)
 

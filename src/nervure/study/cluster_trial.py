@@ -20,11 +20,11 @@ from nervure.data.dataset import Dataset, Indices
 from nervure.errors import InputError
 from nervure.features import agreement
 from nervure.registry import nearest
-from nervure.study.asked import TrialSettings
 from nervure.study.cluster_controls import CONTROLS
 from nervure.study.cluster_data import Work, work_of
 from nervure.study.cluster_measures import agreement_on, latent_measures, mapped, mean_of, refitted
 from nervure.study.merge import merged
+from nervure.study.settings import TrialSettings
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe
 

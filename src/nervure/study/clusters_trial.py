@@ -10,42 +10,33 @@ import time
 from typing import ClassVar, Literal
 
 import numpy as np
-from pydantic import Field
 
 from nervure.features.ssim import Mode
 from nervure.prune.ssim.methods import SSIMKMeans
 from nervure.prune.ssim.profiles import profile_of
 from nervure.prune.ssim.search import search_layer
-from nervure.study.asked import Kind, TrialSettings, numbered
+from nervure.study.asked import numbered
 from nervure.study.base import base_of
+from nervure.study.settings import FromBase, OfLayers
 from nervure.study.trials import Job, Measured
 
 __all__ = ["ClustersSettings", "clusters_trial"]
 
 
-class ClustersSettings(TrialSettings):
-    """What the trial ``prune-clusters`` is told.
+class ClustersSettings(FromBase, OfLayers):
+    """What the trial ``prune-clusters`` is told beside its base and which layers.
 
     Parameters
     ----------
-    run, base
-        As for the trial ``prune``.
     profile, mode, effort : str
         As for the criterion ``ssim-kmeans``.
-    kind, first, count
-        Which layers: see :func:`~nervure.study.asked.numbered`.
     """
 
     trial: ClassVar[str] = "prune-clusters"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
     profile: Literal["thesis", "corrected"] = "thesis"
     mode: Mode | None = None
     effort: Literal["quick", "fast", "full"] = "fast"
-    kind: Kind = "conv"
-    first: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
 
 
 def clusters_trial(job: Job) -> Measured:

@@ -23,9 +23,9 @@ from nervure.errors import InputError
 from nervure.features import agreement
 from nervure.nets import blueprint as bp
 from nervure.objectives.scores import densities
-from nervure.study.asked import TrialSettings
 from nervure.study.cluster_measures import agreement_on
-from nervure.study.train_trial import fewer
+from nervure.study.settings import TrialSettings
+from nervure.study.train_trial import at_most
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit
 
@@ -133,7 +133,7 @@ def _all_of(ds: Dataset, samples: int | None) -> tuple[Dataset, Indices]:
     """All samples as the training split, or some of them, and their classes."""
     if ds.y is None or ds.task != "classification":
         raise InputError(f"{ds.source}: the points come from a network trained with classes, and there are none")
-    whole = fewer(dataclasses.replace(ds, splits={"train": ds.indices()}), samples)
+    whole = at_most(dataclasses.replace(ds, splits={"train": ds.indices()}), "train", samples, 0)
     some = whole.subset(whole.indices("train"))
     assert some.y is not None
     return some, some.y.astype(np.int64)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 
 from nervure.store.run import versions
-from nervure.train.runtime import pick_device
+from nervure.train.runtime import pick_device, processor
 
 __all__ = ["cores", "environment", "machine"]
 
@@ -25,7 +23,7 @@ def environment(device: str = "auto") -> dict[str, str | int]:
     name = torch.cuda.get_device_name(place) if place.type == "cuda" else "cpu"
     return {
         **versions(),
-        "cpu": _processor(),
+        "cpu": processor(),
         "cores": cores(),
         "device": name,
         "threads": torch.get_num_threads(),
@@ -51,12 +49,3 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

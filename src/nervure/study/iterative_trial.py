@@ -6,41 +6,33 @@ Source: spec majority-voting-pruning, 4 to 6 (Tables 5.4 and 5.5, section 5.3.4,
 from __future__ import annotations
 
 import time
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from pydantic import Field
 from torch import nn
 
-from nervure import data, nets
+from nervure import nets
 from nervure.prune.training import iterative_recipe
 from nervure.prune.training.recipes import CYCLE
 from nervure.store.run import History
-from nervure.study.asked import TrialSettings
-from nervure.study.train_trial import fewer
+from nervure.study.settings import TrainSettings
+from nervure.study.train_trial import training_data
 from nervure.study.trials import Job, Measured
 from nervure.train import fit
 
 __all__ = ["IterativeSettings", "iterative_trial"]
 
 
-class IterativeSettings(TrialSettings):
-    """What the trial ``prune-iterative`` is told.
+class IterativeSettings(TrainSettings):
+    """What the trial ``prune-iterative`` is told: as for the trial ``train``, with another recipe.
 
     Parameters
     ----------
-    net, net_options, train_samples
-        As for the trial ``train``.
     recipe : dict
         Arguments of :func:`nervure.prune.training.iterative_recipe`: ``votes``, ``sparse``, ``cycles``, ``epochs``,
         and anything of a recipe.
     """
 
     trial: ClassVar[str] = "prune-iterative"
-
-    net: str
-    net_options: dict[str, Any] = Field(default_factory=dict)
-    recipe: dict[str, Any] = Field(default_factory=dict)
-    train_samples: int | None = Field(None, ge=1)
 
 
 def iterative_trial(job: Job) -> Measured:
@@ -51,8 +43,7 @@ def iterative_trial(job: Job) -> Measured:
     ``validation accuracy by cycle N``, the best in the cycle, and ``weights by cycle N``.
     """
     settings = IterativeSettings.read(job.settings)
-    given: dict[str, Any] = dict(job.options)
-    ds = fewer(data.load(job.source, data_dir=job.data_dir, **given), settings.train_samples)
+    ds = training_data(job, settings.train_samples)
     net = nets.build(settings.net, ds, seed=job.seed, **settings.net_options)
     begun = time.perf_counter()
     run = fit(net, ds, iterative_recipe(**{**settings.recipe, "seed": job.seed}), device=job.device)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from nervure import nets
 from nervure.data import Dataset
 from nervure.prune.criteria import make
 from nervure.prune.training import layerwise
-from nervure.study.asked import Kind, TrialSettings, accuracy, numbered, widths
+from nervure.study.asked import accuracy, cost_of, numbered, widths
 from nervure.study.base import base_of
+from nervure.study.settings import FromBase, OfLayers
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe
 from nervure.train.callbacks import Callback
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 __all__ = ["LastRetraining", "LayerwiseSettings", "layerwise_trial"]
 
 
-class LayerwiseSettings(TrialSettings):
-    """What the trial ``prune-layerwise`` is told.
+class LayerwiseSettings(FromBase, OfLayers):
+    """What the trial ``prune-layerwise`` is told beside its base and which layers.
 
     Parameters
     ----------
-    run, base, criterion, criterion_options, samples
+    criterion, criterion_options, samples
         As for the trial ``prune``.
     base_seed : int, optional
         Seed of the base and of judging, where all trials prune one network alike and only retraining differs.
-    keep, whole, kind, first, count
+    keep, whole
         As for the trial ``prune-steps``.
     judged : str
         ``"original"`` or ``"current"``, as in :func:`nervure.prune.training.layerwise`.
@@ -46,16 +46,11 @@ class LayerwiseSettings(TrialSettings):
 
     trial: ClassVar[str] = "prune-layerwise"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
     base_seed: int | None = Field(None, ge=0)
     criterion: str = "ssim-kmeans"
     criterion_options: dict[str, object] = Field(default_factory=dict)
     keep: float | tuple[int, ...] = 0.5
     whole: tuple[int, ...] = ()
-    kind: Kind = "conv"
-    first: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
     judged: Literal["original", "current"] = "original"
     samples: int = Field(500, ge=1)
     recipe: dict[str, object]
@@ -98,18 +93,13 @@ def layerwise_trial(job: Job) -> Measured:
         samples=settings.samples, seed=seed, device=job.device, callbacks=[watch],
     )  # fmt: skip
     took = time.perf_counter() - begun
-    shape = tuple(ds.x.shape[1:])
-    before, after = nets.count(run.net, shape), nets.count(found.net, shape)
     return Measured(
         {
             "accuracy": accuracy(found.net, ds, device=job.device),
             "accuracy_last": watch.accuracies[-1],
             "accuracy_best_test": max(watch.accuracies),
             "accuracy_base": accuracy(run.net, ds, device=job.device),
-            "macs": float(after.macs),
-            "parameters": float(after.params),
-            "macs_share": after.macs / before.macs,
-            "parameters_share": after.params / before.params,
+            **cost_of(run.net, found.net, ds.in_shape),
         },
         {"retrain": took},
     )

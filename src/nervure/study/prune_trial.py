@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import Any, ClassVar
 
-import torch
+import numpy as np
 from pydantic import Field
 from torch import nn
 
@@ -14,33 +14,28 @@ from nervure import nets, prune
 from nervure.data import Dataset, batches
 from nervure.export import compare_latency
 from nervure.judge import judge
+from nervure.objectives import objective_of
 from nervure.prune.criteria import make
-from nervure.prune.criteria.combine import kendall_tau
 from nervure.prune.recover import recover
-from nervure.prune.scores import objective_of, sample
+from nervure.prune.scores import sample
 from nervure.store import Run
-from nervure.study.asked import Asked, TrialSettings, measured_on
+from nervure.study.asked import Asked, measured_on
 from nervure.study.base import base_of
+from nervure.study.settings import FromBase, FromRun
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, evaluate, fit
 from nervure.train.runtime import pick_device
 
-__all__ = ["CriteriaSettings", "PruneSettings", "agreement_trial", "criteria_trial", "prune_trial"]
+__all__ = [
+    "AgreementSettings", "CriteriaSettings", "PruneSettings", "agreement_trial", "criteria_trial", "prune_trial",
+]  # fmt: skip
 
 
-class PruneSettings(TrialSettings):
-    """What the trial ``prune`` is told.
+class CutSettings(FromBase):
+    """How a network is cut, recovered and trained, whatever the criterion.
 
     Parameters
     ----------
-    run, base : str, dict, optional
-        The run to prune, or the settings of the trial ``train`` that makes one.
-    build : str, optional
-        The ``package.module:function`` that made the run's network, if it was the user's own.
-    weights, fingerprint : str
-        Digests of the run's weights and of its data, where the trial is of just these.
-    criterion, criterion_options : str, dict
-        A name of ``nervure.prune.criteria``, and its settings. ``seed`` is the trial's, where the criterion has one.
     target : dict
         Fields of :class:`nervure.prune.Target`.
     plan : dict
@@ -51,6 +46,24 @@ class PruneSettings(TrialSettings):
         Methods of recovery, in order, how many samples they read, and their settings.
     tune : dict, optional
         A recipe for training afterwards.
+    """
+
+    target: dict[str, Any] = Field(default_factory=lambda: {"keep": 0.5})
+    plan: dict[str, Any] = Field(default_factory=dict)
+    samples: int = Field(1000, ge=1)
+    recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
+    recover_samples: int = Field(200, ge=1)
+    recover_options: dict[str, Any] = Field(default_factory=dict)
+    tune: dict[str, object] | None = None
+
+
+class PruneSettings(CutSettings, FromRun):
+    """What the trial ``prune`` is told beside its base and how that is cut.
+
+    Parameters
+    ----------
+    criterion, criterion_options : str, dict
+        A name of ``nervure.prune.criteria``, and its settings. ``seed`` is the trial's, where the criterion has one.
     scratch : bool
         Train a network of the cut one's shape from new weights by ``tune``, as a control; nothing is recovered.
     latency : bool
@@ -59,41 +72,28 @@ class PruneSettings(TrialSettings):
 
     trial: ClassVar[str] = "prune"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
-    build: str | None = None
-    weights: str = ""
-    fingerprint: str = ""
     criterion: str = "l1"
     criterion_options: dict[str, object] = Field(default_factory=dict)
-    criteria: tuple[str, ...] = ()
-    target: dict[str, Any] = Field(default_factory=lambda: {"keep": 0.5})
-    plan: dict[str, Any] = Field(default_factory=dict)
-    samples: int = Field(1000, ge=1)
-    recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
-    recover_samples: int = Field(200, ge=1)
-    recover_options: dict[str, Any] = Field(default_factory=dict)
-    tune: dict[str, object] | None = None
     scratch: bool = False
     latency: bool = True
 
 
-class CriteriaSettings(TrialSettings):
+class CriteriaSettings(CutSettings):
     """What the trial ``prune-criteria`` is told: as :class:`PruneSettings`, with criteria by a name of one's own."""
 
     trial: ClassVar[str] = "prune-criteria"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
     criteria: dict[str, Asked] = Field(min_length=1)
-    target: dict[str, Any] = Field(default_factory=lambda: {"keep": 0.5})
-    plan: dict[str, Any] = Field(default_factory=dict)
-    samples: int = Field(1000, ge=1)
-    recover: tuple[str, ...] = ("kernel-estimation", "batch-norm")
-    recover_samples: int = Field(200, ge=1)
-    recover_options: dict[str, Any] = Field(default_factory=dict)
-    tune: dict[str, object] | None = None
     test_samples: int | None = Field(None, ge=1)
+
+
+class AgreementSettings(FromRun):
+    """What the trial ``prune-agreement`` is told: names of criteria, and how many training samples these see."""
+
+    trial: ClassVar[str] = "prune-agreement"
+
+    criteria: tuple[str, ...] = Field(min_length=1)
+    samples: int = Field(1000, ge=1)
 
 
 def prune_trial(job: Job) -> Measured:
@@ -175,25 +175,30 @@ def _pruned(job: Job, run: Run, ds: Dataset, settings: PruneSettings) -> Measure
 
 
 def agreement_trial(job: Job) -> Measured:
-    """Kendall's tau of each pair of criteria, as the mean over layers of their order of units, from one pass."""
-    settings = PruneSettings.read(job.settings)
+    """Kendall's tau of each pair of criteria, as the mean over layers of their order of units, from one pass.
+
+    Where a criterion calls all units of a layer alike, its tau with any other is 0.
+    """
+    from scipy.stats import kendalltau
+
+    settings = AgreementSettings.read(job.settings)
     run, ds = _base(job, settings)
     example = ds.batch(ds.indices("train")[:3]).x
     layers = [layer for layer in prune.layers(run.net, example) if layer.units > 1]
     wanted = {name: make(name, job.seed) for name in settings.criteria}
     at = sample(ds, settings.samples, job.seed)
     seen, place = list(batches(ds.subset(at), None, 128)), pick_device(job.device)
-    loss = objective_of(ds) if any(one.needs_gradient for one in wanted.values()) else None
+    loss = objective_of(ds.task) if any(one.needs_gradient for one in wanted.values()) else None
     judged = judge(run.net, seen, wanted, layers=layers, objective=loss, device=place)
-    totals = torch.zeros(len(wanted), len(wanted), dtype=torch.float64)
-    for layer in layers:
-        totals += kendall_tau(torch.stack([judged[name][layer.name].scores.flatten().cpu() for name in wanted]))
-    mean = totals / len(layers)
-    names = list(wanted)
-    return Measured({f"tau {a} {b}": float(mean[i, j]) for i, a in enumerate(names) for j, b in enumerate(names)})
+    tau = {f"tau {a} {b}": 1.0 for a in wanted for b in wanted}
+    for a, b in itertools.combinations(wanted, 2):
+        pairs = [[judged[name][layer.name].scores.detach().double().cpu() for name in (a, b)] for layer in layers]
+        each = [kendalltau(*pair).statistic for pair in pairs]
+        tau[f"tau {a} {b}"] = tau[f"tau {b} {a}"] = float(np.mean(np.nan_to_num(each)))
+    return Measured(tau)
 
 
-def _base(job: Job, settings: PruneSettings) -> tuple[Run, Dataset]:
+def _base(job: Job, settings: FromRun) -> tuple[Run, Dataset]:
     return base_of(
         job, settings.run, settings.base, settings.build, weights=settings.weights, fingerprint=settings.fingerprint
     )

@@ -122,9 +122,9 @@ def run(
             _Work(crew, wanted, len(asked), jobs, minutes, claims, progress).go(stop or (lambda: False))
     finally:
         results = Results(study, profile, trials, tuple(found for one in trials if (found := read(out, one))))
-        require_same(results.records, out)  # other machines may have made some
         if results.records:
             write_json(out / f"{study.name}.{profile}.json", results.to_json())
+    require_same(results.records, out)  # other machines may have made some
     if crew.stopped:
         kept = sum(record.done for record in results.records)
         raise InterruptedWork(

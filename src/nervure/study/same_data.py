@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,8 @@ WHOLE_BYTES = 1 << 28
 """Files up to this size together (256 MiB) are read whole; of larger ones, blocks at equal distances."""
 
 BLOCK, BLOCKS = 1 << 14, 1024
+
+_SPLIT = re.compile(r"_(train|test)(?=\.)", re.IGNORECASE)
 
 
 def digest(place: Path) -> str:
@@ -33,7 +36,7 @@ def digest(place: Path) -> str:
         files = list(_files(place))
         sizes = [file.stat().st_size for file in files]
         for file, size in zip(files, sizes, strict=True):
-            name = "" if file == place else file.relative_to(place).as_posix()
+            name = "" if file == place else file.relative_to(place if place.is_dir() else place.parent).as_posix()
             found.update(f"{name}\0{size}\0".encode())
         for file, start, length in _parts(files, sizes):
             found.update(part(file, start, length))
@@ -83,9 +86,15 @@ def require_same(records: Sequence[Record], out: Path, place: Path | None = None
 
 
 def _files(place: Path) -> Iterator[Path]:
-    """The file, or a folder's files by name, but for hidden ones."""
+    """The file with its pair of the other split, or a folder's files by name, but for hidden ones."""
     if not place.is_dir():
-        yield place
+        own = _SPLIT.sub("", place.name)
+        pair = (
+            [one for one in sorted(place.parent.iterdir()) if _SPLIT.sub("", one.name) == own]
+            if own != place.name
+            else []
+        )
+        yield from pair or [place]
         return
     for one in sorted(place.iterdir()):
         if not one.name.startswith("."):

@@ -134,15 +134,16 @@ def shape(
     if overwrite and not resume:
         folder.discard(out)
     tell(f"{ds.source}: {len(ds)} {ds.kind} samples of shape {ds.in_shape}; training {name}")
-    base = train.fit(
-        module, ds, recipe, out=out / "base", resume=True, device=device, build=build, command=command,
-        progress=progress, stop=stop,
-    )  # fmt: skip
-    base.lineage = (*base.lineage, asked)
     try:
+        base = train.fit(
+            module, ds, recipe, out=out / "base", resume=True, device=device, build=build, command=command,
+            progress=progress, stop=stop,
+        )  # fmt: skip
+        base.lineage = (*base.lineage, asked)
         final = base if macs >= 1 else _smaller(base, ds, recipe, macs, mending, device, tell, progress, stop)
     except InterruptedWork as error:
-        raise InterruptedWork(f"{error}; {out / 'base'} is kept: go on with --resume") from error
+        said = str(error).partition(";")[0]
+        raise InterruptedWork(f"{said}; {out} keeps what was done: go on with --resume") from error
     folder.write(out, final)
     deploy(final, ds, out / "exports", formats, threads=threads, overwrite=True, tell=tell)
     return store.load(out, build=build)

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from nervure import data, nets, sparsify
+from nervure import nets, sparsify
 from nervure.cluster.runs import by_its_clusters
 from nervure.data import Dataset
 from nervure.export import compare_latency
@@ -18,14 +18,15 @@ from nervure.sparsify.layers import prunable, weight_of
 from nervure.sparsify.runs import trained_mask
 from nervure.sparsify.size import stored_bytes
 from nervure.sparsify.times import LayerTime, TimeTable, this_machine
-from nervure.study.asked import TrialSettings, measured_on, told
+from nervure.study.asked import Beside, measured_on, told
 from nervure.study.base import base_of
-from nervure.study.train_trial import fewer
+from nervure.study.settings import FromRun, TrainSettings
+from nervure.study.train_trial import training_data
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit, predict
 
 __all__ = [
-    "Beside", "SparsifySettings", "TrainingSettings", "by_edges", "hits", "sparsify_trial", "training_trial",
+    "SparsifySettings", "TrainingSettings", "by_edges", "hits", "sparsify_trial", "training_trial",
 ]  # fmt: skip
 
 IMAGES = 10_000
@@ -35,30 +36,11 @@ IMAGES = 10_000
 _NEAR_ZERO = 1e-3
 
 
-class Beside(TrialSettings):
-    """A criterion whose mask another one's is held against; without ``criterion`` its key is the name.
-
-    >>> Beside(options={"initial": "identity"}).criterion
-    ''
-    """
-
-    trial: ClassVar[str] = "sparsify"
-
-    criterion: str = ""
-    options: dict[str, object] = Field(default_factory=dict)
-
-
-class SparsifySettings(TrialSettings):
-    """What the trial ``sparsify`` is told.
+class SparsifySettings(FromRun):
+    """What the trial ``sparsify`` is told beside the network that loses edges.
 
     Parameters
     ----------
-    run, base : str, dict, optional
-        The run whose network loses edges, or the settings of the trial ``train`` that makes one.
-    build : str, optional
-        The ``package.module:function`` that made the run's network, if it was the user's own.
-    weights, fingerprint : str
-        Digests of the run's weights and of its data, where the trial is of just these.
     criterion, options : str, dict
         A name of ``nervure.sparsify.criteria``, and its settings.
     sparsity : tuple of float
@@ -77,11 +59,6 @@ class SparsifySettings(TrialSettings):
 
     trial: ClassVar[str] = "sparsify"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
-    build: str | None = None
-    weights: str = ""
-    fingerprint: str = ""
     criterion: str = "isparse"
     options: dict[str, object] = Field(default_factory=dict)
     sparsity: tuple[float, ...] = Field((0.5,), min_length=1)
@@ -93,13 +70,11 @@ class SparsifySettings(TrialSettings):
     batch: int = Field(100, ge=1)
 
 
-class TrainingSettings(TrialSettings):
-    """What the trial ``sparsify-training`` is told: a network and how it is trained, and how it loses edges meanwhile.
+class TrainingSettings(TrainSettings):
+    """What the trial ``sparsify-training`` is told: as the trial ``train``, and how the network loses edges meanwhile.
 
     Parameters
     ----------
-    net, net_options, recipe, train_samples
-        As of the trial ``train``.
     method : str
         A name of ``nervure.sparsify.criteria``, or ``"none"`` for the dense network.
     sparsity : tuple of float
@@ -115,10 +90,6 @@ class TrainingSettings(TrialSettings):
 
     trial: ClassVar[str] = "sparsify-training"
 
-    net: str
-    net_options: dict[str, object] = Field(default_factory=dict)
-    recipe: dict[str, object] = Field(default_factory=dict)
-    train_samples: int | None = Field(None, ge=1)
     method: str = "isparse"
     sparsity: tuple[float, ...] = ()
     settings: dict[str, object] = Field(default_factory=dict)
@@ -172,12 +143,9 @@ def training_trial(job: Job) -> Measured:
     The weights that training starts from, the order of samples and the choice of random edges follow the seed.
     """
     given = TrainingSettings.read(job.settings)
-    options: dict[str, Any] = dict(job.options)
-    ds = measured_on(fewer(data.load(job.source, data_dir=job.data_dir, **options), given.train_samples),
-                     given.test_samples)  # fmt: skip
+    ds = measured_on(training_data(job, given.train_samples), given.test_samples)
     recipe = Recipe.of({**given.recipe, "seed": job.seed})
-    net_options: dict[str, Any] = dict(given.net_options)
-    net = nets.build(given.net, ds, seed=job.seed, **net_options)
+    net = nets.build(given.net, ds, seed=job.seed, **given.net_options)
     metrics = {"train_samples": float(len(ds.indices("train")))}
     spent = 0.0
     for rate in (None,) if given.method in ("none", "l1") else given.sparsity:
@@ -210,6 +178,7 @@ def _trained(
 def hits(net: nn.Module, ds: Dataset, device: str = "auto") -> dict[str, float]:
     """Top-1 and top-5 accuracy on the test split, as shares; top-5 of ten classes and more.
 
+    >>> from nervure import data
     >>> ds = data.load("digits")
     >>> sorted(hits(nets.build("mlp", ds, widths=[8]), ds, "cpu"))
     ['accuracy', 'top5']

@@ -20,27 +20,26 @@ from nervure.judge import Layer
 from nervure.prune.criteria import make
 from nervure.prune.recover.recovery import pick
 from nervure.prune.training import cut_layer
-from nervure.study.asked import Kind, TrialSettings, accuracy, measured_on, numbered, widths
+from nervure.study.asked import accuracy, cost_of, measured_on, numbered, widths
 from nervure.study.base import base_of
+from nervure.study.settings import FromBase, OfLayers
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit
 
 __all__ = ["StepsSettings", "steps_trial"]
 
 
-class StepsSettings(TrialSettings):
-    """What the trial ``prune-steps`` is told.
+class StepsSettings(FromBase, OfLayers):
+    """What the trial ``prune-steps`` is told beside its base and which layers.
 
     Parameters
     ----------
-    run, base, criterion, criterion_options, samples
+    criterion, criterion_options, samples
         As for the trial ``prune``.
     keep : float or list of int
         A share of each layer, or a width for each.
     whole : list of int
         The units that widths in ``keep`` were meant for, where a network is narrower.
-    kind, first, count
-        Which layers: see :func:`~nervure.study.asked.numbered`.
     label : str
         As for the trial ``prune-ablation``.
     judged : str
@@ -64,15 +63,10 @@ class StepsSettings(TrialSettings):
 
     trial: ClassVar[str] = "prune-steps"
 
-    run: str | None = None
-    base: dict[str, object] | None = None
     criterion: str = "iou-vote"
     criterion_options: dict[str, object] = Field(default_factory=dict)
     keep: float | tuple[int, ...] = 0.5
     whole: tuple[int, ...] = ()
-    kind: Kind = "conv"
-    first: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
     label: Literal["producer", "consumer"] = "producer"
     judged: Literal["current", "original"] = "current"
     samples: int = Field(100, ge=1)
@@ -122,7 +116,8 @@ def steps_trial(job: Job) -> Measured:
         durations["tune"] = time.perf_counter() - begun
     metrics["accuracy"] = accuracy(net, ds, device=job.device)
     metrics |= {f"error{name}": 1 - metrics[f"accuracy{name}"] for name in ("", "_base")}
-    return Measured(metrics | _cost(run.net, net, ds), durations)
+    cost = cost_of(run.net, net, ds.in_shape)
+    return Measured(metrics | cost | {"flops": 2 * cost["macs"]}, durations)
 
 
 def _cut(
@@ -164,15 +159,3 @@ def _recovered(
         net, base, ds, method=settings.recover, kept=kept, current=before, samples=settings.recover_samples,
         seed=job.seed, layers=layer.consumers, device=job.device, **settings.recover_options,
     )  # fmt: skip
-
-
-def _cost(base: nn.Module, net: nn.Module, ds: Dataset) -> dict[str, float]:
-    shape = tuple(ds.x.shape[1:])
-    before, after = nets.count(base, shape), nets.count(net, shape)
-    return {
-        "macs": float(after.macs),
-        "flops": 2.0 * after.macs,
-        "parameters": float(after.params),
-        "macs_share": after.macs / before.macs,
-        "parameters_share": after.params / before.params,
-    }

@@ -15,14 +15,15 @@ from torch import nn
 from nervure import nets, prune
 from nervure.judge import Layer
 from nervure.nets.structure.layers import examine, layers_in
-from nervure.study.asked import Kind, TrialSettings, chosen_of, widths
+from nervure.study.asked import chosen_of, cost_of, widths
+from nervure.study.settings import OfLayers
 from nervure.study.trials import Job, Measured
 
 __all__ = ["StructureSettings", "structure_trial"]
 
 
-class StructureSettings(TrialSettings):
-    """What the trial ``prune-structure`` is told.
+class StructureSettings(OfLayers):
+    """What the trial ``prune-structure`` is told beside which layers.
 
     Parameters
     ----------
@@ -30,8 +31,6 @@ class StructureSettings(TrialSettings):
         The network, built without data.
     keep : float or list of int
         A share of each layer, or a width for each; 1.0 leaves the network whole.
-    kind, first, count
-        Which layers: see :func:`~nervure.study.asked.numbered`.
     by_layer : bool
         Also count each layer.
     """
@@ -43,9 +42,6 @@ class StructureSettings(TrialSettings):
     in_shape: tuple[int, ...]
     classes: int = Field(10, ge=2)
     keep: float | tuple[int, ...] = 1.0
-    kind: Kind = "conv"
-    first: int = Field(1, ge=1)
-    count: int | None = Field(None, ge=1)
     by_layer: bool = False
 
 
@@ -72,17 +68,14 @@ def structure_trial(job: Job) -> Measured:
     if any(keep[layer.name] < layer.units for layer in layers.values()):
         target = prune.Target(keep=dict(keep))
         small = prune.plan(net, None, "l1", target, example=example, device=job.device).apply(net, example)
-    before, after = nets.count(net, settings.in_shape), nets.count(small, settings.in_shape)
+    whole, cost = nets.count(net, settings.in_shape), cost_of(net, small, settings.in_shape)
     units, stay = sum(layer.units for layer in layers.values()), sum(keep.values())
-    ops = {row.name: row.ops for row in before.rows}
+    ops = {row.name: row.ops for row in whole.rows}
     own = {number: _own(layer, keep[layer.name], ops[layer.name]) for number, layer in layers.items()}
-    nominal = before.macs * stay / units
+    nominal = whole.macs * stay / units
     metrics = {
-        "macs": after.macs,
-        "flops": 2 * after.macs,
-        "parameters": after.params,
-        "macs_share": after.macs / before.macs,
-        "parameters_share": after.params / before.params,
+        **cost,
+        "flops": 2 * cost["macs"],
         "conv_weights": sum(one.weight.numel() for one in small.modules() if isinstance(one, nn.Conv1d | nn.Conv2d)),
         "units": stay,
         "removed": 1 - stay / units,

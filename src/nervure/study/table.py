@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nervure.errors import InputError
+from nervure.errors import InputError, first_wrong
 from nervure.registry import nearest
 from nervure.study.braces import spelled_out
 from nervure.study.merge import merged
@@ -41,7 +41,10 @@ Settings = Annotated[dict[str, object], AfterValidator(_storable)]
 
 
 class Data(_Data):
-    """What a study is about: a source of :func:`nervure.data.load`, its options, and where it comes from."""
+    """What a study is about: a source of :func:`nervure.data.load`, its options, and where to get it.
+
+    ``get`` is of one's own studies; that of sources of our tables is in :data:`nervure.study.where.GET`.
+    """
 
     source: str
     options: Settings = Field(default_factory=dict)
@@ -290,11 +293,4 @@ def parse(text: str, name: str, where: str) -> Study:
     try:
         return Study.model_validate({**values, "name": name})
     except ValidationError as error:
-        raise InputError(f"{where}: {_first(error)}") from error
-
-
-def _first(error: ValidationError) -> str:
-    first: Mapping[str, object] = dict(error.errors()[0])
-    field = ".".join(str(part) for part in first["loc"])  # type: ignore[attr-defined]
-    said = str(first["msg"]).removeprefix("Value error, ")
-    return f"{field}: {said}" if field else said
+        raise InputError(f"{where}: {first_wrong(error)}") from error

@@ -7,39 +7,14 @@ import time
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nervure import data, nets
 from nervure.data.dataset import Dataset
-from nervure.errors import InputError
+from nervure.study.settings import TrainSettings
 from nervure.study.trials import Job, Measured
 from nervure.train import Recipe, fit
 
-__all__ = ["TrainSettings", "fewer", "train"]
-
-
-class TrainSettings(BaseModel):
-    """What the trial ``train`` is told: a network, a recipe, and how many training samples (or all).
-
-    >>> TrainSettings(net="lenet5", recipe={"epochs": 2}).train_samples is None
-    True
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    net: str
-    net_options: dict[str, object] = Field(default_factory=dict)
-    recipe: dict[str, object] = Field(default_factory=dict)
-    train_samples: int | None = Field(None, ge=1)
-
-    @classmethod
-    def read(cls, settings: dict[str, object]) -> TrainSettings:
-        """From JSON settings; an error names the field."""
-        try:
-            return cls.model_validate(settings)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"trial 'train': {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+__all__ = ["at_most", "train", "training_data"]
 
 
 def train(job: Job) -> Measured:
@@ -51,12 +26,11 @@ def train(job: Job) -> Measured:
     (True, ['data', 'train'])
     """
     settings = TrainSettings.read(job.settings)
-    options: dict[str, Any] = job.options
     begun = time.perf_counter()
-    ds = fewer(data.load(job.source, data_dir=job.data_dir, **options), settings.train_samples)
+    ds = training_data(job, settings.train_samples)
     loaded = time.perf_counter()
-    recipe = Recipe(**{**settings.recipe, "seed": job.seed})  # type: ignore[arg-type]
-    net = nets.build(settings.net, ds, seed=job.seed, **settings.net_options)  # type: ignore[arg-type]
+    recipe = Recipe.of({**settings.recipe, "seed": job.seed})
+    net = nets.build(settings.net, ds, seed=job.seed, **settings.net_options)
     run = fit(net, ds, recipe, device=job.device)
     done = time.perf_counter()
     metrics = {
@@ -67,14 +41,24 @@ def train(job: Job) -> Measured:
     return Measured(metrics, {"data": loaded - begun, "train": done - loaded})
 
 
-def fewer(ds: Dataset, samples: int | None) -> Dataset:
-    """The data with at most ``samples`` for training, drawn the same way each time; other splits are whole.
+def training_data(job: Job, samples: int | None) -> Dataset:
+    """The data of a trial that trains, with at most ``samples`` for training, drawn the same way each time.
 
-    >>> len(fewer(data.load("digits"), 100).indices("train"))
+    >>> len(training_data(Job("digits"), 100).indices("train"))
     100
     """
-    train = ds.indices("train")
-    if samples is None or samples >= len(train):
+    options: dict[str, Any] = job.options
+    return at_most(data.load(job.source, data_dir=job.data_dir, **options), "train", samples, 0)
+
+
+def at_most(ds: Dataset, split: str, count: int | None, seed: int) -> Dataset:
+    """The data with at most ``count`` samples in a split, drawn by ``seed``; other splits are whole.
+
+    >>> len(at_most(data.load("digits"), "train", 100, 0).indices("train"))
+    100
+    """
+    at = ds.indices(split)
+    if count is None or count >= len(at):
         return ds
-    kept = np.sort(np.random.default_rng(0).permutation(train)[:samples])
-    return dataclasses.replace(ds, splits={**ds.splits, "train": kept})
+    kept = np.sort(np.random.default_rng(seed).permutation(at)[:count])
+    return dataclasses.replace(ds, splits={**ds.splits, split: kept})

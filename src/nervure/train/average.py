@@ -65,10 +65,11 @@ class WeightAverage(Callback):
             self._average = {name: value.clone() for name, value in state.items()}
             return
         for name, value in state.items():
-            if value.is_floating_point() and (name in weights or value.isfinite().all()):
-                self._average[name].lerp_(value, rate)
+            mean = self._average[name]
+            if value.is_floating_point() and (name in weights or (value.isfinite() & mean.isfinite()).all()):
+                mean.lerp_(value, rate)
             else:  # buffers may hold infinity on purpose
-                self._average[name].copy_(value)
+                mean.copy_(value)
 
     def finish(self, loop: Loop) -> None:
         """Put the average in the place of the weights that would be handed over."""

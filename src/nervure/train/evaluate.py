@@ -15,7 +15,7 @@ from torch import nn
 
 from nervure.data.dataset import Dataset, Indices
 from nervure.errors import DivergedError, InputError
-from nervure.evidence import Bars, Curve, Figure, Matrix
+from nervure.evidence import Bars, Curve, Figure, Matrix, Scatter
 from nervure.nets.cost import count
 from nervure.objectives.call import call
 from nervure.store.run import Run, own_task
@@ -181,8 +181,8 @@ def _class_figures(
         "calibration": Curve(
             title="Calibration",
             alt="Accuracy against mean confidence in ten bins; a calibrated network lies on the diagonal.",
-            x=mean[there],
-            y=np.stack([share[there], mean[there]]),
+            x=np.array([0.0, *mean[there], 1.0]),
+            y=np.array([[np.nan, *share[there], np.nan], [0.0, *mean[there], 1.0]]),
             labels=("accuracy", "calibrated"),
             x_label="confidence",
             y_label="accuracy",
@@ -200,15 +200,26 @@ def _regression(
         raise InputError(f"the network gives {out.shape[1]} outputs, the data has {target.shape[1]} targets")
     values = {"mae": metrics.absolute_error(target, out), "rmse": metrics.root_squared_error(target, out)}
     shown = np.linspace(0, len(at) - 1, min(len(at), 200)).astype(np.int64)
-    figure = Curve(
-        title="Forecast against target",
-        alt=f"First output of {len(shown)} samples beside its target; mean absolute error {values['mae']:.4g}.",
-        x=np.arange(len(shown)),
-        y=np.stack([target[shown, 0], out[shown, 0]]),
-        labels=("target", "output"),
-        x_label="sample",
-    )
-    return values, {"forecast": figure}
+    alt = f"First output of {len(shown)} samples beside its target; mean absolute error {values['mae']:.4g}."
+    pairs = np.stack([target[shown, 0], out[shown, 0]])
+    if "horizon" in ds.options:
+        figure: Figure = Curve(
+            title="Forecast against target", alt=alt, x=np.arange(len(shown)), y=pairs, labels=("target", "output"),
+            x_label="sample",
+        )  # fmt: skip
+    else:
+        ends = np.repeat([target[:, 0].min(), target[:, 0].max()], 2).reshape(2, 2)
+        figure = Scatter(
+            title="Output against target",
+            alt=alt,
+            points=np.concatenate([pairs.T, ends]),
+            groups=np.repeat([0, 1], [len(shown), 2]),
+            labels=("sample", "as the target"),
+            joined=np.array([len(shown), len(shown) + 1]),
+            x_label="target",
+            y_label="output",
+        )
+    return values, {"evaluation": figure}
 
 
 def _reconstruction(net: nn.Module, ds: Dataset, at: Indices, batch: int, device: str) -> dict[str, float]:
@@ -238,6 +249,8 @@ def _outputs(
         where = at[start : start + batch]
         given = ds.batch(where).to(place)
         out = call(net, given).to(device="cpu", dtype=torch.float32).numpy()
+        if out.ndim < 1 or len(out) != len(where):
+            raise InputError(f"the network gives {tuple(out.shape)} for {len(where)} samples; give an output for each")
         if not np.isfinite(out.reshape(len(out), -1).max(axis=1)).all():  # minus infinity rules one of several out
             raise DivergedError(
                 f"{ds.source}: what the network gives is no number: {first_broken(net, given)}; train it anew, with a "

@@ -196,10 +196,13 @@ class Loop:
 
     def _load_callbacks(self, held: Sequence[Mapping[str, Any]]) -> None:
         """Hand each callback what one of its type had learnt; those that learn nothing may come and go."""
-        held = [one for one in held if one["state"]]
-        were = [one["type"] for one in held]
-        given = [one for one in self.callbacks if type(one).__qualname__ in were or one.state_dict()]
-        if were != (are := [type(one).__qualname__ for one in given]):
+        given = self.callbacks
+        if [one["type"] for one in held] != [type(one).__qualname__ for one in given]:
+            held = [one for one in held if one["state"]]
+            known = [one["type"] for one in held]
+            given = [one for one in given if type(one).__qualname__ in known or one.state_dict()]
+        were, are = [one["type"] for one in held], [type(one).__qualname__ for one in given]
+        if were != are:
             raise InputError(
                 f"training was started with the callbacks {', '.join(were) or 'none'}, and these are "
                 f"{', '.join(are) or 'none'}; give the same"

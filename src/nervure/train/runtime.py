@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -25,6 +27,7 @@ __all__ = [
     "largest_of_ranks",
     "open_fabric",
     "pick_device",
+    "processor",
     "said_by_ranks",
     "sum_over_ranks",
 ]
@@ -45,6 +48,20 @@ def pick_device(device: str = "auto") -> torch.device:
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r}: torch finds no CUDA device here; choose cpu or auto")
     return chosen
+
+
+def processor() -> str:
+    """The model of this machine's processor, in words.
+
+    >>> processor() == processor().strip()
+    True
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def group_size() -> int:

@@ -12,7 +12,7 @@ from nervure.errors import InputError
 from nervure.features.inf_fs import inf_fs
 from nervure.judge import judge, layers_of
 from nervure.prune.criteria.activation import MeanActivation
-from nervure.prune.criteria.nisp import NISP
+from nervure.prune.criteria.nisp import NISP, final_scores
 
 
 def test_by_hand(toy: Any) -> None:
@@ -55,3 +55,8 @@ def test_options() -> None:
         NISP(final="pca")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="samples"):
         NISP(samples=0)
+
+
+def test_more_outputs_than_are_compared_have_a_way_out() -> None:
+    with pytest.raises(InputError, match="at most 4096 outputs with each other, and there are 4097; final=ones"):
+        final_scores(torch.rand(2, 4097))

@@ -114,7 +114,7 @@ class Encoder(nn.Module):
 
 
 class TestSamplesOnAnotherAxis:
-    @pytest.mark.parametrize("steps", [6, 16])  # 80 samples are read in batches of 16
+    @pytest.mark.parametrize("steps", [6, 16, 80])  # 80 samples are read in batches of 16, or at once
     @pytest.mark.parametrize("make", [Folded, StepsFirst, Encoder])
     def test_rows_meet_those_of_their_own_sample(
         self, make: type[nn.Module], steps: int, seeded: Make, thinned: Make, noise: Noise,

@@ -74,6 +74,11 @@ class TestMatrix:
         assert np.isnan(drawn[1, 0])
         assert (drawn[0] == 1).all() and (drawn[1, 1:] == 0).all() and (drawn[2] == -1).all()
 
+    def test_a_cell_without_a_number_stays_out_of_the_mean(self):
+        values = np.ones((2, 1500))
+        values[0, 0], values[1, 0] = np.inf, -np.inf
+        assert (matrix._shrunk(values)[0] == 1).all()
+
     def test_the_scale_is_that_of_what_is_drawn(self):
         assert "<i></i><span>0.5</span>" in draw(Matrix(title="", alt="", values=np.eye(2000)))
 

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from nervure import objectives, sparsify
 from nervure.data import Batch, Dataset
 from nervure.errors import InputError
-from nervure.judge import Criterion, Layer, judge
+from nervure.judge import Criterion, Layer, judge, settings_of
 from nervure.nets import build
-from nervure.sparsify.criteria import criteria, make, name_of, names, settings_of
+from nervure.sparsify.criteria import criteria, make, names
 from nervure.sparsify.criteria.edges import by_input, magnitude
 from nervure.sparsify.criteria.snip import weight_gradients
 from nervure.sparsify.criteria.trained import Trained
@@ -25,7 +25,7 @@ SCORING = [name for name in names() if not issubclass(criteria.get(name), Traine
 def test_every_row_is_a_criterion_that_knows_its_name(name: str) -> None:
     made = make(name, seed=3)
     assert isinstance(made, Criterion)
-    assert name_of(made) == name
+    assert criteria.name_of(made) == name
     assert all(isinstance(value, bool | int | float | str | None) for value in settings_of(made).values())
 
 

@@ -58,8 +58,6 @@ class Group:
         The first producer.
     layers : tuple of str
         Every layer whose output units these are; more than one where outputs are added.
-    follows : tuple of str
-        Norms, activations, depthwise convolutions and bare parameters with an entry a unit.
     consumers : mapping of str to int
         The layers that read the units, and how many places each unit has there.
     units : int
@@ -75,7 +73,6 @@ class Group:
 
     name: str
     layers: tuple[str, ...]
-    follows: tuple[str, ...]
     consumers: Mapping[str, int]
     units: int
     block: Places
@@ -231,8 +228,7 @@ def _group(
         why = f"{tied[0]!r} shares its weights with {shared[tied[0]]!r}"
     if not why and not consumers:
         why = "no layer reads its units"
-    follows = tuple(dict.fromkeys(side.module for side in sides if side.kind in ("through", "parameter")))
-    return Group(layers[0], layers, follows, consumers, units, block, why, shortcut and len(layers) > 1, tuple(sides))
+    return Group(layers[0], layers, consumers, units, block, why, shortcut and len(layers) > 1, tuple(sides))
 
 
 _ALONE = "it has a single unit"

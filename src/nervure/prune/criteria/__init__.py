@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nervure.judge import Criterion
-from nervure.registry import Table, takes
+from nervure.registry import Table
 
 __all__ = ["criteria", "get", "make", "names"]
 
@@ -157,6 +157,5 @@ def make(name: str, seed: int = 0, settings: Mapping[str, object] | None = None)
     Traceback (most recent call last):
     nervure.errors.InputError: criterion 'l1' has no setting 'order'; it takes none
     """
-    drawn = {"seed": seed} if "seed" in (takes(get(name)) or ()) else {}
-    made: Criterion = criteria.make(name, {**drawn, **(settings or {})})
+    made: Criterion = criteria.seeded(name, seed, settings)
     return made

@@ -55,11 +55,10 @@ class IoUVote(Criterion):
 
     Examples
     --------
-    >>> IoUVote().needs_masks, IoUVote().needs_labels
-    (True, False)
+    >>> IoUVote().needs_labels
+    False
     """
 
-    needs_masks: ClassVar[bool] = True
     label: ClassVar[str] = "votes"
     masks: str | MaskSource = "otsu"
     exceed_prob: float = 0.2

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.features.inf_fs import inf_fs
+from nervure.features.inf_fs import MOST, inf_fs
 from nervure.judge import Criterion, Judgement, Layer, Probe, Wanted
 from nervure.observe.absolute import backed_scores
 from nervure.observe.statistic import Site
@@ -50,6 +50,11 @@ def final_scores(responses: Tensor) -> Tensor:
     """
     if responses.shape[1] < 3:
         return torch.ones(responses.shape[1], dtype=torch.float64)
+    if responses.shape[1] > MOST:
+        raise InputError(
+            f"nisp compares at most {MOST} outputs with each other, and there are {responses.shape[1]}; "
+            "final=ones gives all the same score"
+        )
     return torch.from_numpy(inf_fs(responses.to(torch.float64).numpy()))
 
 

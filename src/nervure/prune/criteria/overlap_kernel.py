@@ -15,7 +15,8 @@ from numba import prange
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nervure.observe.kernels import LOCK, jitted, launched, usable
+from nervure.features.jitted import jitted
+from nervure.observe.kernels import LOCK, launched, usable
 
 __all__ = ["overlaps", "usable"]
 

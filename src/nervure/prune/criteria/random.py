@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from nervure.judge import Criterion, Judgement, Layer, Probe
+from nervure.judge import Criterion, Judgement, Layer, Probe, generator_of
 from nervure.prune.criteria.verdict import verdict
 
 __all__ = ["Random"]
@@ -36,6 +35,5 @@ class Random(Criterion):
         results: Mapping[str, object],
         probe: Probe | None = None,
     ) -> Judgement:
-        digest = hashlib.sha256(f"{self.seed}/{layer.name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = generator_of(self.seed, layer.name)
         return verdict(layer, "random rank", torch.randperm(layer.units, generator=generator), seed=self.seed)

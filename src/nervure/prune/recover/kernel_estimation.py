@@ -120,8 +120,7 @@ class KernelEstimation:
             if module.bias is not None:
                 module.bias.copy_(torch.cat([one for _, one in found if one is not None]))
         size = total(whole) or 1.0
-        rows, unknowns = whole[0].count, weights[0].shape[1]
-        return Repair(layer, "kernel-estimation", before / size, after / size, rows, unknowns, ridge)
+        return Repair(layer, "kernel-estimation", before / size, after / size, whole[0].count, ridge)
 
     def _solve(self, equations: CrossGramResult, weight: Tensor, bias: Tensor | None, ridge: float | None) -> Fit:
         if ridge is None:

@@ -14,7 +14,7 @@ from nervure.errors import InputError
 from nervure.nets.seed import seeded
 from nervure.objectives.call import call
 from nervure.observe.borrowed import borrowed
-from nervure.observe.layout import examples_first, first_tensor, laid_out_as, time_first, unit_axis
+from nervure.observe.layout import TRANSFORMERS, examples_first, first_tensor, laid_out_as, time_first, unit_axis
 
 __all__ = ["visit"]
 
@@ -63,7 +63,10 @@ def visit(
         first, lies = first_tensor(value, name), around[name]
         swapped = time_first(first, lies, unit_axis(lies), samples)
         laid = examples_first(first, lies, unit_axis(lies), name, swapped or False)
-        if swapped is None or len(laid) != samples:
+        # An order that was inferred from the number of samples may be another where they come in other numbers.
+        told = lies.modules() if isinstance(lies, TRANSFORMERS) else (lies,)
+        guessed = swapped and not any(isinstance(getattr(one, "batch_first", None), bool) for one in told)
+        if swapped is None or guessed or len(laid) != samples:
             unclear.add(name)
         take(name, laid)
         if len(counted) == len(calls):

@@ -33,8 +33,8 @@ _WORD = 0x5EC0  # keeps this draw apart from others with the same seed
 class Repair:
     """How far one layer's output was from the uncut network's, before and after: squared error, relative to its size.
 
-    ``rows`` are the places that the fit read, ``unknowns`` the weights of one output, ``ridge`` the pull towards
-    the weights as cut; None where a method has none.
+    ``rows`` are the places that the fit read, ``ridge`` the pull towards the weights as cut; None where a method has
+    none.
     """
 
     layer: str
@@ -42,7 +42,6 @@ class Repair:
     before: float
     after: float
     rows: int
-    unknowns: int | None = None
     ridge: float | None = None
 
 

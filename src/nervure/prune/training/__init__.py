@@ -5,7 +5,7 @@ from nervure.prune.training.evolve import SparseEvolution
 from nervure.prune.training.iterative import IterativeVotes
 from nervure.prune.training.layerwise import cut_layer, layerwise
 from nervure.prune.training.masks import Masked, WeightMask
-from nervure.prune.training.recipes import iterative_recipe, retraining
+from nervure.prune.training.recipes import iterative_recipe
 from nervure.prune.training.rules import Cycles, Rules, Verdict, dense_weights, remaining, shrunk
 
 __all__ = [
@@ -23,6 +23,5 @@ __all__ = [
     "parameter_map",
     "parameter_masks",
     "remaining",
-    "retraining",
     "shrunk",
 ]

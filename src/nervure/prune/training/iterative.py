@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -222,7 +222,7 @@ class IterativeVotes(Callback):
         made = plan(
             loop.net, loop.ds, self.criterion, Target(keep={group.layers[0]: 1 - self.remove for group in chosen}),
             exclude=others(graph, chosen), samples=self.samples, seed=loop.recipe.seed + self.machine.events,
-            batch=512, objective=cast(Any, loop.objective), example=inputs, device=str(loop.fabric.device),
+            batch=512, objective=loop.objective, example=inputs, device=str(loop.fabric.device),
         )  # fmt: skip
         thin = made.apply(loop.net, inputs)
         kept = (made.applied or made).kept

@@ -1,18 +1,14 @@
-"""Recipes of the published runs: iterative pruning, and training after each layer that was cut.
-
-Source: spec majority-voting-pruning, 4 to 6 (settings); spec ssim-kmeans-pruning, 3.3.
-"""
+"""The recipe of published runs of iterative pruning: spec majority-voting-pruning, 4 to 6 (settings)."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from nervure.errors import InputError
 from nervure.train.recipe import CallbackSpec, Recipe
 
-__all__ = ["CYCLE", "iterative_recipe", "retraining"]
+__all__ = ["CYCLE", "iterative_recipe"]
 
-RATES = {"thesis": 0.001, "corrected": 0.01}
 CYCLE = 20
 """Epochs of a cycle, as published."""
 
@@ -59,20 +55,3 @@ def iterative_recipe(
         "keep": "best",
     }
     return Recipe(**{**published, **settings}, monitor="accuracy", callbacks=tuple(callbacks))
-
-
-def retraining(profile: Literal["thesis", "corrected"] = "corrected", *, epochs: int = 30, seed: int = 0) -> Recipe:
-    """How the network is trained after each layer, as published, but for the learning rate of ``corrected``.
-
-    SGD on batches of 128; the rate falls to a tenth at a sixth and at a third of the epochs: 5 and 10 of 30.
-
-    >>> retraining("thesis").milestones, retraining("thesis").lr
-    ((5, 10), 0.001)
-    """
-    if profile not in RATES:
-        raise InputError(f"profile {profile!r}; give thesis or corrected")
-    milestones = tuple(sorted({one for part in (6, 3) if (one := round(epochs / part)) >= 1 and one < epochs}))
-    return Recipe(
-        epochs=epochs, batch=128, optimizer="sgd", lr=RATES[profile], momentum=0.9, weight_decay=5e-4,
-        schedule="step" if milestones else "constant", milestones=milestones, monitor="accuracy", seed=seed,
-    )  # fmt: skip

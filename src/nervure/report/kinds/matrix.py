@@ -132,7 +132,7 @@ def _shrunk(values: Reals) -> tuple[Reals, tuple[int, int]]:
     down, across = (-(-size // _LARGEST) for size in values.shape)
     if down * across == 1:
         return values, (1, 1)
-    known, total = np.isfinite(values).astype(np.float64), np.nan_to_num(values)
+    known, total = np.isfinite(values).astype(np.float64), np.nan_to_num(values, posinf=0, neginf=0)
     for axis, step in enumerate((down, across)):
         starts = range(0, values.shape[axis], step)
         known, total = (np.add.reduceat(one, starts, axis=axis) for one in (known, total))

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
-
-from pydantic import JsonValue
 
 from nervure.errors import InputError
 from nervure.judge import Criterion
-from nervure.registry import Table, takes
+from nervure.registry import Table
 
-__all__ = ["criteria", "get", "make", "name_of", "names", "settings_of"]
+__all__ = ["criteria", "get", "make", "names"]
 
 _HOME = "nervure.sparsify.criteria"
 
@@ -70,37 +67,11 @@ def make(criterion: str | Criterion, seed: int = 0, settings: Mapping[str, objec
     Traceback (most recent call last):
     nervure.errors.InputError: edge criterion 'magnitude' has no setting 'alpha'; it takes none
     """
-    settings = dict(settings or {})
     if isinstance(criterion, Criterion):
         if settings:
             raise InputError(f"{next(iter(settings))!r} cannot be set on a criterion that is made already")
         return criterion
     if not isinstance(criterion, str):
         raise InputError(f"{criterion!r} is no criterion; give a name or a Criterion")
-    drawn = {"seed": seed} if "seed" in (takes(get(criterion)) or ()) else {}
-    made: Criterion = criteria.make(criterion, {**drawn, **settings})
+    made: Criterion = criteria.seeded(criterion, seed, settings)
     return made
-
-
-def name_of(criterion: Criterion) -> str:
-    """The name of a criterion's row, or of its class.
-
-    >>> name_of(make("snip"))
-    'snip'
-    """
-    target = f"{type(criterion).__module__}:{type(criterion).__qualname__}"
-    return next((name for name, row in criteria.rows.items() if row.target == target), type(criterion).__name__)
-
-
-def settings_of(criterion: Criterion) -> dict[str, JsonValue]:
-    """What a criterion was made with, as far as it is plain data.
-
-    >>> settings_of(make("random", 3))
-    {'seed': 3}
-    """
-    if not dataclasses.is_dataclass(criterion):
-        return {}
-    fields = dataclasses.fields(criterion)
-    plain = (bool, int, float, str, type(None))
-    held = {one.name: getattr(criterion, one.name) for one in fields if not one.name.startswith("_")}
-    return {name: value for name, value in held.items() if isinstance(value, plain)}

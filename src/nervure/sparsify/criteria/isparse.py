@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -85,8 +85,6 @@ class ISparse(Criterion):
     rules: Mapping[str, Rule] = field(default_factory=dict, hash=False)
     _final: tuple[Tensor, ...] | None = field(default=None, repr=False, compare=False)
     _units: Mapping[str, Tensor] | None = field(default=None, repr=False, compare=False)
-
-    reads_data: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for name, known in (("initial", Initial), ("batch_norm", Norms), ("reading", Reading)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from nervure.judge import Criterion, Judgement, Layer, Probe
+from nervure.judge import Criterion, Judgement, Layer, Probe, generator_of
 from nervure.sparsify.criteria.edges import magnitude
 
 __all__ = ["Random"]
@@ -39,6 +38,5 @@ class Random(Criterion):
         results: Mapping[str, object],
         probe: Probe | None = None,
     ) -> Judgement:
-        digest = hashlib.sha256(f"{self.seed}/{layer.name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        generator = generator_of(self.seed, layer.name)
         return Judgement(torch.rand(magnitude(layer, weights).shape, generator=generator))

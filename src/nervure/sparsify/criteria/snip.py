@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
 from nervure.judge import Criterion, Judgement, Layer, Probe
+from nervure.objectives import Objective
 from nervure.observe.borrowed import borrowed
-from nervure.observe.collect import Objective
 from nervure.sparsify.criteria.edges import magnitude
 
 __all__ = ["SNIP", "weight_gradients"]
@@ -65,7 +65,6 @@ class SNIP(Criterion):
     needs_labels: ClassVar[bool] = True
     needs_gradient: ClassVar[bool] = True
     comparable: ClassVar[bool] = True
-    reads_data: ClassVar[bool] = True
 
     def minimising(self, objective: Objective) -> SNIP:  # noqa: D102
         return replace(self, _objective=objective)

@@ -18,8 +18,8 @@ __all__ = ["L1", "Dropout", "Lottery", "Trained"]
 class Trained(Criterion):
     """A method that trains; to rank what it left, its scores are magnitudes.
 
-    >>> L1.exact_counts, Lottery.exact_counts
-    (False, True)
+    >>> Lottery.needs_training, Lottery.reads_data
+    (True, False)
     """
 
     needs_training: ClassVar[bool] = True
@@ -47,8 +47,6 @@ class L1(Trained):
     strength: float = 1e-5
     threshold: float = 1e-3
 
-    exact_counts: ClassVar[bool] = False
-
     def __post_init__(self) -> None:
         if self.strength < 0 or self.threshold < 0:
             raise InputError(f"l1: strength = {self.strength!r} and threshold = {self.threshold!r}; give 0 or more")
@@ -61,8 +59,6 @@ class Dropout(Trained):
     >>> Dropout().needs_training
     True
     """
-
-    exact_counts: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)

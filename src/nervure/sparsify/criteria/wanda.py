@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
 
 from torch import Tensor
 
@@ -27,8 +26,6 @@ class Wanda(Criterion):
     >>> [site for site, _ in Wanda().wants(Layer("fc", nn.Linear(2, 1), 1)).values()]
     [Site(module='fc', side='input')]
     """
-
-    reads_data: ClassVar[bool] = True
 
     def wants(self, layer: Layer) -> Mapping[str, Wanted]:  # noqa: D102
         return {"inputs": (Site(layer.name, "input"), Norms())}

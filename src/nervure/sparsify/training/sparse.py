@@ -12,13 +12,12 @@ from torch import Tensor
 from nervure.data.counter import key
 from nervure.data.dataset import Batch
 from nervure.errors import InputError
-from nervure.judge import Criterion
+from nervure.judge import Criterion, Samples
 from nervure.sparsify import rates
 from nervure.sparsify.decide import Rules, decide
 from nervure.sparsify.layers import checked, others, prunable
 from nervure.sparsify.mask import Mask
 from nervure.sparsify.plan import prepared, sampled, silent
-from nervure.sparsify.samples import Samples
 from nervure.sparsify.training.figures import training_figures
 from nervure.train.callbacks import Callback
 from nervure.train.runtime import broadcast
@@ -155,7 +154,7 @@ class SparseTraining(Callback):
             )
         criterion, batches = self._judging(loop, 0)
         known = prunable(loop.net, self.layers, self.exclude)
-        unheard = silent(loop.net, batches.example, known, criterion)
+        unheard = silent(loop.net, batches.example[0], known, criterion)
         found = checked({name: module for name, module in known.items() if name not in unheard})
         self.left = [*unheard, *others(loop.net, self.layers, self.exclude)]
         self._asked = rates.asked(
@@ -251,9 +250,9 @@ class SparseTraining(Callback):
         found = checked(prunable(loop.net, self.layers))
         asked = {name: self._share * share for name, share in self._asked.items()}
         rules = Rules(self.ranking, self.order, self.pattern, self.allow_empty, loop.recipe.seed)
-        objective: Any = loop.objective if criterion.needs_gradient else None
+        objective = loop.objective if criterion.needs_gradient else None
         masks, _ = decide(
-            loop.net, batches, criterion, found, asked, rules, example=batches.example, objective=objective
+            loop.net, batches, criterion, found, asked, rules, example=batches.example[0], objective=objective
         )
         return masks
 
