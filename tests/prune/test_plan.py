@@ -187,6 +187,13 @@ def test_a_number_for_a_layer_is_of_all_its_units(keep: int) -> None:
     assert plan.apply(net).a.out_features == keep
 
 
+def test_layers_that_follow_others_are_in_the_table() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3, groups=8), nn.Flatten(), nn.Linear(8 * 8 * 8, 2))
+    *rows, whole = prune.plan(net, None, "l1", Target(keep=0.5), example=torch.randn(1, 3, 12, 12)).table().rows
+    assert [row[0] for row in rows] == ["0", "3", "other layers"]
+    assert [sum(row[at] for row in rows) for at in (3, 4)] == list(whole[3:5])
+
+
 class Grouped(nn.Module):
     """One layer whose units are read as two halves, each by two groups."""
 

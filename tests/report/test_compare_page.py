@@ -88,3 +88,9 @@ def test_zero_costs_and_nan_do_not_stop_it(fake_run):
         fake_run(metrics={"macs": 3.0, "accuracy": 0.5}),
     ]
     assert "Metrics" in compare_page(runs)
+
+
+def test_a_run_that_was_only_cut_has_no_curve_of_its_own(two):
+    assert "Loss, train over epochs, of base." in compare_page(two)
+    two[1].history = [{**row, "train_loss": 1.0} for row in two[1].history]
+    assert "Loss, train over epochs, of base, small." in compare_page(two)

@@ -210,6 +210,8 @@ def command(
         _finished(out, net, asked, given_data.fingerprint, json_, quiet)
         return
     ds = to_agree(held, given_data, seed, device)
+    if accuracy_drop and "validation" in ds.splits and (one := 100 / len(ds.indices("validation"))) > accuracy_drop:
+        say(f"of validation one sample is {one:.1f} points: a drop of {accuracy_drop:g} allows none", quiet=quiet)
     mend = _mender(methods, mending, seed, device, quiet)
     if saved is not None:
         made = saved

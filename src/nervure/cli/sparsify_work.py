@@ -136,9 +136,9 @@ def trained(
     about = {name: given[name] for name in ("ranking", "order", "pattern") if name in given}
     layers, left = _layers(done.net, ds, criterion, given)
     made = trained_mask(
-        done.net, asked=_asked(layers, criterion, share, given), seed=recipe.seed, samples=given.get("samples", 2000),
-        notes={"trained": True, **({"not_judged": left} if left else {})}, **_about(criterion, share, own, given),
-        **about,
+        done.net, list(layers), asked=_asked(layers, criterion, share, given), seed=recipe.seed,
+        samples=given.get("samples", 2000), notes={"trained": True, **({"not_judged": left} if left else {})},
+        **_about(criterion, share, own, given), **about,
     )  # fmt: skip
     return done, made
 

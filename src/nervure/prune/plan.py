@@ -259,6 +259,9 @@ class Plan(_Data):
             (row.layer, row.places, len(row.kept), row.macs_before, row.macs_after, row.why) for row in self.rows
         ]
         before, after = (sum(row[at] for row in rows) for at in (1, 2))  # type: ignore[misc]
+        rest = [whole - sum(row[at] for row in rows) for at, whole in ((3, self.macs_before), (4, self.macs_after))]  # type: ignore[misc]
+        if any(rest):
+            rows.append(("other layers", "", "", *rest, "their units follow those of others"))
         said = f"{self.params_before:,} parameters become {self.params_after:,}"
         odd = sum(after % 8 > 0 for before, after in self.widths.values() if after < before)
         if self.latency is not None and odd:

@@ -71,7 +71,7 @@ def pruned_run(
     if plan.latency is not None:
         rows.append(("latency_ms", plan.latency.before_ms, *[plan.latency.after_ms] * (len(found) - 1)))
     measures = Table(
-        title="Before and after pruning",
+        title=f"Before and after pruning, on {len(ds.indices(split)):,} samples",
         alt=f"Measures of the split {split} before pruning, as cut, and as it is now.",
         columns=("measure", *found),
         rows=rows,

@@ -145,7 +145,9 @@ def _cost_bars(runs: Sequence[RunLike], labels: Sequence[str]) -> list[Figure]:
 
 def _overlaid(runs: Sequence[RunLike], labels: Sequence[str]) -> list[Figure]:
     lines: dict[tuple[str, str], list[tuple[str, Curve, int]]] = {}
-    for run, label in zip(runs, labels, strict=True):
+    for place, (run, label) in enumerate(zip(runs, labels, strict=True)):
+        if any(run.history == other.history for other in runs[:place]):
+            continue  # cut from that one, and not trained since
         for curve in history_curves(run.history):
             for at in range(len(curve.y)):
                 name = curve.labels[at] if curve.labels else ""

@@ -93,8 +93,10 @@ def settings(mask: Mask) -> Mapping[str, object]:
     return {**about, "samples": mask.about.samples, "reached": mask.sparsity}
 
 
-def trained_mask(net: nn.Module, **about: object) -> Mask:
+def trained_mask(net: nn.Module, layers: Sequence[str] | None = None, **about: object) -> Mask:
     """The mask of a network that lost its edges in training: what is not zero stays; ``about`` says how it came.
+
+    It is of ``layers``, if given, and otherwise of all that can lose edges.
 
     >>> net = nn.Sequential(nn.Linear(2, 1), nn.Linear(1, 1)).requires_grad_(False)
     >>> net[0].weight[0, 0] = 0
@@ -103,7 +105,7 @@ def trained_mask(net: nn.Module, **about: object) -> Mask:
     ('magnitude', {'0': 1, '1': 1})
     """
     plain = bake(net)
-    masks = {name: weight_of(module).detach() != 0 for name, module in prunable(plain).items()}
+    masks = {name: weight_of(module).detach() != 0 for name, module in prunable(plain, layers).items()}
     return Mask.for_net(plain, masks, **about)  # type: ignore[arg-type]
 
 

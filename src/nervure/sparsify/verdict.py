@@ -39,7 +39,7 @@ def verdict(
     >>> verdict(86352, 13488, 0).partition(". ")[0]
     'The zeros are packed, so the file shrank from 86,352 to 13,488 bytes'
     >>> verdict(86352, 13488, 0, 17).rpartition(". ")[2]
-    '17 units lost all edges and must stay: the page says why.'
+    '17 units lost all edges in or out and must stay: the page says why.'
     """
     units, others = (f"{count} unit{'' if count == 1 else 's'}" for count in (removable, stuck))
     parts = [_bytes(before, after, masked)]
@@ -50,11 +50,11 @@ def verdict(
     else:
         parts.append("Sparsity does not pay in time here: dense kernels multiply by zeros too.")
     if removable and not compacted:
-        parts.append(f"{units} lost all edges: --compact drops them.")
+        parts.append(f"{units} lost all edges in or out: --compact drops them.")
     if stuck:
-        parts.append(f"{others} lost all edges and must stay: the page says why.")
+        parts.append(f"{others} lost all edges in or out and must stay: the page says why.")
     if not removable and not stuck:
-        parts.append("No unit lost all of its edges.")
+        parts.append("No unit lost all its edges in or out.")
     if pays is not None:
         where = f"{', '.join(pays)}; nervure.sparsify.sparse runs these so" if pays else "no layer"
         parts.append(f"As measured on this machine sparse kernels are faster in {where}.")
