@@ -218,7 +218,7 @@ class TestPredict:
     ) -> None:
         for arguments, words in (
             (("cluster", groups, "--predict", shop / "table.npz"), "reads image"),
-            (("cluster", base, "--predict", shop / "bare.npy"), "not of a clusterer"),
+            (("cluster", base, "--predict", shop / "bare.npy"), "and --predict is of clusterers"),
             (("cluster", shop / "bare.npy", "--predict", shop / "bare.npy"), "not a run's folder"),
             (("cluster", groups, "--predict", shop / "bare.npy", "-k", "3"), "as they are; leave out --clusters"),
             (("cluster", groups, "--draw", "--epochs", "3"), "--draw takes the run as it is; leave out --epochs"),
@@ -251,7 +251,7 @@ class TestDraw:
             (("cluster", "run", "--draw"), "moved.npz"),
             (("cluster", "run", "--draw"), "(the data of run; if it has moved, give --data)"),
             (("cluster", "run", "--draw", "--data", shop / "digits.npz"), "not the data that run was made of"),
-            (("cluster", base, "--draw"), "not of a clusterer"),
+            (("cluster", base, "--draw"), "and --draw is of clusterers"),
             (("cluster", shop / "table.npz", "--data", "other.npz", "-o", "new"), "goes with --draw"),
             (("cluster", "--draw"), "say what to cluster"),
             (("cluster", "run", "--draw", "--device", "cpu"), "leave out --device"),

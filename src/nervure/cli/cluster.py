@@ -32,7 +32,7 @@ from nervure.cli.common import (
 )
 from nervure.cli.console import as_json, print_json, print_rows, print_table, say, training_bar
 from nervure.cli.samples import as_it_was
-from nervure.errors import InputError
+from nervure.errors import InputError, InterruptedWork
 from nervure.registry import check_settings, nearest
 
 if TYPE_CHECKING:
@@ -325,7 +325,13 @@ def _draw(run: Run, ds: Dataset, out: Path, quiet: bool) -> None:
     from nervure.cluster.figures import evidence_of
 
     say("drawing the clusters", quiet=quiet)
-    _annotate(run, out, *evidence_of(run, ds))
+    try:
+        _annotate(run, out, *evidence_of(run, ds))
+    except KeyboardInterrupt:
+        again = command_line("cluster", out, "--draw")
+        raise InterruptedWork(
+            f"interrupted; the run in {out} is whole, without its figures: {again} draws them"
+        ) from None
 
 
 def _redraw(
@@ -346,7 +352,7 @@ def _clusterer(source: str, net: str | None, option: str) -> Run:
         raise InputError(f"{source}: not a run's folder; {option} goes with what nervure cluster has written")
     run = load_run(Path(source), net)
     if run.task != "clustering":
-        raise InputError(f"{source}: a run of task {run.task}, not of a clusterer; see: nervure predict --help")
+        raise InputError(f"{source}: a run of task {run.task}, and {option} is of clusterers")
     return run
 
 

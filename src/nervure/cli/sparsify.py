@@ -189,6 +189,9 @@ def command(
         raise InputError("say which run to sparsify, as in: nervure sparsify runs/base --sparsity 0.5 -o runs/thin")
     if out is None and not dry_run:
         raise InputError("say where to write the run: -o OUT, or --dry-run to write none")
+    idle = next((name for name, given in {"--compact": compact, "--times": times}.items() if given), None)
+    if dry_run and idle:
+        raise InputError(f"--dry-run makes no network; leave out {idle}")
     if compact and keep_mask:
         raise InputError("--compact makes zeros real shapes, which no mask fits; leave out --compact or --keep-mask")
     from nervure.sparsify.mask import files_of

@@ -121,7 +121,8 @@ def _curves(ds: Dataset) -> Curve:
     lines = np.asarray(ds.x[np.array(at)][:, 0], dtype=np.float64)
     if ds.mask is not None:
         lines = np.where(ds.mask[at], lines, np.nan)
-    where = "" if ds.in_shape[0] == 1 else f", first of {ds.in_shape[0]} channels"
+    called = f"{ds.columns[0]}, " if ds.columns else ""
+    where = "" if ds.in_shape[0] == 1 else f", {called}first of {ds.in_shape[0]} channels"
     return Curve(
         title=f"Samples{where}",
         alt=f"{len(at)} training series{where}: {', '.join(labels)}",
