@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-__all__ = ["DivergedError", "InputError", "InterruptedWork", "MissingExtra", "NervureError", "RunError", "first_wrong"]
+__all__ = ["DivergedError", "InputError", "InterruptedWork", "MissingExtra", "NervureError", "RunError"]
 
 
 class NervureError(Exception):

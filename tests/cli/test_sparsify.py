@@ -169,7 +169,7 @@ class TestTraining:
         how = ("sparsify", base, "--criterion", "magnitude", "-o", "t", "--exclude", "classifier.2", *self.how)
         assert call(*how).code == 0
         run, mask = nv.store.load(tmp_path / "t"), Mask.load(tmp_path / "t" / "mask.json")
-        assert {row.layer: row.asked for row in mask.rows} == {"classifier.0": 0.5, "classifier.2": None}
+        assert {row.layer: row.asked for row in mask.rows} == {"classifier.0": 0.5}
         middle = run.evidence["weights"].y[0].max()  # type: ignore[attr-defined]
         assert middle >= 0.5
         assert len(run.evidence["masks"].pictures) == 1  # type: ignore[attr-defined]
@@ -214,10 +214,8 @@ class TestClusterer:
         assert (thin.task, thin.names, thin.fingerprint) == ("clustering", whole.names, ds.fingerprint)
         # Its decoder, which a clusterer does not call, is whole, and named.
         rows = {row.layer: row for row in Mask.load(tmp_path / "thin" / "mask.json").rows}
-        assert {name: row.asked for name, row in rows.items()} == {
-            "encoder.1": 0.5, "encoder.4": 0.5, "decoder.0": None, "decoder.3": None,
-        }  # fmt: skip
-        assert rows["decoder.0"].sparsity == 0 < rows["encoder.1"].sparsity
+        assert {name: row.asked for name, row in rows.items()} == {"encoder.1": 0.5, "encoder.4": 0.5}
+        assert all(row.sparsity == pytest.approx(0.5, abs=0.01) for row in rows.values())
         assert "Not judged, and whole: decoder.0, decoder.3." in said.out
 
     @pytest.mark.parametrize("given", [(), ("--mask", "half.json")])

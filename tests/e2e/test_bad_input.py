@@ -137,7 +137,7 @@ class TestData:
         Image.fromarray(np.zeros((9, 9), np.uint8)).save(tmp_path / "pets" / "dog" / "2.png")
         said = refused("data", "pets")
         assert "images of 2 sizes" in said
-        assert "--data-option size=64" in said
+        assert "--data-option size=6" in said
 
     def test_another_shape_or_other_classes_than_the_run(self, refused: Refused, run: Path, tmp_path: Path) -> None:
         file = arrays(tmp_path, x=np.zeros((20, 9, 9), np.uint8), y=LABELS)
@@ -305,8 +305,10 @@ class TestWriting:
             for more in ((), ("--overwrite",), ("--resume",)):
                 assert "'thesis.doc', which is no part of a run" in refused(*start, "-o", "full", *more)
         for command in (("predict", run, "digits"), ("report", run), ("compare", run, run), ("data", "digits")):
-            (tmp_path / "f.csv").write_text("mine")
-            assert "f.csv exists; choose another name, or give --overwrite" in refused(*command, "-o", "f.csv")
+            file = "f.csv" if command[0] == "predict" else "f.html"
+            (tmp_path / file).write_text("mine")
+            assert f"{file} exists; choose another name, or give --overwrite" in refused(*command, "-o", file)
+            assert "the ending must be" in refused(*command, "-o", "f.pdf")
         (tmp_path / "e").mkdir()
         (tmp_path / "e" / "model.safetensors").touch()
         assert "exists" in refused("export", run, "--safetensors", "-o", "e")

@@ -133,6 +133,6 @@ class TestBadInput:
         assert "(1, 9, 9)" in refused(base, "--data", "wide.npz", "-o", "t")
 
     def test_places(self, refused, base: Path, tmp_path: Path) -> None:
-        assert "--overwrite" in refused(base, "-o", base)
+        assert "is the run itself" in refused(base, "-o", base)
         (tmp_path / "mask.json").write_text("{}")
         assert "exists" in refused(base, "-o", "t", "--save-mask", "mask")

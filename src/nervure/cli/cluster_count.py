@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nervure.cli import common
 from nervure.cli.console import say
 from nervure.errors import InputError, InterruptedWork
 
@@ -51,9 +52,7 @@ def numbers(text: str | None) -> tuple[int, ...]:
 
 def claim(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Check that a run may be written at ``out``; fits that are kept beside it are unfinished work too."""
-    from nervure.store import folder
-
-    folder.claim(out, resume=resume, overwrite=overwrite)
+    common.claim(out, resume=resume, overwrite=overwrite)
     if not (resume or overwrite) and any(kept.exists() for kept in _kept(out)):
         raise InputError(f"{out} holds unfinished work; give --resume to go on with it, or --overwrite to replace it")
 

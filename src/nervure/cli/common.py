@@ -24,6 +24,7 @@ __all__ = [
     "apart",
     "check_device",
     "check_file",
+    "claim",
     "command_line",
     "is_function",
     "load_data",
@@ -99,10 +100,10 @@ def check_file(path: Path | None, overwrite: bool, endings: tuple[str, ...] = ()
     """Refuse a file that could not be written, or must not, before anything else is done."""
     if path is None:
         return
-    if endings and path.suffix not in endings:
-        raise InputError(f"{path}: the ending must be {' or '.join(endings)}")
     if path.is_dir():
         raise InputError(f"{path} is a folder; give the name of a file")
+    if endings and path.suffix not in endings:
+        raise InputError(f"{path}: the ending must be {' or '.join(endings)}")
     if path.exists() and not overwrite:
         raise InputError(f"{path} exists; choose another name, or give --overwrite")
     folder = next(parent for parent in path.absolute().parents if parent.exists())
@@ -133,6 +134,15 @@ def load_run(path: Path, function: str | None) -> Run:
 
     own_code(function)
     return store.load(path, build=function)
+
+
+def claim(out: Path, *, resume: bool | None, overwrite: bool) -> None:
+    """Check that a run may be written at ``out``, of a command that may ``resume`` one, or None, or replace it."""
+    from nervure.store import folder
+
+    if resume and overwrite:
+        raise InputError("--resume goes on with what is there, and --overwrite replaces it; give one of the two")
+    folder.claim(out, resume=resume, overwrite=overwrite)
 
 
 def apart(out: Path, run: Path) -> None:

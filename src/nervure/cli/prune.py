@@ -16,6 +16,7 @@ from nervure.cli import options as opt
 from nervure.cli.common import (
     apart,
     check_device,
+    claim,
     load_run,
     nested,
     pairs,
@@ -176,7 +177,7 @@ def command(
     searched = None if out is None or dry_run else out.with_name(f"{out.name}.search")
     if out is not None and searched is not None:
         apart(out, run)
-        folder.claim(out, resume=resume, overwrite=overwrite)
+        claim(out, resume=resume, overwrite=overwrite)
         _claim_search(searched, resume, overwrite)
     given: dict[str, Any] = {
         "macs": _amount(macs, "--macs"), "params": _amount(params, "--params"), "keep": _keep(keep),

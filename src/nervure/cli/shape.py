@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, is_function, load_data, nested, own_code, pairs, set_threads, typed
+from nervure.cli.common import check_device, claim, is_function, load_data, nested, own_code, pairs, set_threads, typed
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.cli.train import make_recipe
 
@@ -56,7 +56,6 @@ def command(
     """
     from nervure import report
     from nervure.evidence import Table
-    from nervure.store.folder import claim
     from nervure.study.shape import default_recipe, shape
     from nervure.train.interrupt import stopping
 

@@ -10,7 +10,18 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import apart, check_device, check_file, load_run, pairs, say_where, set_threads, to_agree, typed
+from nervure.cli.common import (
+    apart,
+    check_device,
+    check_file,
+    claim,
+    load_run,
+    pairs,
+    say_where,
+    set_threads,
+    to_agree,
+    typed,
+)
 from nervure.cli.console import print_rows
 from nervure.cli.samples import data_of
 from nervure.cli.sparsify_work import finished, judged, show, trained, unusual, write
@@ -195,7 +206,6 @@ def command(
     if compact and keep_mask:
         raise InputError("--compact makes zeros real shapes, which no mask fits; leave out --compact or --keep-mask")
     from nervure.sparsify.mask import files_of
-    from nervure.store import folder
 
     name = criterion or "isparse"
     terms: dict[str, Any] = {
@@ -212,7 +222,7 @@ def command(
     check_device(device)
     if out is not None and not dry_run:
         apart(out, run)
-        folder.claim(out, resume=resume if train else None, overwrite=overwrite)
+        claim(out, resume=resume if train else None, overwrite=overwrite)
     if save_mask is not None:
         for one in files_of(save_mask):
             check_file(one, overwrite)

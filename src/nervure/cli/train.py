@@ -10,7 +10,17 @@ import typer
 
 from nervure.cli import complete
 from nervure.cli import options as opt
-from nervure.cli.common import check_device, is_function, load_data, own_code, pairs, say_where, set_threads, typed
+from nervure.cli.common import (
+    check_device,
+    claim,
+    is_function,
+    load_data,
+    own_code,
+    pairs,
+    say_where,
+    set_threads,
+    typed,
+)
 from nervure.cli.console import print_json, print_table, say, training_bar
 from nervure.errors import InputError
 
@@ -119,7 +129,6 @@ def command(
     $ nervure train photos/ --net resnet20 --data-option size=32 --augment flip=0.5 -o runs/photos
     """
     from nervure import nets
-    from nervure.store.folder import claim
 
     set_threads(threads)
     check_device(device)

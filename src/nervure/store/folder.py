@@ -58,8 +58,6 @@ def claim(path: Path | str, *, resume: bool | None = None, overwrite: bool = Fal
     A folder that exists is refused unless it is empty, or ``resume`` or ``overwrite`` is given; one that
     holds files of other kinds is always refused. ``resume`` is None for work that cannot be resumed.
     """
-    if resume and overwrite:
-        raise InputError("--resume goes on with what is there, and --overwrite replaces it; give one of the two")
     path = Path(path)
     try:
         str(path.absolute()).encode()
